@@ -1,0 +1,57 @@
+import { type Static, Type } from 'typebox'
+import { route } from './route.ts'
+
+const Check = Type.Object({
+  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
+  detail: Type.Optional(Type.String()),
+})
+
+export const Health = Type.Object({
+  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
+  /** Every component by name; for operators only. */
+  components: Type.Optional(Type.Record(Type.String(), Check)),
+})
+export type Health = Static<typeof Health>
+
+export const operationRoutes = {
+  live: route({
+    method: 'GET',
+    path: '/live',
+    summary: 'The process is alive; depends on nothing',
+    audience: 'anyone',
+    answers: { 200: Type.Object({ status: Type.Literal('up') }) },
+    errors: [],
+  }),
+  ready: route({
+    method: 'GET',
+    path: '/ready',
+    summary: 'May take traffic: 503 while starting, draining or without its database',
+    audience: 'anyone',
+    answers: { 200: Type.Object({ status: Type.Literal('up') }) },
+    errors: ['draining', 'unavailable'],
+  }),
+  status: route({
+    method: 'GET',
+    path: '/status',
+    summary: 'One word',
+    audience: 'anyone',
+    answers: { 200: Type.Object({ status: Type.String() }) },
+    errors: [],
+  }),
+  health: route({
+    method: 'GET',
+    path: '/health',
+    summary: 'Every component; details for operators only',
+    audience: 'anyone',
+    answers: { 200: Health, 503: Health },
+    errors: [],
+  }),
+  openSandbox: route({
+    method: 'POST',
+    path: '/v1/operations/sandbox',
+    summary: 'Start the provider sandbox on this machine; it stands in for providers without an app',
+    audience: 'operator',
+    answers: { 200: Type.Object({ running: Type.Literal(true) }) },
+    errors: [],
+  }),
+} as const

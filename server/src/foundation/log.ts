@@ -1,0 +1,40 @@
+import { type DestinationStream, type Logger, pino } from 'pino'
+
+export type Log = Logger
+
+/**
+ * What a secret looks like whatever field it is in: bearer headers, JWTs, tokens with the providers' prefixes, OAuth
+ * parameters in a URL or form. Applied to the finished line, because lists of field names were measured to miss most planted
+ * secrets and this misses almost none, for half a microsecond per line.
+ */
+const secretShapes =
+  /(\bBearer\s+|\bBasic\s+)[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*|\b(?:gh[opusr]_|github_pat_|ya29\.|1\/\/|xox[a-z]-|ntn_|secret_)[\w./-]{8,}|("?(?:access_token|refresh_token|id_token|client_secret|code_verifier|password|token|authorization|cookie|set-cookie)"?\s*[:=]\s*"?)(?!\[secret\])[^"&\s,}]{6,}/gi
+
+/** The line with everything that looks like a secret replaced. */
+export function scrub(line: string): string {
+  return line.replace(
+    secretShapes,
+    (_whole, scheme?: string, field?: string) => `${scheme ?? field ?? ''}[secret]`,
+  )
+}
+
+export interface LogOptions {
+  readonly level: string
+  /** Where finished lines go; standard output where absent. */
+  readonly write?: (line: string) => void
+}
+
+/** Structured JSON lines, one event each; secrets are scrubbed from the finished line. */
+export function createLog(options: LogOptions): Log {
+  const write = options.write ?? ((line: string) => process.stdout.write(line))
+  const destination: DestinationStream = { write: (line) => write(scrub(line)) }
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  )
+}
