@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
+import { prettyFactory } from 'pino-pretty'
 
 export type Log = Logger
 
@@ -22,11 +23,15 @@ export interface LogOptions {
   readonly level: string
   /** Where finished lines go; standard output where absent. */
   readonly write?: (line: string) => void
+  /** For a person at a terminal instead of a machine. */
+  readonly readable?: boolean
 }
 
 /** Structured JSON lines, one event each; secrets are scrubbed from the finished line. */
 export function createLog(options: LogOptions): Log {
-  const write = options.write ?? ((line: string) => process.stdout.write(line))
+  const print = options.write ?? ((line: string) => process.stdout.write(line))
+  const pretty = prettyFactory({ colorize: true, translateTime: 'HH:MM:ss', ignore: 'requestId' })
+  const write = options.readable ? (line: string) => print(pretty(line)) : print
   const destination: DestinationStream = { write: (line) => write(scrub(line)) }
   return pino(
     {

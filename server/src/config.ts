@@ -1,0 +1,147 @@
+import { resolve } from 'node:path'
+import { Secret } from '#foundation/secret.ts'
+import { StartError } from '#foundation/start-error.ts'
+
+/** Everything that can be set from outside, read once. Secrets are sealed, so the whole can be printed. */
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** The address people and providers reach this server by; no trailing slash. */
+  readonly publicUrl: string
+  readonly dataDir: string
+  /** Absent: the embedded PostgreSQL in the data folder. */
+  readonly databaseUrl: Secret | undefined
+  /** Absent: generated once into the data folder. */
+  readonly masterKeys: Secret | undefined
+  /** Absent: random, printed while no account exists. */
+  readonly setupToken: Secret | undefined
+  readonly corsOrigins: readonly string[]
+  /** Addresses or CIDR ranges whose `X-Forwarded-*` is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly logLevel: LogLevel
+  /** `on`: started with the server. `offer`: an operator may start it from the Connections page. `off`: neither. */
+  readonly sandbox: 'on' | 'offer' | 'off'
+  /** Absent: the embedded agent answers. */
+  readonly model: ModelConfig | undefined
+}
+
+export interface ModelConfig {
+  /** An OpenAI-compatible API, such as `http://127.0.0.1:11434/v1`. */
+  readonly baseUrl: string
+  readonly key: Secret | undefined
+  readonly name: string
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+type LogLevel = (typeof logLevels)[number]
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * The only reader of the environment. A bad value stops the start with one line that names the variable (`StartError`).
+ */
+export function readConfig(environment: Environment = process.env): Config {
+  const read = (name: string) => {
+    const value = environment[name]?.trim()
+    return value === undefined || value === '' ? undefined : value
+  }
+  const secret = (name: string) => {
+    const value = read(name)
+    return value === undefined ? undefined : new Secret(value)
+  }
+  const host = read('ATOM_HOST') ?? '127.0.0.1'
+  const port = portOf(read('ATOM_PORT') ?? '3000')
+  return Object.freeze({
+    host,
+    port,
+    publicUrl: originOf('ATOM_PUBLIC_URL', read('ATOM_PUBLIC_URL') ?? `http://${hostInUrl(host)}:${port}`),
+    dataDir: resolve(read('ATOM_DATA_DIR') ?? '.atom'),
+    databaseUrl: databaseUrlOf(read('DATABASE_URL')),
+    masterKeys: secret('ATOM_MASTER_KEYS'),
+    setupToken: setupTokenOf(read('ATOM_SETUP_TOKEN')),
+    corsOrigins: listOf(read('ATOM_CORS_ORIGINS')).map((origin) => originOf('ATOM_CORS_ORIGINS', origin)),
+    trustedProxies: listOf(read('ATOM_TRUSTED_PROXIES')),
+    logLevel: oneOf('ATOM_LOG_LEVEL', read('ATOM_LOG_LEVEL') ?? 'info', logLevels),
+    sandbox: sandboxOf(read('ATOM_SANDBOX')),
+    model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
+  })
+}
+
+function portOf(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) {
+    throw new StartError(`ATOM_PORT is "${text}". Give a port from 1 to 65535.`)
+  }
+  return port
+}
+
+/** A listening address is not always one that a browser can open. */
+function hostInUrl(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+function originOf(name: string, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
+    throw new StartError(`${name} has "${text}". Give an address such as https://atom.example.org, without a path.`)
+  }
+  return url.origin
+}
+
+function databaseUrlOf(text: string | undefined): Secret | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) {
+    throw new StartError(
+      'DATABASE_URL is not the address of a PostgreSQL. Give postgres://user:password@host:5432/database.',
+    )
+  }
+  return new Secret(text)
+}
+
+function setupTokenOf(text: string | undefined): Secret | undefined {
+  if (text === undefined) return undefined
+  if (text.length < 16) {
+    throw new StartError('ATOM_SETUP_TOKEN is too short. Give at least 16 characters, or leave it out.')
+  }
+  return new Secret(text)
+}
+
+function sandboxOf(text: string | undefined): Config['sandbox'] {
+  if (text === undefined) return 'offer'
+  if (text === '1') return 'on'
+  if (text === '0') return 'off'
+  throw new StartError(`ATOM_SANDBOX is "${text}". Give 1 to start the provider sandbox, 0 to forbid it.`)
+}
+
+function modelOf(
+  baseUrl: string | undefined,
+  key: Secret | undefined,
+  name: string | undefined,
+): ModelConfig | undefined {
+  if (baseUrl === undefined) {
+    if (key === undefined && name === undefined) return undefined
+    throw new StartError('ATOM_MODEL_BASE_URL is missing. Give the address of an OpenAI-compatible API.')
+  }
+  if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
+    throw new StartError(`ATOM_MODEL_BASE_URL is "${baseUrl}". Give an address such as http://127.0.0.1:11434/v1.`)
+  }
+  if (name === undefined) {
+    throw new StartError('ATOM_MODEL_NAME is missing. Give the name of a model that ATOM_MODEL_BASE_URL serves.')
+  }
+  return { baseUrl: baseUrl.replace(/\/+$/, ''), key, name }
+}
+
+function listOf(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+}
+
+function oneOf<const T extends string>(name: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text)
+  if (found === undefined) throw new StartError(`${name} is "${text}". Give one of ${choices.join(', ')}.`)
+  return found
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { migrateCommand } from './commands/migrate.ts'
+import { serveCommand } from './commands/serve.ts'
+import { StartError } from './foundation/start-error.ts'
+
+const program = new Command('atom')
+  .description('The foundation for conversational AI agents: connected accounts, live rooms, agents that act.')
+  .exitOverride()
+  .showHelpAfterError()
+program.addCommand(serveCommand())
+program.addCommand(migrateCommand())
+
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
+    // Commander has said what is wrong; 2 is the exit status of a wrong call.
+    process.exitCode = thrown.exitCode === 0 ? 0 : 2
+  } else if (thrown instanceof StartError) {
+    process.stderr.write(`${thrown.message}\n`)
+    process.exitCode = 1
+  } else {
+    process.stderr.write(`Atom stopped: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`)
+    process.exitCode = 1
+  }
+}
