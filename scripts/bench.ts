@@ -1,0 +1,68 @@
+// `npm run bench -- <name> [--json] [--quick] [--save]`: one benchmark, measured against its peers in the same run.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { Benchmark, Figure } from '../benchmarks/src/benchmark.ts'
+import { buildDashboard } from './build-dashboard.ts'
+
+const root = join(import.meta.dirname, '..')
+const claims = join(root, 'benchmarks', 'src', 'claims')
+const names = readdirSync(claims).map((file) => file.replace(/\.ts$/, ''))
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+  },
+})
+const [name] = positionals
+if (name === undefined || !names.includes(name)) {
+  console.error(`Usage: npm run bench -- <${names.join('|')}> [--json] [--quick] [--save]`)
+  process.exit(2)
+}
+
+await buildDashboard()
+const { benchmark }: { benchmark: Benchmark } = await import(join(claims, `${name}.ts`))
+console.error(`${benchmark.name}: ${benchmark.question}`)
+const figures = await benchmark.run({ quick: values.quick, say: (line) => console.error(`  ${line}`) })
+const result = { bench: name, commit: commit(), at: new Date().toISOString(), figures }
+if (values.save) await save(result)
+console.log(values.json ? JSON.stringify(result) : table(figures))
+process.exit()
+
+function commit(): string {
+  if (!existsSync(join(root, '.git'))) return 'unknown'
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
+  return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '--', 'server', 'contract', 'client', 'dashboard') === '' ? '' : '+changes'}`
+}
+
+function table(rows: readonly Figure[]): string {
+  const head = ['figure', 'value', 'against', 'ratio', 'target']
+  const body = rows.map((row) => [
+    row.name,
+    `${row.value} ${row.unit}`,
+    row.peer === undefined ? '' : `${row.peer}: ${row.peerValue} ${row.unit}`,
+    row.ratio === undefined ? '' : String(row.ratio),
+    row.target === undefined ? '' : `${row.target} ${row.holds ? 'holds' : 'DOES NOT HOLD'}`,
+  ])
+  return [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+async function save(run: { bench: string; commit: string; at: string; figures: readonly Figure[] }): Promise<void> {
+  const page = `# ${run.bench}
+
+${benchmark.question}
+
+- Command: \`npm run bench -- ${run.bench}${values.quick ? ' --quick' : ''}\`
+- Commit: ${run.commit}, ${run.at}
+- Machine: ${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}, Node ${process.version}
+
+${table(run.figures)}
+`
+  await writeFile(join(root, 'benchmarks', 'results', `${run.bench}.md`), page)
+}
