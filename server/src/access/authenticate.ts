@@ -1,0 +1,31 @@
+import type { Audience } from '@atom/contract/route.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { AccountPrincipal } from './principal.ts'
+import type { AccessTokens } from './tokens.ts'
+
+/** RFC 6750 2.1; the token itself is judged by `AccessTokens`. */
+const bearer = /^Bearer ([\w.~+/=-]{1,8192})$/i
+
+/**
+ * Who is behind a request.
+ *
+ * @throws AtomError `unauthenticated` without a usable token, `token_expired`, `session_revoked`
+ */
+export async function authenticate(
+  tokens: Pick<AccessTokens, 'verify'>,
+  authorization: string | undefined,
+): Promise<AccountPrincipal> {
+  const token = authorization === undefined ? undefined : bearer.exec(authorization)?.[1]
+  if (token === undefined) throw new AtomError('unauthenticated')
+  const { principal } = await tokens.verify(token)
+  return principal
+}
+
+/** @throws AtomError `forbidden` where the route is for operators and the caller is none */
+export function requireAudience(audience: Audience, principal: AccountPrincipal): void {
+  if (audience === 'operator' && !isOperator(principal)) throw new AtomError('forbidden')
+}
+
+export function isOperator(principal: AccountPrincipal): boolean {
+  return principal.role === 'owner' || principal.role === 'admin'
+}

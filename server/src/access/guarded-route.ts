@@ -1,0 +1,227 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
+import type { Body, Params, Query, Route } from '@atom/contract/route.ts'
+import { fastifyCookie } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { Static, TSchema } from 'typebox'
+import type { Log } from '#foundation/log.ts'
+import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
+import { compileCheck } from '#http/validation.ts'
+import { authenticate, requireAudience } from './authenticate.ts'
+import type { AccountPrincipal } from './principal.ts'
+import type { AccessTokens } from './tokens.ts'
+
+/** Always HttpOnly; Secure where people reach the server over https. `maxAgeSeconds` 0 removes it. */
+export interface Cookie {
+  readonly name: string
+  readonly value: string
+  readonly path: string
+  readonly maxAgeSeconds: number
+  readonly sameSite: 'strict' | 'lax'
+}
+
+/** What every handler knows about a request, whatever its route. */
+interface Circumstances {
+  readonly requestId: string
+  /** Lines carry the request id. */
+  readonly log: Log
+  /** Address of the caller; behind a trusted proxy, the one the proxy names. */
+  readonly ip: string
+  readonly userAgent: string
+  readonly cookies: Readonly<Record<string, string | undefined>>
+  readonly headers: IncomingHttpHeaders
+  /** Aborts when the caller is gone. */
+  readonly signal: AbortSignal
+}
+
+export interface GuardedRequest<R extends Route> extends Circumstances {
+  readonly principal: R['audience'] extends 'anyone' ? undefined : AccountPrincipal
+  readonly params: Params<R>
+  readonly query: Query<R>
+  readonly body: Body<R>
+}
+
+/** One of the route's answers: its status and the body that belongs to it; `null` for an empty one. */
+export type GuardedAnswer<R extends Route> = {
+  [S in keyof R['answers'] & number]: {
+    readonly status: S
+    readonly body: R['answers'][S] extends TSchema ? Static<R['answers'][S]> : never
+    readonly headers?: Readonly<Record<string, string>>
+    readonly cookies?: readonly Cookie[]
+  }
+}[keyof R['answers'] & number]
+
+/** Registers a door. Who may call, and what may be sent, is settled before the handler sees the request. */
+export type Guard = <R extends Route>(
+  route: R,
+  handler: (request: GuardedRequest<R>) => Promise<GuardedAnswer<R>>,
+) => void
+
+/** A door through which foreign bodies pass unread, in both directions. */
+export interface StreamRoute {
+  readonly methods: readonly ('GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE')[]
+  /** Its last parameter takes the rest of the address, slashes and query included: `/v1/connections/{id}/proxy/{path}`. */
+  readonly path: string
+  readonly audience: 'member' | 'operator'
+  readonly bodyLimit: number
+}
+
+export interface StreamRequest extends Circumstances {
+  readonly principal: AccountPrincipal
+  readonly method: string
+  /** The named parameters before the last, decoded. */
+  readonly params: Readonly<Record<string, string>>
+  /** The rest of the address as it was sent, undecoded, beginning with a slash: `/repos/a/b?x=1`. */
+  readonly rest: string
+  /** Absent where the method has none or it is empty. */
+  readonly body: WebStream<Uint8Array> | undefined
+}
+
+export interface StreamAnswer {
+  readonly status: number
+  readonly headers: Iterable<readonly [string, string]>
+  readonly body: WebStream<Uint8Array> | ReadableStream<Uint8Array> | null
+}
+
+export type StreamGuard = (
+  route: StreamRoute,
+  handler: (request: StreamRequest) => Promise<StreamAnswer>,
+) => void
+
+export interface Guards {
+  readonly guard: Guard
+  readonly guardStream: StreamGuard
+}
+
+/** The two ways a room registers its doors on the server. There is no third: no route exists without an audience. */
+export function createGuards(dependencies: {
+  http: HttpServer
+  tokens: Pick<AccessTokens, 'verify'>
+  log: Log
+}): Guards {
+  const { http, tokens, log } = dependencies
+
+  async function identify(request: FastifyRequest, audience: Route['audience']) {
+    if (audience === 'anyone') return undefined
+    const principal = await authenticate(tokens, request.headers.authorization)
+    request.caller = principal.id
+    requireAudience(audience, principal)
+    return principal
+  }
+
+  function circumstances(request: FastifyRequest): Circumstances {
+    return {
+      requestId: request.id,
+      log: log.child({ requestId: request.id }),
+      ip: request.ip,
+      userAgent: request.headers['user-agent'] ?? '',
+      cookies: request.headers.cookie === undefined ? {} : fastifyCookie.parse(request.headers.cookie),
+      headers: request.headers,
+      signal: request.signal,
+    }
+  }
+
+  function guard<R extends Route>(
+    route: R,
+    handler: (request: GuardedRequest<R>) => Promise<GuardedAnswer<R>>,
+  ): void {
+    const checkParams = route.params && compileCheck<Params<R>>(route.params, 'params')
+    const checkQuery = route.query && compileCheck<Query<R>>(route.query, 'query')
+    const checkBody = route.body && compileCheck<Body<R>>(route.body, 'body')
+    const mayBeAbsent = route.body !== undefined && !('required' in route.body)
+    http.routes.add(route.path, [route.method])
+    http.fastify.route({
+      method: route.method,
+      url: fastifyPath(route.path),
+      bodyLimit: route.bodyLimit ?? defaultBodyLimit,
+      schema: { response: answerSchemas(route) },
+      config: { quiet: route.path === '/live' || route.path === '/ready' },
+      // Before the body is read: who may not call does not get to send.
+      onRequest: async (request) => {
+        request.principal = await identify(request, route.audience)
+      },
+      handler: async (request, reply) => {
+        const answer = await handler({
+          ...circumstances(request),
+          principal: request.principal as GuardedRequest<R>['principal'],
+          params: checkParams?.(request.params) as Params<R>,
+          query: checkQuery?.(request.query) as Query<R>,
+          body: checkBody?.(request.body ?? (mayBeAbsent ? {} : undefined)) as Body<R>,
+        })
+        reply.code(answer.status)
+        for (const cookie of answer.cookies ?? []) reply.header('set-cookie', written(cookie, http.secure))
+        if (answer.headers !== undefined) reply.headers(answer.headers)
+        return reply.send(answer.body ?? undefined)
+      },
+    })
+  }
+
+  function guardStream(route: StreamRoute, handler: (request: StreamRequest) => Promise<StreamAnswer>): void {
+    const head = route.path.slice(0, route.path.lastIndexOf('/{'))
+    const depth = head.split('/').length
+    http.routes.add(route.path, route.methods, true)
+    http.fastify.register(async (scope) => {
+      scope.removeAllContentTypeParsers()
+      scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+      scope.route({
+        method: [...route.methods] as HTTPMethods[],
+        url: `${fastifyPath(head)}/*`,
+        bodyLimit: route.bodyLimit,
+        exposeHeadRoute: false,
+        onRequest: async (request) => {
+          request.principal = await identify(request, route.audience)
+        },
+        handler: async (request, reply) => {
+          const answer = await handler({
+            ...circumstances(request),
+            principal: request.principal as AccountPrincipal,
+            method: request.method,
+            params: request.params as Record<string, string>,
+            rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
+            body: request.body instanceof Readable ? Readable.toWeb(request.body) : undefined,
+          })
+          return sendStream(reply, answer)
+        },
+      })
+    })
+  }
+
+  http.fastify.decorateRequest('principal', undefined)
+  return { guard, guardStream }
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whom the guard found; set before the body is read. */
+    principal: AccountPrincipal | undefined
+  }
+}
+
+function sendStream(reply: FastifyReply, answer: StreamAnswer): FastifyReply {
+  reply.code(answer.status)
+  for (const [name, value] of answer.headers) reply.header(name, value)
+  if (answer.body === null) return reply.send()
+  return reply.send(Readable.fromWeb(answer.body as WebStream<Uint8Array>))
+}
+
+function fastifyPath(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1')
+}
+
+/** Answers are written by their schema, so a field that the contract does not name cannot leave the server. */
+function answerSchemas(route: Route): Record<string, TSchema> {
+  return Object.fromEntries(
+    Object.entries(route.answers).filter(([, schema]) => !('type' in schema && schema.type === 'null')),
+  )
+}
+
+function written(cookie: Cookie, secure: boolean): string {
+  return fastifyCookie.serialize(cookie.name, cookie.value, {
+    path: cookie.path,
+    maxAge: cookie.maxAgeSeconds,
+    sameSite: cookie.sameSite,
+    httpOnly: true,
+    secure,
+  })
+}

@@ -1,0 +1,251 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { AtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
+import type { Log } from '#foundation/log.ts'
+import { CrossOrigin } from './cross-origin.ts'
+import { answerBrokenConnection, answerError } from './error-handler.ts'
+import { RouteTable } from './route-table.ts'
+import { setSecurityHeaders } from './security-headers.ts'
+import { parseStrictJson } from './strict-json.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When it arrived, `performance.now()`. */
+    arrivedAt: number
+    /** Whom `access` found behind it; for the log line. */
+    caller: string | undefined
+  }
+  interface FastifyContextConfig {
+    /** Probes come every second: their lines are for `debug`. */
+    quiet?: boolean
+  }
+}
+
+export interface HttpServerOptions {
+  readonly log: Log
+  /** The origin people use, such as `https://atom.example`. Where absent: the address it listens on. */
+  readonly publicUrl?: string | undefined
+  /** Addresses or networks whose `X-Forwarded-For` is believed, right to left. None where absent. */
+  readonly trustedProxies?: readonly string[]
+  /** Origins besides its own whose pages may call. */
+  readonly allowedOrigins?: readonly string[]
+  /** How long `drain` goes on taking requests, so that a balancer can look away first. */
+  readonly drainMs?: number
+  /** How long requests under way may take once the server closes; then they are cut. */
+  readonly closeMs?: number
+}
+
+/** Largest body where a route names no other, in bytes. */
+export const defaultBodyLimit = 64 * 1024
+
+export type Phase = 'starting' | 'ready' | 'draining'
+
+/** The HTTP side of the process. It knows no room: `app.ts` lets each room register its doors on it. */
+export class HttpServer implements AsyncDisposable {
+  readonly fastify: FastifyInstance
+  readonly routes = new RouteTable()
+  readonly crossOrigin: CrossOrigin
+  readonly #options: HttpServerOptions
+  readonly #connections = new Set<Socket>()
+  #phase: Phase = 'starting'
+  #address: string | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options
+    this.crossOrigin = new CrossOrigin(options.allowedOrigins ?? [])
+    this.fastify = fastify({
+      logger: false,
+      genReqId: () => newId(),
+      bodyLimit: defaultBodyLimit,
+      trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
+      // Fastify turns Node's own limit off; slow senders would then hold their connection for ever.
+      requestTimeout: 30_000,
+      keepAliveTimeout: 72_000,
+      http: {
+        headersTimeout: 10_000,
+        connectionsCheckingInterval: 1_000,
+        maxHeaderSize: 16_384,
+        requireHostHeader: true,
+        joinDuplicateHeaders: false,
+      },
+      routerOptions: { maxParamLength: 4_096 },
+      exposeHeadRoutes: true,
+      return503OnClosing: false,
+      forceCloseConnections: 'idle',
+      frameworkErrors: (error, request, reply) => {
+        this.#begin(request, reply)
+        this.#fail(error, request, reply)
+        this.#finish(request, reply)
+      },
+      clientErrorHandler: (failure, socket) =>
+        answerBrokenConnection(failure, socket, { log: options.log, publicUrl: this.publicUrl }),
+    })
+    this.fastify.decorateRequest('answeredWith', undefined)
+    this.fastify.decorateRequest('arrivedAt', 0)
+    this.fastify.decorateRequest('caller', undefined)
+    this.fastify.server.on('connection', (socket: Socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+    })
+    this.#acceptOnlyStrictJson()
+    this.fastify.addHook('onRequest', (request, reply, done) => {
+      this.#begin(request, reply)
+      const refusal = refusedFraming(request.raw)
+      if (refusal !== undefined) return done(refusal)
+      if (this.crossOrigin.apply(request, reply)) return
+      done()
+    })
+    this.fastify.addHook('onResponse', (request, reply, done) => {
+      this.#finish(request, reply)
+      done()
+    })
+    this.fastify.setErrorHandler((thrown, request, reply) => this.#fail(thrown, request, reply))
+    this.fastify.setNotFoundHandler((request, reply) => this.#nothingHere(request, reply))
+  }
+
+  /** Node's server, for those who speak another protocol on the same port. */
+  get node(): Server {
+    return this.fastify.server
+  }
+
+  /** The origin people use, without a slash at its end. */
+  get publicUrl(): string {
+    return this.#options.publicUrl?.replace(/\/+$/, '') ?? this.#address ?? 'http://127.0.0.1'
+  }
+
+  /** People reach it over https, so cookies are `Secure`. */
+  get secure(): boolean {
+    return this.publicUrl.startsWith('https:')
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  /**
+   * Opens the port; 0 takes a free one. From here on requests are answered; `/ready` says so after `takeTraffic`.
+   *
+   * @returns the origin it listens on
+   */
+  async listen(address: { host: string; port: number }): Promise<string> {
+    await this.fastify.listen({ host: address.host, port: address.port })
+    const bound = this.node.address() as AddressInfo
+    const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address
+    this.#address = `http://${host}:${bound.port}`
+    return this.#address
+  }
+
+  takeTraffic(): void {
+    if (this.#phase === 'starting') this.#phase = 'ready'
+  }
+
+  /**
+   * Tells balancers to look away (`/ready` becomes 503, answers close their connection) and goes on serving for `drainMs`.
+   * Closing at once instead was measured to drop requests and to hang on kept-alive connections.
+   */
+  async drain(): Promise<void> {
+    this.#phase = 'draining'
+    await pause(this.#options.drainMs ?? 0)
+  }
+
+  /** Stops listening, lets requests under way finish for at most `closeMs`, and cuts what is left. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#phase = 'draining'
+    // A connection that turns idle after the server stopped listening is closed by nobody else (Node looks once).
+    const sweep = setInterval(() => this.node.closeIdleConnections(), 50)
+    const cut = setTimeout(() => {
+      if (this.#connections.size > 0)
+        this.#options.log.warn(
+          { connections: this.#connections.size },
+          'connections cut: they did not end in time',
+        )
+      for (const socket of this.#connections) socket.destroy()
+    }, this.#options.closeMs ?? 10_000)
+    try {
+      await this.fastify.close()
+    } finally {
+      clearInterval(sweep)
+      clearTimeout(cut)
+    }
+  }
+
+  #acceptOnlyStrictJson(): void {
+    this.fastify.removeAllContentTypeParsers()
+    this.fastify.addContentTypeParser(
+      /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i,
+      { parseAs: 'buffer' },
+      (_request, body, done) => {
+        try {
+          done(null, body.length === 0 ? undefined : parseStrictJson(body as Buffer))
+        } catch (thrown) {
+          done(thrown as AtomError)
+        }
+      },
+    )
+  }
+
+  #begin(request: FastifyRequest, reply: FastifyReply): void {
+    request.arrivedAt = performance.now()
+    setSecurityHeaders(reply.raw, this.secure)
+    reply.raw.setHeader('x-request-id', request.id)
+    if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')
+  }
+
+  #fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    return answerError(thrown, request, reply, this.publicUrl)
+  }
+
+  #nothingHere(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const path = request.url.split('?', 1)[0] ?? ''
+    const methods = this.routes.methodsAt(path)
+    if (methods.length === 0) return this.#fail(new AtomError('not_found'), request, reply)
+    reply.header('allow', methods.join(', '))
+    return this.#fail(new AtomError('method_not_allowed'), request, reply)
+  }
+
+  /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
+  #finish(request: FastifyRequest, reply: FastifyReply): void {
+    const error = request.answeredWith
+    const line = {
+      requestId: request.id,
+      method: request.method,
+      route: request.routeOptions.url ?? 'unmatched',
+      status: reply.statusCode,
+      ms: Math.round((performance.now() - request.arrivedAt) * 10) / 10,
+      ...(request.caller !== undefined && { caller: request.caller }),
+      ...(error !== undefined && { code: error.code }),
+    }
+    if (error?.code === 'internal') this.#options.log.error({ ...line, err: error.cause }, 'request failed')
+    else if (error !== undefined && error.row.status >= 500)
+      this.#options.log.warn({ ...line, err: error.cause }, 'request refused')
+    else if (request.routeOptions.config?.quiet === true) this.#options.log.debug(line, 'request')
+    else this.#options.log.info(line, 'request')
+  }
+}
+
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  return new HttpServer(options)
+}
+
+/** Framing that Node lets pass but that two servers in a row may read differently (RFC 9112 3.2, 3.2.2). */
+function refusedFraming(request: IncomingMessage): AtomError | undefined {
+  let hosts = 0
+  for (let at = 0; at < request.rawHeaders.length; at += 2)
+    if (request.rawHeaders[at]?.toLowerCase() === 'host') hosts++
+  if (hosts > 1) return new AtomError('malformed_request', 'The Host field stands more than once.')
+  if (!request.url?.startsWith('/'))
+    return new AtomError('malformed_request', 'The address must begin with a slash.')
+  const encoding = request.headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity')
+    return new AtomError('unsupported_media_type', 'Send the body without a content encoding.')
+  return undefined
+}
