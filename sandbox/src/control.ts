@@ -1,0 +1,66 @@
+import type { SandboxProviderId } from './sandbox.ts'
+
+/** What goes wrong on purpose. Faults live in memory: a restart forgets them. */
+export interface Fault {
+  /** Path below the sandbox's URL; `*` stands for any run of characters, e.g. `/github/api/repos/*`. */
+  readonly path: string
+  readonly method?: string
+  /** How many matching requests it strikes; 1 where absent. */
+  readonly times?: number
+  /** Waits this long first. */
+  readonly delayMs?: number
+  /**
+   * `status`: answers with it, in the provider's own error shape. `rate_limited`: the provider's own way to say so.
+   * `cut`: the connection breaks before the request is handled. `cut_after`: it is handled, then the answer is lost.
+   * `none` (where absent): only the delay.
+   */
+  readonly outcome?: 'none' | 'rate_limited' | 'cut' | 'cut_after' | { readonly status: number }
+  /** `Retry-After` of `status` and `rate_limited`. */
+  readonly retryAfterSeconds?: number
+}
+
+/** A change that was made through a provider's API, in order. */
+export interface Effect {
+  readonly seq: number
+  readonly at: string
+  readonly provider: SandboxProviderId
+  /** E.g. `issue.created`, `comment.created`, `event.created`. */
+  readonly kind: string
+  /** Login or e-mail of who did it. */
+  readonly person: string
+  /** What it was done to, e.g. `atom-labs/app#43`. */
+  readonly target: string
+  readonly title: string
+}
+
+/** One request as the sandbox saw it. */
+export interface SeenRequest {
+  readonly at: string
+  readonly method: string
+  readonly path: string
+  readonly status: number
+}
+
+/** The sandbox's other side: what a test or a curious person turns. Also over HTTP below `/_control`. */
+export interface Control {
+  /** From now on, until it has struck `times` times. Returns a handle that lifts it. */
+  fault(fault: Fault): Disposable & { readonly struck: number }
+  /** What somebody wrote, oldest first. Exactly-once tests count these. */
+  effects(filter?: {
+    readonly provider?: SandboxProviderId
+    readonly kind?: string
+    readonly title?: string
+  }): Effect[]
+  /** The last requests, oldest first (at most 10 000). */
+  requests(filter?: { readonly method?: string; readonly path?: string }): SeenRequest[]
+  /** The person withdraws their consent at the provider: every token and the grant are dead. Returns tokens killed. */
+  revoke(provider: SandboxProviderId, person?: string): number
+  /** Access tokens expire now; refresh tokens live on. Returns how many. */
+  expireTokens(provider?: SandboxProviderId): number
+  /** Lets time pass for everything that expires. */
+  advance(seconds: number): void
+  /** Requests a token has per hour; GitHub's own 5000 where nothing is said. */
+  rateLimit(provider: SandboxProviderId, perHour: number): void
+  /** Consents, tokens, effects, faults and data as on the first day; apps, secrets and redirect URIs stay. */
+  reset(): void
+}
