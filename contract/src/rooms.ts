@@ -249,7 +249,8 @@ export const roomRoutes = {
   events: route({
     method: 'GET',
     path: '/v1/rooms/{id}/events',
-    summary: 'The timeline from a cursor; `after=0` is the beginning; `before` pages backwards',
+    summary:
+      'The timeline: after a cursor (0 is the beginning), before one, or the newest page. With `before`, `more` means older events',
     audience: 'member',
     params: ById,
     query: Type.Object(

@@ -11,6 +11,8 @@ export const socketLimits = {
   frameBytes: 256 * 1024,
   /** Messages in one `message.send` with `items`. */
   batchItems: 32,
+  /** Rooms that one handshake may resume. */
+  cursors: 200,
   typingEveryMs: 3_000,
   typingTtlMs: 6_000,
 } as const
@@ -23,7 +25,7 @@ export const Handshake = Type.Object({
   token: Type.String({ minLength: 1, maxLength: 8_192 }),
   deviceId: Type.Optional(DeviceId),
   v: Type.Optional(Type.Integer()),
-  cursors: Type.Optional(Type.Record(Id, Cursor)),
+  cursors: Type.Optional(Type.Record(Id, Cursor, { maxProperties: socketLimits.cursors })),
 })
 export type Handshake = Static<typeof Handshake>
 
@@ -34,8 +36,12 @@ const Sent = Type.Object({ id: Id, seq: parts.Seq })
 /** Client to server. Each is acknowledged with `{ok: true, …answer}` or `{ok: false, error}`. */
 export const clientFrames = {
   'room.join': {
+    /** `after` is the last `seq` held, of the timeline `epoch`; without it the newest page is answered. */
     body: Type.Object({ roomId: Id, after: Type.Optional(parts.Seq), epoch: Type.Optional(Id) }, closed),
-    /** `reset`: the cursor was of another epoch; these events are from the beginning of what is kept. */
+    /**
+     * `more`: the rest follows by itself as `room.events` frames, in order, before anything newer. `reset`: the cursor is of
+     * another timeline, so forget what you hold; the events are the newest page.
+     */
     answer: Type.Object({ ...EventPage.properties, reset: Type.Optional(Type.Boolean()) }),
   },
   'room.leave': { body: Type.Object({ roomId: Id }, closed), answer: Type.Object({}) },
@@ -93,6 +99,22 @@ export const serverFrames = {
     spreadMs: Type.Integer(),
     expiresInMs: Type.Integer({ description: 'Until the token of this socket expires.' }),
     v: Type.Integer(),
+    /**
+     * One entry for each room of the handshake's `cursors`. What was missed follows as `room.events` frames. `reset`: as in
+     * `room.join`. Where `error` is present the room was not joined.
+     */
+    rooms: Type.Record(
+      Id,
+      Type.Union([
+        Type.Object({
+          ok: Type.Literal(true),
+          epoch: Id,
+          head: parts.Seq,
+          reset: Type.Optional(Type.Boolean()),
+        }),
+        Type.Object({ ok: Type.Literal(false), error: FrameError }),
+      ]),
+    ),
   }),
   'room.events': Type.Object({ roomId: Id, epoch: Id, events: Type.Array(RoomEvent) }),
   'room.signal': Type.Union([
@@ -114,19 +136,38 @@ export const serverFrames = {
     }),
   ]),
   'auth.expiring': Type.Object({ inMs: Type.Integer() }),
+  /** The server is about to stop: come back after `afterMs`. `closing` with the reason `draining` follows. */
   drain: Type.Object({ afterMs: Type.Integer() }),
+  /** The last frame of a socket. */
+  closing: Type.Object({
+    reason: Type.Union([
+      Type.Literal('draining'),
+      Type.Literal('token_expired'),
+      Type.Literal('session_revoked'),
+      Type.Literal('replaced'),
+      Type.Literal('too_slow'),
+      Type.Literal('too_many_frames'),
+    ]),
+  }),
 } as const
 
 export type ServerFrameName = keyof typeof serverFrames
 export type ServerFrame<N extends ServerFrameName> = Static<(typeof serverFrames)[N]>
 export type RoomSignal = ServerFrame<'room.signal'>
 
-/** Why the server closed a socket, sent as the frame `closing` right before; decides whether a client comes back. */
+/**
+ * Why the server closed a socket, sent as the frame `closing` right before; decides whether a client comes back. A handshake
+ * that is refused gets Socket.IO's `connect_error` instead, with a `FrameError` as `data`.
+ */
 export const closeReasons = {
   draining: { comeBack: true },
   token_expired: { comeBack: true },
   session_revoked: { comeBack: false },
+  /** The same device opened a newer socket. */
   replaced: { comeBack: false },
-  protocol_unsupported: { comeBack: false },
-} as const
+  /** Nothing was read for half a minute. */
+  too_slow: { comeBack: true },
+  /** Frames kept coming although they were answered `busy`. */
+  too_many_frames: { comeBack: true },
+} as const satisfies Record<ServerFrame<'closing'>['reason'], { comeBack: boolean }>
 export type CloseReason = keyof typeof closeReasons

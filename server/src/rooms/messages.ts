@@ -1,0 +1,241 @@
+import { limits } from '@atom/contract/rooms.ts'
+import type { Principal } from '#access/principal.ts'
+import type { Database } from '#foundation/database/pool.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import * as store from './room-store.ts'
+import type { Timeline } from './timeline.ts'
+
+export interface SentMessage {
+  readonly id: string
+  readonly roomId: string
+  readonly seq: number
+  readonly clientId: string
+  readonly text: string
+  /** RFC 3339, UTC. */
+  readonly at: string
+  /** The same `clientId` was sent before; everything else is that message's. */
+  readonly duplicate: boolean
+}
+
+export interface MessagesOptions {
+  readonly database: Database
+  readonly timeline: Timeline
+  readonly log: Log
+  /** How many batches may be on their way at once; a room always travels in the same lane. */
+  readonly lanes?: number
+  /** How much one lane may hold back before the next message is refused as `busy`. */
+  readonly queue?: { readonly rows: number; readonly bytes: number }
+}
+
+interface Waiting {
+  readonly draft: store.EventDraft
+  readonly options: store.PublishOptions
+  readonly bytes: number
+  readonly settle: (appended: store.Appended) => void
+  readonly refuse: (error: AtomError) => void
+}
+
+const batch = { rows: 512, bytes: 1024 * 1024 }
+/** A batch that met a deadlock is tried again this often; then it is halved. */
+const collisionRetries = 2
+
+/**
+ * The way into a timeline for everyone who says something. What arrives while the database works is stored together with the
+ * next batch: no timer, no waiting when it is quiet, and one commit for up to 512 events when it is not.
+ */
+export class Messages implements AsyncDisposable {
+  readonly #lanes: readonly Lane[]
+
+  constructor(options: MessagesOptions) {
+    this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane(options))
+  }
+
+  /**
+   * Says something in a room. Resolves after the commit. Throws `not_found` (also for another workspace's room),
+   * `not_a_member`, `message_too_large`, `validation_failed`, `busy`, `unavailable`; after the last two the same call with
+   * the same `clientId` is safe, whatever happened to the first.
+   */
+  async send(
+    principal: Principal,
+    roomId: string,
+    message: { readonly clientId: string; readonly text: string },
+  ): Promise<SentMessage> {
+    checkText(message.text)
+    const appended = await this.#publish(
+      {
+        roomId,
+        workspaceId: principal.workspaceId,
+        type: 'message.created',
+        actor: { kind: principal.kind, id: principal.id },
+        clientId: message.clientId,
+        body: { text: message.text },
+      },
+      { membersOnly: true },
+    )
+    const { event, id, seq, at, duplicate } = appended
+    // The client id of another kind of event cannot be used for a message.
+    if (event.type !== 'message.created') {
+      throw new AtomError('validation_failed', 'This clientId was used for something else; use a new one.')
+    }
+    return { id, roomId, seq, clientId: message.clientId, text: event.text, at, duplicate }
+  }
+
+  /** Publishes an event of the server's own: an agent's answer, a change. Resolves after the commit. Throws as `send` does. */
+  publish(draft: store.EventDraft): Promise<store.Appended> {
+    return this.#publish(draft, {})
+  }
+
+  /** Resolves when everything that was accepted has its answer. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.idle()))
+  }
+
+  #publish(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
+    const room = draft.roomId.toLowerCase()
+    // The tail of a UUIDv7 is random.
+    const lane = this.#lanes[Number.parseInt(room.slice(-6), 16) % this.#lanes.length]
+    if (lane === undefined) throw new AtomError('not_found', 'There is no such room.')
+    return lane.push({ ...draft, roomId: room }, options)
+  }
+}
+
+/** One queue and at most one batch on its way. */
+class Lane {
+  readonly #database: Database
+  readonly #timeline: Timeline
+  readonly #log: Log
+  readonly #limit: { readonly rows: number; readonly bytes: number }
+  #queue: Waiting[] = []
+  #bytes = 0
+  #flushing: Promise<void> | undefined
+  /** How long the last batch took. */
+  #lastMs = 20
+
+  constructor(options: MessagesOptions) {
+    this.#database = options.database
+    this.#timeline = options.timeline
+    this.#log = options.log
+    this.#limit = options.queue ?? { rows: 16 * batch.rows, bytes: 16 * batch.bytes }
+  }
+
+  async push(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
+    const bytes = sizeOf(draft)
+    if (this.#queue.length >= this.#limit.rows || this.#bytes + bytes > this.#limit.bytes) throw this.#busy()
+    return await new Promise((settle, refuse) => {
+      this.#queue.push({ draft, options, bytes, settle, refuse })
+      this.#bytes += bytes
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  async idle(): Promise<void> {
+    await this.#flushing
+  }
+
+  /** Takes batch after batch until nothing waits. Never rejects. */
+  async #flush(): Promise<void> {
+    // Everything that arrives in the same turn of the event loop goes into the first batch.
+    await Promise.resolve()
+    while (this.#queue.length > 0) {
+      const rows = this.#take()
+      const began = performance.now()
+      await this.#store(rows, collisionRetries)
+      this.#lastMs = performance.now() - began
+    }
+    this.#flushing = undefined
+  }
+
+  #take(): Waiting[] {
+    let bytes = 0
+    let rows = 0
+    for (const waiting of this.#queue) {
+      if (rows >= batch.rows || (rows > 0 && bytes + waiting.bytes > batch.bytes)) break
+      bytes += waiting.bytes
+      rows++
+    }
+    this.#bytes -= bytes
+    return this.#queue.splice(0, rows)
+  }
+
+  /** Stores a batch; when PostgreSQL refuses it, halves it until the one bad row is alone with its error. */
+  async #store(rows: readonly Waiting[], retries: number): Promise<void> {
+    let verdicts: store.Verdict[]
+    try {
+      verdicts = await store.publish(
+        this.#database,
+        rows.map((row) => row.draft),
+        rows.map((row) => row.options),
+      )
+    } catch (error) {
+      if (error instanceof AtomError) {
+        for (const row of rows) row.refuse(error)
+      } else if (sqlState(error).startsWith('40') && retries > 0) {
+        await this.#store(rows, retries - 1)
+      } else if (rows.length > 1) {
+        const half = rows.length >> 1
+        await this.#store(rows.slice(0, half), retries)
+        await this.#store(rows.slice(half), retries)
+      } else {
+        for (const row of rows) row.refuse(this.#reasonOf(error))
+      }
+      return
+    }
+    const appended: store.Appended[] = []
+    for (const [index, verdict] of verdicts.entries()) {
+      const row = rows[index]
+      if (verdict.verdict === 'stored') {
+        appended.push(verdict)
+        row?.settle(verdict)
+      } else row?.refuse(refusal(verdict.verdict))
+    }
+    this.#timeline.committed(appended)
+  }
+
+  #busy(): AtomError {
+    const batches = Math.ceil(this.#queue.length / batch.rows)
+    const retryAfterMs = Math.min(5_000, Math.max(50, Math.ceil(batches * this.#lastMs)))
+    return new AtomError('busy', undefined, { retryAfterMs })
+  }
+
+  #reasonOf(error: unknown): AtomError {
+    // Class 22, data exception: the content cannot be stored as it is.
+    if (sqlState(error).startsWith('22')) {
+      return new AtomError('validation_failed', 'The content holds something that cannot be stored.', {
+        cause: error,
+      })
+    }
+    this.#log.error({ err: error }, 'an event could not be stored')
+    return asAtomError(error)
+  }
+}
+
+function checkText(text: string): void {
+  const bytes = Buffer.byteLength(text)
+  if (bytes > limits.messageBytes) {
+    throw new AtomError(
+      'message_too_large',
+      `The message is ${bytes} bytes long; the limit is ${limits.messageBytes} bytes of UTF-8.`,
+    )
+  }
+  if (text.includes('\0') || !text.isWellFormed()) {
+    throw new AtomError(
+      'validation_failed',
+      'The message holds characters that are not text (NUL or half an emoji).',
+    )
+  }
+}
+
+function refusal(verdict: 'not_found' | 'not_a_member'): AtomError {
+  return verdict === 'not_found'
+    ? new AtomError('not_found', 'There is no such room.')
+    : new AtomError('not_a_member')
+}
+
+function sizeOf(draft: store.EventDraft): number {
+  return 200 + JSON.stringify(draft.body).length
+}
+
+function sqlState(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}

@@ -1,0 +1,179 @@
+import { type EventPage, limits, type RoomEvent } from '@atom/contract/rooms.ts'
+import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import * as store from './room-store.ts'
+
+export type { Appended, EventDraft, Heads } from './room-store.ts'
+
+/** Something was committed. */
+export interface RoomNews {
+  readonly roomId: string
+  /** At least this many events exist now. */
+  readonly head: number
+  /** What is new, in order, where this process wrote it; news of other processes bring the number alone. */
+  readonly events?: readonly RoomEvent[]
+}
+
+export interface TimelineOptions {
+  readonly database: Database
+  readonly log: Log
+  /** How often subscribers are told to look for themselves, should a notification have been lost. */
+  readonly recheckMs?: number
+}
+
+/** As `publish_room_events` names it. */
+const channel = 'atom_rooms'
+/** A page ends early when its bodies are larger than this, but holds at least one event. */
+const pageSize = 256 * 1024
+
+interface Subscriber {
+  readonly heard: (news: RoomNews) => void
+  readonly recheck: (() => void) | undefined
+}
+
+/** Every room's events, in order: to read, to add to, and to be told of. */
+export class Timeline implements AsyncDisposable {
+  readonly #database: Database
+  readonly #log: Log
+  readonly #subscribers = new Set<Subscriber>()
+  readonly #release = new AsyncDisposableStack()
+
+  private constructor(options: TimelineOptions) {
+    this.#database = options.database
+    this.#log = options.log
+  }
+
+  /** Resolves once commits of other processes are heard. */
+  static async open(options: TimelineOptions): Promise<Timeline> {
+    const timeline = new Timeline(options)
+    timeline.#release.use(await options.database.listen(channel, (payload) => timeline.#heard(payload)))
+    const recheck = setInterval(() => timeline.#recheck(), options.recheckMs ?? 5_000)
+    recheck.unref()
+    timeline.#release.defer(() => clearInterval(recheck))
+    return timeline
+  }
+
+  /** Events after `after`, oldest first; `more`: newer ones follow. Throws `not_found`. */
+  async since(roomId: string, after: number, limit: number = limits.pageEvents): Promise<EventPage> {
+    const found = await this.#page(roomId, { after }, limit)
+    let size = 0
+    let kept = 0
+    for (const bytes of found.sizes) {
+      size += bytes
+      if (kept > 0 && size > pageSize) break
+      kept++
+    }
+    const events = found.events.slice(0, kept)
+    const last = events.at(-1)?.seq ?? after
+    return { epoch: found.epoch, head: found.head, events, more: last < found.head }
+  }
+
+  /** The last events before `before`, oldest first; `more`: older ones exist. Throws `not_found`. */
+  async before(roomId: string, before: number, limit: number = limits.pageEvents): Promise<EventPage> {
+    const found = await this.#page(roomId, { before }, limit)
+    let size = 0
+    let kept = 0
+    for (const bytes of found.sizes.toReversed()) {
+      size += bytes
+      if (kept > 0 && size > pageSize) break
+      kept++
+    }
+    const events = found.events.slice(found.events.length - kept)
+    const first = events.at(0)?.seq ?? found.floor
+    return { epoch: found.epoch, head: found.head, events, more: first > found.floor }
+  }
+
+  /** The newest page: `before` the end. */
+  newest(roomId: string, limit: number = limits.pageEvents): Promise<EventPage> {
+    return this.before(roomId, Number.MAX_SAFE_INTEGER, limit)
+  }
+
+  /**
+   * Adds events inside somebody's transaction; they are told after its commit. Writing the same draft again answers with the
+   * place it has. Rooms stay locked until the end of the transaction, so append last. Throws `not_found`.
+   */
+  async append(tx: Transaction, drafts: readonly store.EventDraft[]): Promise<store.Appended[]> {
+    const verdicts = await store.publish(tx, drafts)
+    const appended = verdicts.map((verdict) => {
+      if (verdict.verdict !== 'stored') throw new AtomError('not_found', 'There is no such room.')
+      return verdict
+    })
+    tx.afterCommit(() => this.committed(appended))
+    return appended
+  }
+
+  /** The newest number of each room; unknown rooms are absent. */
+  heads(roomIds: readonly string[], db: Queryable = this.#database): Promise<Map<string, store.Heads>> {
+    return store.heads(db, roomIds)
+  }
+
+  /**
+   * Tells of everything committed, by this process and others. News may come twice, late, out of order, or merged into a
+   * later one: they say that it is time to read. `recheck` is called when news may have been lost, and every few seconds:
+   * compare your cursors with `heads`.
+   */
+  subscribe(heard: (news: RoomNews) => void, recheck?: () => void): Disposable {
+    const subscriber = { heard, recheck }
+    this.#subscribers.add(subscriber)
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) }
+  }
+
+  /** For writers of this room of the house: tells this process at once, without the way through the database. */
+  committed(appended: readonly store.Appended[]): void {
+    const rooms = new Map<string, RoomEvent[]>()
+    for (const { roomId, event, duplicate } of appended) {
+      if (duplicate) continue
+      const events = rooms.get(roomId)
+      if (events === undefined) rooms.set(roomId, [event])
+      else events.push(event)
+    }
+    for (const [roomId, events] of rooms) this.#tell({ roomId, head: events.at(-1)?.seq ?? 0, events })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#subscribers.clear()
+    await this.#release.disposeAsync()
+  }
+
+  async #page(
+    roomId: string,
+    range: { readonly after: number } | { readonly before: number },
+    limit: number,
+  ): Promise<store.StoredPage> {
+    const found = await store.page(this.#database, roomId, range, Math.min(limit, limits.pageEvents))
+    if (found === undefined) throw new AtomError('not_found', 'There is no such room.')
+    return found
+  }
+
+  /** The payload is `room:head room:head …`; empty after a lost session. */
+  #heard(payload: string): void {
+    if (payload === '') {
+      this.#recheck()
+      return
+    }
+    for (const part of payload.split(' ')) {
+      const colon = part.indexOf(':')
+      const head = Number(part.slice(colon + 1))
+      if (colon > 0 && Number.isSafeInteger(head)) this.#tell({ roomId: part.slice(0, colon), head })
+      else this.#log.warn({ channel }, 'a notification could not be read')
+    }
+  }
+
+  #tell(news: RoomNews): void {
+    for (const { heard } of this.#subscribers) this.#guarded(() => heard(news))
+  }
+
+  #recheck(): void {
+    for (const { recheck } of this.#subscribers) if (recheck !== undefined) this.#guarded(recheck)
+  }
+
+  /** One reader's failure is not the next one's. */
+  #guarded(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#log.error({ err: error }, 'a reader of the timeline failed')
+    }
+  }
+}
