@@ -1,0 +1,198 @@
+import { randomBytes } from 'node:crypto'
+import {
+  access,
+  chmod,
+  chown,
+  constants,
+  lchown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+} from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Log } from '#foundation/log.ts'
+import { StartError } from '#foundation/start-error.ts'
+import type { Binaries } from './postgres-binaries.ts'
+import { here, isAlive, type RunAs, runProgram } from './postmaster.ts'
+
+/** `nobody`: exists as a number everywhere, owns nothing, and needs no entry in any file. */
+const nobody = 65_534
+const unfinished = /^database\.new-(\d+)-[0-9a-f]+$/
+
+export const databaseUser = 'atom'
+export const databaseName = 'atom'
+
+/** Makes sure that the data folder exists and can be written; its absolute path, without links. */
+export async function openDataDir(dataDir: string): Promise<string> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    const path = await realpath(dataDir)
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    // Root may write where no file can be made: a read-only file system says so only when it is tried.
+    const probe = join(path, `.write-${randomBytes(6).toString('hex')}`)
+    await mkdir(probe)
+    await rm(probe, { recursive: true })
+    return path
+  } catch (error) {
+    throw new StartError(
+      `The data folder ${dataDir} cannot be written (${codeOf(error)}). Give this user the right to write there, or name another folder in ATOM_DATA_DIR.`,
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * Who PostgreSQL runs as: ourselves; when we are root, whom PostgreSQL refuses to run as, the owner of the database if there
+ * is one already, and `nobody` otherwise. A database that belongs to root was copied there: it is given to `nobody`.
+ */
+export async function runnerOf(folder: string): Promise<RunAs | undefined> {
+  const own = process.geteuid?.()
+  const owner = await ownerOf(folder)
+  if (own !== 0) {
+    if (owner !== undefined && owner.uid !== own) {
+      throw new StartError(
+        `The database in ${folder} belongs to user ${owner.uid}, and Atom runs as user ${own}. Start Atom as it was started before, or run: chown -R ${own} ${dirname(folder)}`,
+      )
+    }
+    return undefined
+  }
+  if (owner === undefined) return { uid: nobody, gid: nobody }
+  if (owner.uid !== 0) return owner
+  await give(folder, nobody)
+  return { uid: nobody, gid: nobody }
+}
+
+/** Refuses a database that these programs cannot open. */
+export async function checkMajor(folder: string, binaries: Binaries): Promise<void> {
+  const written = Number.parseInt(await readFile(join(folder, 'PG_VERSION'), 'utf8'), 10)
+  if (written === binaries.major) return
+  throw new StartError(
+    `The database in ${folder} was written by PostgreSQL ${written}, and this Atom carries PostgreSQL ${binaries.major}. Start the Atom that wrote it, or name another folder in ATOM_DATA_DIR.`,
+  )
+}
+
+/** Makes the database aside and moves it to its place when it is whole and on the disk. False when it was there already. */
+export async function createIfMissing(options: {
+  readonly folder: string
+  readonly binaries: Binaries
+  readonly runAs: RunAs | undefined
+  readonly log: Log
+}): Promise<boolean> {
+  const { folder, binaries, runAs } = options
+  await sweepUnfinished(dirname(folder), options.log)
+  if ((await ownerOf(folder)) !== undefined) return false
+  const aside = join(dirname(folder), `database.new-${process.pid}-${randomBytes(6).toString('hex')}`)
+  await mkdir(aside, { mode: 0o700 })
+  try {
+    if (runAs !== undefined) await chown(aside, runAs.uid, runAs.gid)
+    await succeed(
+      runProgram({
+        program: join(binaries.home, 'bin', 'initdb'),
+        // Without --no-sync: a page of the catalog that the kernel still holds back at a power cut would be lost with every
+        // row that was acknowledged since, and the sync costs next to nothing (decision 0011).
+        args: [
+          `--pgdata=${here}`,
+          `--username=${databaseUser}`,
+          '--auth=trust',
+          '--encoding=UTF8',
+          '--locale-provider=builtin',
+          '--locale=C.UTF-8',
+          '--data-checksums',
+        ],
+        folder: aside,
+        runAs,
+      }),
+    )
+    await succeed(
+      runProgram({
+        program: join(binaries.home, 'bin', 'postgres'),
+        args: ['--single', '-D', here, 'postgres'],
+        folder: aside,
+        runAs,
+        input: `create database ${databaseName}\n`,
+      }),
+    )
+    await rename(aside, folder)
+    const parent = await open(dirname(folder), 'r')
+    await parent.sync()
+    await parent.close()
+    return true
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true })
+    // Another Atom was faster; who may use the folder is decided when the server starts.
+    if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) return false
+    throw error
+  }
+}
+
+async function succeed(running: ReturnType<typeof runProgram>): Promise<void> {
+  const { code, said } = await running
+  if (code !== 0) throw explainedFailure(said)
+}
+
+/** What a program of PostgreSQL said before it gave up, as a sentence that names the next step. */
+export function explainedFailure(said: string): StartError {
+  const cause = { cause: new Error(said) }
+  const library = /error while loading shared libraries: (\S+):/.exec(said)?.[1]
+  if (library !== undefined) {
+    const advice = library.startsWith('libstdc++')
+      ? 'Install it (on Debian: apt-get install libstdc++6)'
+      : 'Install it, run "npm install" again'
+    return new StartError(
+      `The embedded database needs the library ${library}, which is missing here. ${advice}, or set DATABASE_URL to a PostgreSQL of your own.`,
+      cause,
+    )
+  }
+  if (/No space left on device/.test(said)) {
+    return new StartError(
+      'The embedded database has no space left on the disk. Free some, and start again.',
+      cause,
+    )
+  }
+  const words = said
+    .split('\n')
+    .map((line) => line.replace(/^.*?(FATAL|PANIC|ERROR|initdb: error): +/, ''))
+    .filter((line) => line.trim() !== '')
+  const last =
+    words.findLast((_, at) => /FATAL|PANIC|error/i.test(said.split('\n')[at] ?? '')) ?? words.at(-1)
+  return new StartError(
+    `The embedded database does not start: ${last ?? 'it said nothing'}. See database.log in the data folder, or set DATABASE_URL to a PostgreSQL of your own.`,
+    cause,
+  )
+}
+
+async function sweepUnfinished(dataDir: string, log: Log): Promise<void> {
+  for (const name of await readdir(dataDir)) {
+    const pid = unfinished.exec(name)?.[1]
+    if (pid === undefined || (isAlive(Number(pid)) && Number(pid) !== process.pid)) continue
+    log.info({ folder: name }, 'removing a database that was never finished')
+    await rm(join(dataDir, name), { recursive: true, force: true })
+  }
+}
+
+async function ownerOf(folder: string): Promise<RunAs | undefined> {
+  try {
+    const { uid, gid } = await lstat(folder)
+    return { uid, gid }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function give(folder: string, uid: number): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    await lchown(join(entry.parentPath, entry.name), uid, uid)
+  }
+  await lchown(folder, uid, uid)
+  await chmod(folder, 0o700)
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
