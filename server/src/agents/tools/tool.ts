@@ -32,7 +32,7 @@ export interface ToolDescription {
   readonly description: string
   readonly effect: Effect
   readonly provider: string
-  /** Scopes that a connection must have been granted, in the provider's own words. */
+  /** Any one of these, in the provider's own words, lets a connection use it. */
   readonly scopes: readonly string[]
   /** JSON Schema of the arguments, an object. */
   readonly input: TSchema
@@ -84,7 +84,11 @@ export type Presented = Omit<ToolOutcome, 'status' | 'durationMs'>
 
 /** The arguments completed from the account, or the one thing that has to be asked first. */
 export type Prepared =
-  | { readonly args: ToolArgs }
+  | {
+      readonly args: ToolArgs
+      /** What the account says about them, for the approval to show: the title of the issue that will be closed. */
+      readonly context?: readonly PreviewField[]
+    }
   | {
       readonly ask: {
         readonly slot: string
@@ -102,6 +106,8 @@ export interface PreviewField {
 }
 
 export interface Tool extends ToolDescription {
+  /** What the arguments must satisfy after `prepare`, and after a person edited them; at least as strict as `input`. */
+  readonly final: TSchema
   /** What will happen, in one sentence: "Create an issue in atom-labs/app". */
   sentence(args: ToolArgs): string
   /** What an approval shows. Every argument that reaches the provider is among them. */
@@ -113,17 +119,27 @@ export interface Tool extends ToolDescription {
    * @throws ToolRefused nothing happened · ToolUncertain it may have happened
    */
   call(account: ProviderAccount, args: ToolArgs, key: string): Promise<Presented>
-  /** Effect `reconcilable`: what an earlier `call` with this key did, undefined where it did nothing. */
-  verify?(account: ProviderAccount, args: ToolArgs, key: string): Promise<Presented | undefined>
+  /**
+   * Effect `reconcilable`: what an earlier `call` with this key did, undefined where nothing of it is to be seen. `since`
+   * is safely before that call left.
+   */
+  verify?(account: ProviderAccount, args: ToolArgs, key: string, since: Date): Promise<Presented | undefined>
 }
 
 interface Definition<Input extends TObject, Result> extends Omit<ToolDescription, 'input'> {
   readonly input: Input
+  /** `input` where absent. */
+  readonly final?: TSchema
   sentence(args: Static<Input>): string
   preview?(args: Static<Input>): readonly PreviewField[]
   prepare?(account: ProviderAccount, args: Static<Input>): Promise<Prepared>
   call(account: ProviderAccount, args: Static<Input>, key: string): Promise<Result>
-  verify?(account: ProviderAccount, args: Static<Input>, key: string): Promise<Result | undefined>
+  verify?(
+    account: ProviderAccount,
+    args: Static<Input>,
+    key: string,
+    since: Date,
+  ): Promise<Result | undefined>
   present(result: Result, args: Static<Input>): Presented
 }
 
@@ -135,14 +151,15 @@ export function defineTool<const Input extends TObject, Result>(definition: Defi
   const narrow = (args: ToolArgs) => args as Static<Input>
   const { call, verify, present, prepare, preview, sentence, ...description } = definition
   return {
+    final: description.input,
     ...description,
     sentence: (args) => sentence(narrow(args)),
     preview: (args) => preview?.(narrow(args)) ?? fieldsOf(description.slots, args),
     prepare: (account, args) => prepare?.(account, narrow(args)) ?? Promise.resolve({ args }),
     call: async (account, args, key) => present(await call(account, narrow(args), key), narrow(args)),
     ...(verify && {
-      verify: async (account: ProviderAccount, args: ToolArgs, key: string) => {
-        const found = await verify(account, narrow(args), key)
+      verify: async (account: ProviderAccount, args: ToolArgs, key: string, since: Date) => {
+        const found = await verify(account, narrow(args), key, since)
         return found === undefined ? undefined : present(found, narrow(args))
       },
     }),
