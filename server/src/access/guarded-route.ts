@@ -46,16 +46,22 @@ export interface GuardedRequest<R extends Route> extends Circumstances {
 export type GuardedAnswer<R extends Route> = {
   [S in keyof R['answers'] & number]: {
     readonly status: S
-    readonly body: R['answers'][S] extends TSchema ? Static<R['answers'][S]> : never
+    readonly body: R['answers'][S] extends TSchema ? Frozen<Static<R['answers'][S]>> : never
     readonly headers?: Readonly<Record<string, string>>
     readonly cookies?: readonly Cookie[]
   }
 }[keyof R['answers'] & number]
 
-/** Registers a door. Who may call, and what may be sent, is settled before the handler sees the request. */
-export type Guard = <R extends Route>(
+/** A body is only read from here on, so a room may hand out what it keeps. */
+type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
+
+/**
+ * Registers a door. Who may call, and what may be sent, is settled before the handler sees the request. `A` keeps the
+ * literals of an answer (`status: 201`) as they are written; it is never given by hand.
+ */
+export type Guard = <R extends Route, const A extends GuardedAnswer<R>>(
   route: R,
-  handler: (request: GuardedRequest<R>) => Promise<GuardedAnswer<R>>,
+  handler: (request: GuardedRequest<R>) => Promise<A>,
 ) => void
 
 /** A door through which foreign bodies pass unread, in both directions. */
@@ -122,9 +128,9 @@ export function createGuards(dependencies: {
     }
   }
 
-  function guard<R extends Route>(
+  function guard<R extends Route, const A extends GuardedAnswer<R>>(
     route: R,
-    handler: (request: GuardedRequest<R>) => Promise<GuardedAnswer<R>>,
+    handler: (request: GuardedRequest<R>) => Promise<A>,
   ): void {
     const checkParams = route.params && compileCheck<Params<R>>(route.params, 'params')
     const checkQuery = route.query && compileCheck<Query<R>>(route.query, 'query')

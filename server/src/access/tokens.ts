@@ -1,4 +1,59 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hash,
+  type JsonWebKey,
+  type KeyObject,
+  verify as verifySignature,
+} from 'node:crypto'
+import { Role } from '@atom/contract/accounts.ts'
+import { Id } from '@atom/contract/route.ts'
+import { calculateJwkThumbprint, SignJWT } from 'jose'
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { Clock } from '#foundation/clock.ts'
+import type { Envelope } from '#foundation/crypto/envelope.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
+import { StartError } from '#foundation/start-error.ts'
+import { parseStrictJson } from '#http/strict-json.ts'
 import type { AccountPrincipal } from './principal.ts'
+import type { Revocations } from './revocations.ts'
+import type { SigningKeyRow, SigningKeyStore } from './signing-key-store.ts'
+
+/** How long an access token is good for. A session that ends takes its tokens with it at once (`Revocations`). */
+export const accessTokenLifetimeMs = 10 * 60_000
+
+/** What clocks of two processes may differ by. */
+export const clockToleranceMs = 5_000
+
+const tokenType = 'at+jwt'
+const longestToken = 4_096
+/** Verified tokens kept, so that the signature of one is checked once and not with each request. */
+const cacheSize = 10_000
+/** A key id that is not known is looked up in the database at most this often. */
+const reloadEveryMs = 5_000
+
+/** RFC 9068 2.2, with the session and what a principal needs so that no request has to ask the database. */
+const Claims = Type.Object(
+  {
+    iss: Type.String(),
+    aud: Type.String(),
+    sub: Id,
+    client_id: Type.String(),
+    iat: Type.Integer({ minimum: 0 }),
+    exp: Type.Integer({ minimum: 0 }),
+    jti: Id,
+    sid: Id,
+    workspace: Id,
+    role: Role,
+    name: Type.String(),
+  },
+  { additionalProperties: false },
+)
+type Claims = Static<typeof Claims>
+const claims = Compile(Claims)
 
 export interface VerifiedToken {
   readonly principal: AccountPrincipal
@@ -11,8 +66,233 @@ export interface MintedToken {
   readonly expiresIn: number
 }
 
-export declare class AccessTokens {
-  mint(principal: AccountPrincipal): Promise<MintedToken>
+/** RFC 7517 5: public keys only. */
+export interface KeySet {
+  readonly keys: readonly JsonWebKey[]
+}
+
+export interface AccessTokensDependencies {
+  readonly store: SigningKeyStore
+  readonly envelope: Envelope
+  readonly revocations: Pick<Revocations, 'has'>
+  readonly clock: Clock
+  /** The origin people use; issuer and audience of every token. Asked each time, because the port may be chosen late. */
+  readonly issuer: () => string
+}
+
+interface Signer {
+  readonly kid: string
+  readonly privateKey: KeyObject
+}
+
+/**
+ * Access tokens: JWTs signed with Ed25519 by this installation and by nobody else. Verification accepts exactly what `mint`
+ * writes: the encoded header must be, byte for byte, that of a known key, so algorithm, type and every header trick are
+ * settled before anything is parsed; encodings must be canonical; claims are a closed shape.
+ */
+export class AccessTokens {
+  readonly #store: SigningKeyStore
+  readonly #revocations: Pick<Revocations, 'has'>
+  readonly #clock: Clock
+  readonly #issuer: () => string
+  readonly #signer: Signer
+  /** By encoded header. */
+  #verifiers: ReadonlyMap<string, KeyObject> = new Map()
+  #keySet: KeySet = { keys: [] }
+  #reloadedAt = 0
+  /** By SHA-256 of the token: a heap dump then holds no live token as a key. */
+  readonly #verified = new Map<string, VerifiedToken>()
+
+  private constructor(dependencies: AccessTokensDependencies, signer: Signer) {
+    this.#store = dependencies.store
+    this.#revocations = dependencies.revocations
+    this.#clock = dependencies.clock
+    this.#issuer = dependencies.issuer
+    this.#signer = signer
+  }
+
+  /**
+   * Loads the signing key, or makes the first one.
+   *
+   * @throws StartError where the key in the database was sealed by a master key that this server does not have
+   */
+  static async open(dependencies: AccessTokensDependencies): Promise<AccessTokens> {
+    const { store, envelope, clock } = dependencies
+    const row = (await store.current()) ?? (await store.establish(await newSigningKey(envelope, clock)))
+    const tokens = new AccessTokens(dependencies, { kid: row.kid, privateKey: unsealed(envelope, row) })
+    await tokens.#reload()
+    return tokens
+  }
+
+  /** What `/.well-known/jwks.json` publishes. */
+  get keySet(): KeySet {
+    return this.#keySet
+  }
+
+  async mint(principal: AccountPrincipal): Promise<MintedToken> {
+    const issuedAt = Math.floor(this.#clock.now().getTime() / 1000)
+    const expiresIn = accessTokenLifetimeMs / 1000
+    const payload: Claims = {
+      iss: this.#issuer(),
+      aud: this.#issuer(),
+      sub: principal.id,
+      client_id: 'atom',
+      iat: issuedAt,
+      exp: issuedAt + expiresIn,
+      jti: newId(),
+      sid: principal.sessionId,
+      workspace: principal.workspaceId,
+      role: principal.role,
+      name: principal.name,
+    }
+    const accessToken = await new SignJWT({ ...payload })
+      .setProtectedHeader(headerOf(this.#signer.kid))
+      .sign(this.#signer.privateKey)
+    return { accessToken, expiresIn }
+  }
+
   /** @throws AtomError `unauthenticated` | `token_expired` | `session_revoked` */
-  verify(token: string): Promise<VerifiedToken>
+  async verify(token: string): Promise<VerifiedToken> {
+    if (token.length > longestToken) throw new AtomError('unauthenticated')
+    const key = hash('sha256', token, 'base64url')
+    const known = this.#verified.get(key)
+    const verified = known ?? (await this.#judge(token))
+    if (verified.expiresAt.getTime() <= this.#clock.now().getTime()) {
+      this.#verified.delete(key)
+      throw new AtomError('token_expired')
+    }
+    if (this.#revocations.has(verified.principal.sessionId)) throw new AtomError('session_revoked')
+    if (known === undefined) this.#remember(key, verified)
+    return verified
+  }
+
+  async #judge(token: string): Promise<VerifiedToken> {
+    const [header = '', payload = '', signature = '', ...rest] = token.split('.')
+    if (rest.length > 0) throw new AtomError('unauthenticated')
+    const publicKey = this.#verifiers.get(header) ?? (await this.#lookUp(header))
+    const payloadBytes = canonical(payload)
+    const signatureBytes = canonical(signature)
+    if (publicKey === undefined || payloadBytes === undefined || signatureBytes?.length !== 64)
+      throw new AtomError('unauthenticated')
+    if (!verifySignature(null, Buffer.from(`${header}.${payload}`), publicKey, signatureBytes))
+      throw new AtomError('unauthenticated')
+    return this.#read(payloadBytes)
+  }
+
+  #read(payload: Buffer): VerifiedToken {
+    const content = readClaims(payload)
+    const now = this.#clock.now().getTime()
+    if (
+      content === undefined ||
+      content.iss !== this.#issuer() ||
+      content.aud !== this.#issuer() ||
+      content.iat * 1000 > now + clockToleranceMs ||
+      content.exp <= content.iat ||
+      content.exp - content.iat > accessTokenLifetimeMs / 1000
+    )
+      throw new AtomError('unauthenticated')
+    return {
+      principal: {
+        kind: 'account',
+        id: content.sub,
+        workspaceId: content.workspace,
+        role: content.role,
+        sessionId: content.sid,
+        name: content.name,
+      },
+      expiresAt: new Date(content.exp * 1000),
+    }
+  }
+
+  #remember(key: string, verified: VerifiedToken): void {
+    if (this.#verified.size >= cacheSize) {
+      const oldest = this.#verified.keys().next()
+      if (oldest.done === false) this.#verified.delete(oldest.value)
+    }
+    this.#verified.set(key, verified)
+  }
+
+  /** The header of a key that another process made since: worth a look, but not for every stranger's header. */
+  async #lookUp(header: string): Promise<KeyObject | undefined> {
+    const kid = kidOf(header)
+    if (kid === undefined || this.#clock.now().getTime() - this.#reloadedAt < reloadEveryMs) return undefined
+    await this.#reload()
+    return this.#verifiers.get(header)
+  }
+
+  async #reload(): Promise<void> {
+    const now = this.#clock.now()
+    this.#reloadedAt = now.getTime()
+    const oldest = new Date(now.getTime() - accessTokenLifetimeMs - clockToleranceMs)
+    const rows = await this.#store.verifying(oldest)
+    this.#verifiers = new Map(
+      rows.map((row) => [encodedHeader(row.kid), createPublicKey({ key: row.publicKey, format: 'jwk' })]),
+    )
+    this.#keySet = {
+      keys: rows.map((row) => ({ ...row.publicKey, kid: row.kid, use: 'sig', alg: 'EdDSA' })),
+    }
+  }
+}
+
+function headerOf(kid: string) {
+  return { alg: 'EdDSA', typ: tokenType, kid }
+}
+
+function encodedHeader(kid: string): string {
+  return Buffer.from(JSON.stringify(headerOf(kid))).toString('base64url')
+}
+
+/** The key id, where the header is otherwise exactly ours. */
+function kidOf(header: string): string | undefined {
+  const text = Buffer.from(header, 'base64url').toString()
+  const kid = /"kid":"([\w-]{43})"/.exec(text)?.[1]
+  return kid !== undefined && encodedHeader(kid) === header ? kid : undefined
+}
+
+/** Base64url has several spellings for the same bytes; only the one that we write is accepted (RFC 4648 3.5). */
+function canonical(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64url')
+  return bytes.length > 0 && bytes.toString('base64url') === text ? bytes : undefined
+}
+
+function readClaims(payload: Buffer): Claims | undefined {
+  try {
+    const content = parseStrictJson(payload)
+    return claims.Check(content) ? content : undefined
+  } catch (thrown) {
+    if (thrown instanceof AtomError) return undefined
+    throw thrown
+  }
+}
+
+function bindingOf(kid: string) {
+  return { table: 'signing_keys', column: 'private_key', kid }
+}
+
+async function newSigningKey(envelope: Envelope, clock: Clock): Promise<SigningKeyRow> {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const { kty, crv, x } = publicKey.export({ format: 'jwk' })
+  const jwk = { kty, crv, x } as JsonWebKey
+  const kid = await calculateJwkThumbprint({ kty: 'OKP', crv: crv ?? '', x: x ?? '' })
+  const binding = bindingOf(kid)
+  const wrappedKey = envelope.createKey(binding)
+  const pem = String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  return {
+    kid,
+    publicKey: jwk,
+    wrappedKey,
+    privateKey: envelope.seal(wrappedKey, pem, binding),
+    createdAt: clock.now(),
+  }
+}
+
+function unsealed(envelope: Envelope, row: SigningKeyRow): KeyObject {
+  try {
+    return createPrivateKey(envelope.open(row.wrappedKey, row.privateKey, bindingOf(row.kid)).reveal())
+  } catch (cause) {
+    throw new StartError(
+      'The master key does not fit this database: what it sealed cannot be opened. Put back the master key that this database was made with (ATOM_MASTER_KEYS, or the key file in the data folder).',
+      { cause },
+    )
+  }
 }

@@ -1,0 +1,46 @@
+import type { JsonWebKey } from 'node:crypto'
+import sql from 'sql-template-tag'
+import type { Queryable } from '#foundation/database/pool.ts'
+
+export interface SigningKeyRow {
+  readonly kid: string
+  readonly publicKey: JsonWebKey
+  readonly wrappedKey: Buffer
+  readonly privateKey: Buffer
+  readonly createdAt: Date
+}
+
+const columns = sql`
+  kid, public_key as "publicKey", wrapped_key as "wrappedKey", private_key as "privateKey", created_at as "createdAt"`
+
+export class SigningKeyStore {
+  readonly #database: Queryable
+
+  constructor(database: Queryable) {
+    this.#database = database
+  }
+
+  async current(): Promise<SigningKeyRow | undefined> {
+    const rows = await this.#database.query<SigningKeyRow>(
+      sql`select ${columns} from signing_keys where retired_at is null`,
+    )
+    return rows[0]
+  }
+
+  /** Makes this the first key, unless another process was faster: then that one's is the answer. */
+  async establish(row: SigningKeyRow): Promise<SigningKeyRow> {
+    await this.#database.query(sql`
+      insert into signing_keys (kid, public_key, wrapped_key, private_key, created_at)
+      values (${row.kid}, ${JSON.stringify(row.publicKey)}, ${row.wrappedKey}, ${row.privateKey}, ${row.createdAt})
+      on conflict do nothing`)
+    return (await this.current()) ?? row
+  }
+
+  /** The current key and those retired after `since`: tokens of theirs may still be good. */
+  async verifying(since: Date): Promise<SigningKeyRow[]> {
+    return await this.#database.query<SigningKeyRow>(sql`
+      select ${columns} from signing_keys
+      where retired_at is null or retired_at > ${since}
+      order by created_at desc`)
+  }
+}
