@@ -3,10 +3,10 @@ import pg from 'pg'
 import sql, { type Sql } from 'sql-template-tag'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { Slots } from '#foundation/slots.ts'
 import { StartError } from '#foundation/start-error.ts'
 import { isLostDatabase, isTransient, unavailable } from './failures.ts'
 import { Notifications } from './notifications.ts'
-import { Slots } from './slots.ts'
 
 /** Where the database is: a `connectionString`, or `host` (a folder means a Unix socket), `user`, `database`. */
 export type DatabaseAddress = pg.ClientConfig

@@ -1,0 +1,225 @@
+import { lookup } from 'node:dns/promises'
+import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { Agent, fetch as undiciFetch } from 'undici'
+import { AtomError } from './errors.ts'
+import type { Log } from './log.ts'
+
+export interface OutboundRequest {
+  readonly method?: string
+  readonly headers?: ConstructorParameters<typeof Headers>[0]
+  readonly body?: string | Uint8Array<ArrayBuffer> | URLSearchParams | ReadableStream<Uint8Array> | null
+  readonly signal?: AbortSignal
+  /** From the call to the last byte of the answer; 30 s where absent. */
+  readonly timeoutMs?: number
+  /** The longest answer that is passed on, unpacked; 10 MiB where absent. */
+  readonly maxBytes?: number
+}
+
+export interface Address {
+  readonly address: string
+  readonly family: number
+}
+
+export interface OutboundOptions {
+  /** Origins (`http://127.0.0.1:4000`) that may be called wherever they lead, also by plain HTTP: named by the operator. */
+  readonly allowLoopback: readonly string[]
+  readonly log: Log
+  /** All addresses of a host; the system's resolver where absent. */
+  readonly resolve?: (hostname: string) => Promise<readonly Address[]>
+}
+
+/** The one way out of the server. */
+export interface Outbound extends AsyncDisposable {
+  /**
+   * Like `fetch`, streaming both ways, but: HTTPS only, to public addresses only, no redirect is followed, and size and time
+   * have a limit. Throws `proxy_target_refused` for a forbidden address, `provider_unavailable` when the network fails or
+   * takes too long, `provider_refused` when the answer is too long (also while its body is read), and the signal's own
+   * reason when the caller gives up.
+   */
+  fetch(url: string | URL, request?: OutboundRequest): Promise<Response>
+}
+
+const defaultTimeoutMs = 30_000
+const defaultMaxBytes = 10 * 1024 * 1024
+const connectTimeoutMs = 10_000
+
+/** IANA IPv4 Special-Purpose Address Registry, multicast, reserved, and the one public address that is a metadata service. */
+const forbiddenV4 = blockList('ipv4', [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.88.99.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+  // Azure's WireServer, which answers inside a virtual machine only.
+  '168.63.129.16/32',
+])
+
+/** IPv6 is the other way round: only global unicast is public (RFC 4291 2.4), without its special parts (IANA registry). */
+const globalV6 = blockList('ipv6', ['2000::/3'])
+const specialV6 = blockList('ipv6', ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
+/** IPv6 addresses that are IPv4 addresses in other clothes (RFC 4291 2.5.5.2, RFC 6052 2.1): the last 32 bits count. */
+const carriesV4 = blockList('ipv6', ['::ffff:0:0/96', '64:ff9b::/96'])
+
+/** Whether an address belongs to the public internet: not this machine, not a network near it, not a metadata service. */
+export function isPublicAddress(address: string): boolean {
+  if (isIP(address) === 4) return !forbiddenV4.check(address, 'ipv4')
+  if (isIP(address) !== 6 || address.includes('%')) return false
+  if (carriesV4.check(address, 'ipv6')) return isPublicAddress(lastFourBytes(address))
+  return globalV6.check(address, 'ipv6') && !specialV6.check(address, 'ipv6')
+}
+
+export function createOutbound(options: OutboundOptions): Outbound {
+  const listed = new Set(options.allowLoopback.map((origin) => new URL(origin).origin))
+  const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
+  const limits = { connections: 128, headersTimeout: 0, bodyTimeout: 0 }
+  const connect = { timeout: connectTimeoutMs }
+  const listedAgent = new Agent({ ...limits, connect })
+  const publicAgent = new Agent({ ...limits, connect: { ...connect, lookup: publicLookup(resolve) } })
+
+  return {
+    async fetch(address, request = {}) {
+      const url = new URL(address)
+      const isListed = listed.has(url.origin)
+      if (!isListed) refuseUnfit(url)
+      const { signal, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes, body, ...rest } = request
+      const patience = AbortSignal.timeout(timeoutMs)
+      const translated = (error: unknown): unknown => {
+        if (signal?.aborted === true) return signal.reason
+        if (error instanceof AtomError) return error
+        const refusal = refusalBeneath(error)
+        if (refusal !== undefined) return refusal
+        options.log.debug({ err: error, origin: url.origin }, 'a request to the outside failed')
+        const detail = patience.aborted
+          ? `${url.host} did not answer within ${timeoutMs / 1000} seconds.`
+          : `${url.host} cannot be reached.`
+        return new AtomError('provider_unavailable', detail, { cause: error })
+      }
+      try {
+        const answer = await undiciFetch(url, {
+          ...rest,
+          ...(body != null && { body }),
+          ...(body instanceof ReadableStream && { duplex: 'half' }),
+          signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
+          redirect: 'manual',
+          dispatcher: isListed ? listedAgent : publicAgent,
+        })
+        const tooLong = () =>
+          new AtomError('provider_refused', `The answer of ${url.host} is longer than ${maxBytes} bytes.`)
+        if (Number(answer.headers.get('content-length') ?? 0) > maxBytes && request.method !== 'HEAD') {
+          await answer.body?.cancel()
+          throw tooLong()
+        }
+        return new Response(answer.body && limited(answer.body, maxBytes, tooLong, translated), {
+          status: answer.status,
+          statusText: answer.statusText,
+          headers: [...answer.headers],
+        })
+      } catch (error) {
+        throw translated(error)
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([listedAgent.destroy(), publicAgent.destroy()])
+    },
+  }
+}
+
+function refuseUnfit(url: URL): void {
+  if (url.protocol !== 'https:') throw refused('Only https:// addresses may be called.')
+  if (url.username !== '' || url.password !== '') throw refused('An address must not carry a password.')
+  const literal = url.hostname.replace(/^\[|\]$/g, '')
+  // Node does not look up what is an address already.
+  if (isIP(literal) !== 0 && !isPublicAddress(literal)) throw privateNetwork(url.hostname)
+}
+
+/**
+ * The name is resolved once, at the moment of connecting, and the connection goes to what was found and judged: a name that
+ * leads elsewhere a moment later (DNS rebinding) gains nothing. One private address among public ones refuses them all.
+ */
+function publicLookup(resolve: NonNullable<OutboundOptions['resolve']>): LookupFunction {
+  return (hostname, { all }, callback) => {
+    resolve(hostname)
+      .then((found) => {
+        const [first] = found
+        if (first === undefined) throw new Error(`${hostname} has no address`)
+        if (!found.every(({ address }) => isPublicAddress(address))) throw privateNetwork(hostname)
+        if (all === true) callback(null, [...found])
+        else callback(null, first.address, first.family)
+      })
+      .catch((error: unknown) => callback(error instanceof Error ? error : new Error(String(error)), []))
+  }
+}
+
+/** Passes the body on, counting; what breaks it is told in our words. */
+function limited(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+  tooLong: () => AtomError,
+  translated: (error: unknown) => unknown,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader()
+  let bytes = 0
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read()
+        if (done) return controller.close()
+        bytes += value.byteLength
+        if (bytes > maxBytes) {
+          await reader.cancel()
+          throw tooLong()
+        }
+        controller.enqueue(value as Uint8Array<ArrayBuffer>)
+      } catch (error) {
+        controller.error(translated(error))
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
+
+function refusalBeneath(error: unknown): AtomError | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof AtomError) return at
+    if (at instanceof AggregateError) {
+      const found = at.errors.map(refusalBeneath).find((inner) => inner !== undefined)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
+}
+
+function privateNetwork(host: string): AtomError {
+  return refused(`${host} leads into a private network, which Atom does not call.`)
+}
+
+function refused(detail: string): AtomError {
+  return new AtomError('proxy_target_refused', detail)
+}
+
+function lastFourBytes(address: string): string {
+  if (address.includes('.')) return address.slice(address.lastIndexOf(':') + 1)
+  // The URL parser writes an IPv6 address in its one canonical form, so that the last two groups are there.
+  const groups = new URL(`http://[${address}]`).hostname.slice(1, -1).split(':')
+  const [high = 0, low = 0] = groups.slice(-2).map((group) => Number.parseInt(group || '0', 16))
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+function blockList(family: 'ipv4' | 'ipv6', subnets: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const subnet of subnets) {
+    const [network = '', prefix] = subnet.split('/')
+    list.addSubnet(network, Number(prefix), family)
+  }
+  return list
+}
