@@ -1,5 +1,5 @@
 import type { Member, Room } from '@atom/contract/rooms.ts'
-import type { Principal } from '#access/principal.ts'
+import type { AccountPrincipal, Principal } from '#access/principal.ts'
 import type { Database, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
@@ -59,6 +59,18 @@ export class Rooms {
     const created = await store.insertRoom(tx, { ...room, id: newId() })
     for (const member of room.members) await store.insertMember(tx, created.id, member)
     return created
+  }
+
+  /** A new room of the caller's, with these others in it. */
+  async found(principal: AccountPrincipal, name: string, others: readonly NewMember[]): Promise<Room> {
+    const me = { kind: principal.kind, id: principal.id, name: principal.name }
+    const { id } = await this.create(this.#database, {
+      workspaceId: principal.workspaceId,
+      name: name.trim(),
+      members: [me, ...others],
+      createdBy: principal.id,
+    })
+    return await this.get(principal, id)
   }
 
   /** My rooms, the most recently active first. `cursor` is the `next` of the page before. */

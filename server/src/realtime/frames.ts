@@ -1,0 +1,230 @@
+import {
+  type Acknowledgement,
+  type ClientAnswer,
+  type ClientFrame,
+  type ClientFrameName,
+  clientFrames,
+  socketLimits,
+} from '@atom/contract/socket.ts'
+import { Compile, type Validator } from 'typebox/compile'
+import type { AccountPrincipal } from '#access/principal.ts'
+import type { AccessTokens } from '#access/tokens.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Messages } from '#rooms/messages.ts'
+import type { Rooms } from '#rooms/rooms.ts'
+import type { Signals } from '#rooms/signals.ts'
+import type { Timeline } from '#rooms/timeline.ts'
+import { frameError } from './admission.ts'
+import type { LiveSocket } from './live-socket.ts'
+import type { Resume } from './resume.ts'
+
+/** Runs of agents, as far as a socket may touch them. */
+export interface Turns {
+  /** Stops a turn in a room of the caller's. Throws `not_found`, `not_a_member`, `turn_not_active`. */
+  cancel(principal: AccountPrincipal, turnId: string): Promise<unknown>
+}
+
+export interface FramesOptions {
+  readonly rooms: Rooms
+  readonly messages: Messages
+  readonly timeline: Timeline
+  readonly signals: Signals
+  readonly turns: Turns
+  readonly tokens: Pick<AccessTokens, 'verify'>
+  readonly resume: Resume<LiveSocket>
+  readonly log: Log
+}
+
+interface Reply<N extends ClientFrameName> {
+  readonly answer: ClientAnswer<N>
+  /** Done right after the acknowledgement was written; `acknowledged` is false where the client asked for none. */
+  readonly afterwards?: (acknowledged: boolean) => void
+}
+
+type Handlers = {
+  readonly [N in ClientFrameName]: (socket: LiveSocket, body: ClientFrame<N>) => Promise<Reply<N>>
+}
+
+type Acknowledge = (answer: Acknowledgement<ClientFrameName>) => void
+
+const names = Object.keys(clientFrames) as ClientFrameName[]
+const validators = Object.fromEntries(
+  names.map((name) => [name, Compile(clientFrames[name].body)]),
+) as Readonly<Record<ClientFrameName, Validator>>
+
+/** What a client may ask for over its socket: each frame is checked by the contract, bounded, done, and acknowledged. */
+export class Frames {
+  readonly #log: Log
+  readonly #handlers: Handlers
+  readonly #underWay = new Set<Promise<void>>()
+  #draining = false
+
+  constructor(options: FramesOptions) {
+    this.#log = options.log
+    this.#handlers = handlersOf(options)
+  }
+
+  /** One frame as it came in: anything at all. Never throws. */
+  receive(socket: LiveSocket, name: unknown, args: readonly unknown[]): void {
+    const last = args.at(-1)
+    const acknowledge = typeof last === 'function' ? (last as Acknowledge) : undefined
+    const body = args[0] === last && acknowledge !== undefined ? undefined : args[0]
+    const work: Promise<void> = this.#answer(socket, name, body, acknowledge).finally(() => {
+      this.#underWay.delete(work)
+    })
+    this.#underWay.add(work)
+  }
+
+  /** Refuses new frames with `draining`; resolves when those under way have their answers. */
+  async drain(): Promise<void> {
+    this.#draining = true
+    await Promise.all(this.#underWay)
+  }
+
+  async #answer(
+    socket: LiveSocket,
+    name: unknown,
+    body: unknown,
+    acknowledge: Acknowledge | undefined,
+  ): Promise<void> {
+    if (socket.closing) return
+    let entered = false
+    try {
+      if (this.#draining) throw new AtomError('draining')
+      socket.limits.enter(costOf(body))
+      entered = true
+      if (!isFrame(name)) {
+        throw new AtomError('frame_malformed', `There is no such frame. Known are: ${names.join(', ')}.`)
+      }
+      if (socket.expiresInMs <= 0 && name !== 'auth.refresh') throw new AtomError('token_expired')
+      if (socket.behind && (name === 'room.join' || name === 'room.fetch')) {
+        throw new AtomError('busy', 'Read what was sent before asking for more.', { retryAfterMs: 1_000 })
+      }
+      const reply = await this.#handle(socket, name, body)
+      acknowledge?.({ ok: true, ...reply.answer })
+      reply.afterwards?.(acknowledge !== undefined)
+    } catch (thrown) {
+      const error = asAtomError(thrown)
+      if (error.code === 'internal') {
+        this.#log.error(
+          { err: thrown, frame: name, accountId: socket.principal.id },
+          'a frame could not be handled',
+        )
+      }
+      acknowledge?.({ ok: false, error: frameError(error) })
+      if (socket.limits.exhausted) socket.close('too_many_frames')
+    } finally {
+      if (entered) socket.limits.leave()
+    }
+  }
+
+  /** Nothing is awaited before the handler has begun: frames of a socket begin in the order they came in. */
+  #handle<N extends ClientFrameName>(socket: LiveSocket, name: N, body: unknown): Promise<Reply<N>> {
+    const validator = validators[name]
+    if (!validator.Check(body)) {
+      const [problem] = validator.Errors(body)
+      const where =
+        problem?.instancePath === undefined || problem.instancePath === '' ? 'its body' : problem.instancePath
+      throw new AtomError(
+        'frame_malformed',
+        `${name}: ${where} ${problem?.message ?? 'is not as described'}.`,
+      )
+    }
+    return this.#handlers[name](socket, body as ClientFrame<N>)
+  }
+}
+
+function handlersOf(options: FramesOptions): Handlers {
+  const { rooms, messages, timeline, signals, turns, tokens, resume } = options
+  return {
+    'room.join': async (socket, { roomId: asked, after, epoch }) => {
+      const roomId = asked.toLowerCase()
+      // First follow, then read: what is committed in between is held, not missed.
+      const follower = socket.follow(roomId)
+      try {
+        await rooms.requireMember(socket.principal, roomId)
+        const cursor = after === undefined ? undefined : { epoch, seq: after }
+        const { page, reset } = await resume.open(follower, cursor)
+        return {
+          answer: { ...page, ...(reset && { reset }) },
+          afterwards: (acknowledged) => {
+            if (acknowledged) resume.begin(follower, page)
+            else resume.resume(follower, page.epoch, (page.events[0]?.seq ?? page.head + 1) - 1, page.head)
+          },
+        }
+      } catch (error) {
+        if (socket.followers.get(roomId) === follower) socket.leave(roomId)
+        throw error
+      }
+    },
+    'room.leave': async (socket, { roomId }) => {
+      socket.leave(roomId.toLowerCase())
+      return { answer: {} }
+    },
+    'message.send': async (socket, body) => {
+      if (!('items' in body)) {
+        const { id, seq } = await messages.send(socket.principal, body.roomId, body)
+        return { answer: { id, seq } }
+      }
+      const results = await Promise.all(
+        body.items.map((item) =>
+          messages.send(socket.principal, body.roomId, item).then(
+            ({ id, seq }) => ({ ok: true as const, id, seq }),
+            (error: unknown) => ({ ok: false as const, error: frameError(error) }),
+          ),
+        ),
+      )
+      return { answer: { results } }
+    },
+    'room.fetch': async (socket, { roomId, after, limit }) => {
+      await rooms.requireMember(socket.principal, roomId)
+      return { answer: await timeline.since(roomId, after, limit) }
+    },
+    'room.read': async (socket, { roomId, seq }) => {
+      await rooms.markRead(socket.principal, roomId, seq)
+      return { answer: {} }
+    },
+    signal: async (socket, { roomId: asked, kind }) => {
+      const roomId = asked.toLowerCase()
+      const follower = socket.followers.get(roomId)
+      if (follower === undefined || follower.room.position === undefined) {
+        throw new AtomError('not_a_member', 'Join the room with `room.join` first.')
+      }
+      const now = performance.now()
+      // More often it tells nobody anything new.
+      if (now - (socket.typedAt.get(roomId) ?? -Infinity) >= socketLimits.typingEveryMs) {
+        socket.typedAt.set(roomId, now)
+        const { id, name } = socket.principal
+        signals.tell({ roomId, kind, actor: { kind: 'account', id, name } })
+      }
+      return { answer: {} }
+    },
+    'turn.cancel': async (socket, { turnId }) => {
+      await turns.cancel(socket.principal, turnId)
+      return { answer: {} }
+    },
+    'auth.refresh': async (socket, { token }) => {
+      const renewed = await tokens.verify(token)
+      const { id, workspaceId } = socket.principal
+      if (renewed.principal.id !== id || renewed.principal.workspaceId !== workspaceId) {
+        throw new AtomError(
+          'forbidden',
+          'A live connection keeps its person. Open a new one for somebody else.',
+        )
+      }
+      socket.renew(renewed)
+      return { answer: { expiresInMs: Math.max(0, Math.round(socket.expiresInMs)) } }
+    },
+  }
+}
+
+function isFrame(name: unknown): name is ClientFrameName {
+  return typeof name === 'string' && Object.hasOwn(clientFrames, name)
+}
+
+/** A batch of messages is worth more than one frame, and much less than as many. */
+function costOf(body: unknown): number {
+  const items = typeof body === 'object' && body !== null && 'items' in body ? body.items : undefined
+  return Array.isArray(items) ? 1 + Math.ceil(items.length / 8) : 1
+}

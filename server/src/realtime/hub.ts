@@ -1,0 +1,178 @@
+import type { RoomEvent } from '@atom/contract/rooms.ts'
+import type { RoomSignal, ServerFrame } from '@atom/contract/socket.ts'
+
+/** What the hub needs of a socket. */
+export interface Outlet {
+  readonly id: string
+  emit(name: 'room.events', frame: ServerFrame<'room.events'>): void
+  /** Live frames of the room now reach this socket with everybody else's. */
+  enter(roomId: string): void
+  exit(roomId: string): void
+}
+
+/** Sends one frame, encoded once, to every socket that has entered the room. */
+export type Broadcast = {
+  events(roomId: string, frame: ServerFrame<'room.events'>): void
+  signal(roomId: string, signal: RoomSignal): void
+}
+
+/** Events held for a socket that still reads its page; beyond this it reads them from the database instead. */
+const mostHeld = 500
+const eventsPerFrame = 64
+
+/**
+ * How one socket stands in one room. `cursor` is the last event handed to it.
+ *
+ * - `holding`: a page is being read; what is delivered meanwhile is held (or, with `held` undefined, left to the next page).
+ * - `ahead`: the page reached further than the relay has come; gets what the others get, less what it has.
+ * - `live`: gets what everybody gets, at the room's position.
+ */
+export class Follower<O extends Outlet = Outlet> {
+  readonly outlet: O
+  readonly room: RoomHere<O>
+  cursor: number
+  mode: 'holding' | 'ahead' | 'live' | 'gone' = 'holding'
+  held: RoomEvent[] | undefined = []
+
+  constructor(outlet: O, room: RoomHere<O>, cursor: number) {
+    this.outlet = outlet
+    this.room = room
+    this.cursor = cursor
+  }
+
+  /** Hands over the events after its cursor. Never leaves one out: false where they do not follow on. */
+  pass(events: readonly RoomEvent[]): boolean {
+    const fresh = events.filter((event) => event.seq > this.cursor)
+    const [first] = fresh
+    if (first === undefined) return true
+    if (first.seq !== this.cursor + 1) return false
+    for (const part of inFrames(fresh)) {
+      this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.room.epoch, events: part })
+    }
+    this.cursor = fresh.at(-1)?.seq ?? this.cursor
+    return true
+  }
+}
+
+/** A room that sockets of this process are in. */
+export interface RoomHere<O extends Outlet = Outlet> {
+  readonly id: string
+  /** Empty until the first page has been read. */
+  epoch: string
+  /** Last event delivered here. Undefined until the first follower has its page. */
+  position: number | undefined
+  /** Number of the newest event heard of. */
+  wanted: number
+  readonly followers: Set<Follower<O>>
+}
+
+/** The sockets of this process, by room. */
+export class Hub<O extends Outlet = Outlet> {
+  readonly #broadcast: Broadcast
+  readonly #rooms = new Map<string, RoomHere<O>>()
+
+  constructor(broadcast: Broadcast) {
+    this.#broadcast = broadcast
+  }
+
+  get roomIds(): readonly string[] {
+    return [...this.#rooms.keys()]
+  }
+
+  room(roomId: string): RoomHere<O> | undefined {
+    return this.#rooms.get(roomId)
+  }
+
+  /** From now on nothing of the room passes this socket by: it is held until `cutOver`. */
+  follow(outlet: O, roomId: string): Follower<O> {
+    let room = this.#rooms.get(roomId)
+    if (room === undefined) {
+      room = { id: roomId, epoch: '', position: undefined, wanted: 0, followers: new Set() }
+      this.#rooms.set(roomId, room)
+    }
+    const follower = new Follower(outlet, room, 0)
+    room.followers.add(follower)
+    return follower
+  }
+
+  leave(follower: Follower<O>): void {
+    if (follower.mode === 'live') follower.outlet.exit(follower.room.id)
+    follower.mode = 'gone'
+    follower.held = undefined
+    const { room } = follower
+    room.followers.delete(follower)
+    if (room.followers.size === 0) this.#rooms.delete(room.id)
+  }
+
+  /** Stops live events for this socket; what it misses it reads later, from its cursor. False: they had not begun. */
+  suspend(follower: Follower<O>): boolean {
+    if (follower.mode !== 'live' && follower.mode !== 'ahead') return false
+    if (follower.mode === 'live') {
+      follower.cursor = follower.room.position ?? follower.cursor
+      follower.outlet.exit(follower.room.id)
+    }
+    follower.mode = 'holding'
+    follower.held = undefined
+    return true
+  }
+
+  /**
+   * Lets a follower that has read its pages go live: hands over what was held, and joins it to the others. False where that
+   * would leave a hole, so another page is needed. All of it happens at once, so nothing can come between.
+   */
+  cutOver(follower: Follower<O>): boolean {
+    if (follower.mode === 'gone') return true
+    if (follower.held === undefined || !follower.pass(follower.held)) return false
+    const { room } = follower
+    room.position ??= follower.cursor
+    if (follower.cursor < room.position) return false
+    follower.held = undefined
+    this.#settle(follower)
+    return true
+  }
+
+  /** Delivers the events that follow on the room's position to all its sockets here. */
+  deliver(room: RoomHere<O>, events: readonly RoomEvent[]): void {
+    const last = events.at(-1)
+    if (last === undefined) return
+    let live = false
+    const ahead: Follower<O>[] = []
+    for (const follower of room.followers) {
+      if (follower.mode === 'live') live = true
+      else if (follower.mode === 'ahead') ahead.push(follower)
+      else if (follower.held !== undefined) {
+        if (follower.held.length + events.length > mostHeld) follower.held = undefined
+        else follower.held.push(...events)
+      }
+    }
+    room.position = last.seq
+    if (live) {
+      for (const part of inFrames(events)) {
+        this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
+      }
+    }
+    for (const follower of ahead) {
+      follower.pass(events)
+      this.#settle(follower)
+    }
+  }
+
+  tell(signal: RoomSignal): void {
+    if (this.#rooms.has(signal.roomId)) this.#broadcast.signal(signal.roomId, signal)
+  }
+
+  #settle(follower: Follower<O>): void {
+    if (follower.cursor !== follower.room.position) follower.mode = 'ahead'
+    else {
+      follower.mode = 'live'
+      follower.outlet.enter(follower.room.id)
+    }
+  }
+}
+
+function inFrames(events: readonly RoomEvent[]): RoomEvent[][] {
+  const frames: RoomEvent[][] = []
+  for (let at = 0; at < events.length; at += eventsPerFrame)
+    frames.push(events.slice(at, at + eventsPerFrame))
+  return frames
+}

@@ -1,0 +1,183 @@
+import {
+  type CloseReason,
+  closeReasons,
+  type RoomSignal,
+  type ServerFrame,
+  type ServerFrameName,
+} from '@atom/contract/socket.ts'
+import type { DefaultEventsMap, Socket } from 'socket.io'
+import type { AccountPrincipal } from '#access/principal.ts'
+import type { VerifiedToken } from '#access/tokens.ts'
+import type { Clock } from '#foundation/clock.ts'
+import type { Follower, Hub } from './hub.ts'
+import type { Resume, ResumingOutlet } from './resume.ts'
+import { type BufferBounds, SendBuffer } from './send-buffer.ts'
+import type { SocketLimits } from './socket-limits.ts'
+
+export type ServerFrames = { [N in ServerFrameName]: (frame: ServerFrame<N>) => void }
+/** What a client sends is checked by the contract, so nothing is assumed about it here. */
+export type IoSocket = Socket<DefaultEventsMap, ServerFrames>
+
+export interface Expiry {
+  /** How long before its token expires a socket is told. */
+  readonly noticeMs: number
+  /** How long after that it stays connected, deaf to everything but a new token. */
+  readonly graceMs: number
+}
+
+export const defaultExpiry: Expiry = { noticeMs: 60_000, graceMs: 25_000 }
+
+/** Sockets in this Socket.IO room get no signals for now. */
+export const crowded = 'crowded'
+
+/** A socket that does not close by itself is cut after this long. */
+const closeMs = 2_000
+
+/** One live WebSocket of one person: who it is, which rooms it follows, and when its token ends. */
+export class LiveSocket implements ResumingOutlet {
+  readonly id: string
+  readonly deviceId: string
+  readonly limits: SocketLimits
+  readonly followers = new Map<string, Follower<LiveSocket>>()
+  /** When this socket last said that its person types, by room; `performance.now()`. */
+  readonly typedAt = new Map<string, number>()
+  readonly #socket: IoSocket
+  readonly #buffer: SendBuffer
+  readonly #hub: Hub<LiveSocket>
+  readonly #clock: Clock
+  readonly #expiry: Expiry
+  #admitted: VerifiedToken
+  #timer: NodeJS.Timeout | undefined
+  #cut: NodeJS.Timeout | undefined
+  #closing = false
+
+  constructor(options: {
+    readonly socket: IoSocket
+    readonly deviceId: string
+    readonly admitted: VerifiedToken
+    readonly limits: SocketLimits
+    readonly bounds: BufferBounds
+    readonly hub: Hub<LiveSocket>
+    readonly resume: Resume<LiveSocket>
+    readonly clock: Clock
+    readonly expiry: Expiry
+  }) {
+    const { socket, hub, resume } = options
+    this.id = socket.id
+    this.deviceId = options.deviceId
+    this.limits = options.limits
+    this.#socket = socket
+    this.#hub = hub
+    this.#clock = options.clock
+    this.#expiry = options.expiry
+    this.#admitted = options.admitted
+    this.#buffer = new SendBuffer(socket.conn, options.bounds, {
+      crowded: (full) => void (full ? socket.join(crowded) : socket.leave(crowded)),
+      behind: () => {
+        for (const follower of this.followers.values()) {
+          if (hub.suspend(follower)) resume.again(follower)
+        }
+      },
+      stalled: () => this.close('too_slow'),
+    })
+    this.#watchExpiry()
+  }
+
+  get principal(): AccountPrincipal {
+    return this.#admitted.principal
+  }
+
+  get expiresInMs(): number {
+    return this.#admitted.expiresAt.getTime() - this.#clock.now().getTime()
+  }
+
+  /** It reads so slowly that live events are stopped. */
+  get behind(): boolean {
+    return this.#buffer.behind
+  }
+
+  get closing(): boolean {
+    return this.#closing
+  }
+
+  /** Frames not yet sent, in UTF-16 code units. */
+  get unsent(): number {
+    return this.#buffer.unsent
+  }
+
+  emit<N extends ServerFrameName>(name: N, frame: ServerFrame<N>): void {
+    this.#socket.emit(name, ...([frame] as Parameters<ServerFrames[N]>))
+  }
+
+  tell(signal: RoomSignal): void {
+    this.emit('room.signal', signal)
+  }
+
+  enter(roomId: string): void {
+    void this.#socket.join(roomId)
+  }
+
+  exit(roomId: string): void {
+    void this.#socket.leave(roomId)
+  }
+
+  room(): Promise<void> {
+    return this.#buffer.room()
+  }
+
+  /** Follows a room anew; a former place in it is given up. */
+  follow(roomId: string): Follower<LiveSocket> {
+    this.leave(roomId)
+    const follower = this.#hub.follow(this, roomId)
+    this.followers.set(roomId, follower)
+    return follower
+  }
+
+  leave(roomId: string): void {
+    const follower = this.followers.get(roomId)
+    if (follower === undefined) return
+    this.followers.delete(roomId)
+    this.typedAt.delete(roomId)
+    this.#hub.leave(follower)
+  }
+
+  /** Goes on with a new token of the same person. */
+  renew(admitted: VerifiedToken): void {
+    this.#admitted = admitted
+    this.#watchExpiry()
+  }
+
+  /** Says why, then closes: for a reason to come back so that a client does so by itself, else so that it stays away. */
+  close(reason: CloseReason): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.emit('closing', { reason })
+    // Socket.IO clients take a lost transport as a reason to come back, and the server's DISCONNECT packet as one not to.
+    if (closeReasons[reason].comeBack) this.#socket.conn.close()
+    else this.#socket.disconnect(true)
+    if (this.#socket.conn.readyState !== 'closed') {
+      this.#cut = setTimeout(() => this.#socket.conn.close(true), closeMs)
+    }
+  }
+
+  /** The transport is gone. */
+  release(): void {
+    this.#closing = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#cut)
+    this.#buffer.release()
+    for (const roomId of [...this.followers.keys()]) this.leave(roomId)
+  }
+
+  #watchExpiry(): void {
+    clearTimeout(this.#timer)
+    const { noticeMs, graceMs } = this.#expiry
+    this.#timer = setTimeout(
+      () => {
+        this.emit('auth.expiring', { inMs: Math.max(0, Math.round(this.expiresInMs)) })
+        this.#timer = setTimeout(() => this.close('token_expired'), Math.max(0, this.expiresInMs) + graceMs)
+      },
+      Math.max(0, this.expiresInMs - noticeMs),
+    )
+  }
+}

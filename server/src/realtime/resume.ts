@@ -1,0 +1,128 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type EventPage, limits } from '@atom/contract/rooms.ts'
+import type { RoomSignal } from '@atom/contract/socket.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Timeline } from '#rooms/timeline.ts'
+import type { Follower, Hub, Outlet } from './hub.ts'
+import type { Relay } from './relay.ts'
+
+/** The text so far of every answer that is being written in a room, as deltas from offset 0. */
+export interface Drafts {
+  open(roomId: string): readonly Extract<RoomSignal, { kind: 'delta' }>[]
+}
+
+export interface ResumingOutlet extends Outlet {
+  tell(signal: RoomSignal): void
+  /** Resolves when the socket can take more. */
+  room(): Promise<void>
+}
+
+/** What a client says it has: everything up to `seq` of the timeline `epoch`. */
+export interface Cursor {
+  readonly epoch?: string | undefined
+  readonly seq: number
+}
+
+const retryMs = 1_000
+/** How many of the newest events a client gets that has none. */
+const newestEvents = limits.pageEvents
+
+/** Brings a socket from where it was to where the room is: pages first, then what was held meanwhile, then live. */
+export class Resume<O extends ResumingOutlet = ResumingOutlet> {
+  readonly #hub: Hub<O>
+  readonly #relay: Relay<O>
+  readonly #timeline: Timeline
+  readonly #drafts: Drafts
+  readonly #log: Log
+
+  constructor(options: {
+    readonly hub: Hub<O>
+    readonly relay: Relay<O>
+    readonly timeline: Timeline
+    readonly drafts: Drafts
+    readonly log: Log
+  }) {
+    this.#hub = options.hub
+    this.#relay = options.relay
+    this.#timeline = options.timeline
+    this.#drafts = options.drafts
+    this.#log = options.log
+  }
+
+  /**
+   * The first page for a follower: after its cursor, or the newest page where it has none or one that is void (`reset`).
+   * Call `begin` once the page is on its way.
+   */
+  async open(
+    follower: Follower<O>,
+    cursor: Cursor | undefined,
+  ): Promise<{ page: EventPage; reset: boolean }> {
+    if (cursor !== undefined) {
+      const page = await this.#timeline.since(follower.room.id, cursor.seq)
+      if (isOf(cursor, page)) return { page, reset: false }
+    }
+    const newest = await this.#timeline.newest(follower.room.id)
+    // `more` speaks of what follows.
+    return { page: { ...newest, more: false }, reset: cursor !== undefined }
+  }
+
+  /** The page was handed over as an answer: the rest follows by itself. */
+  begin(follower: Follower<O>, page: EventPage): void {
+    follower.room.epoch = page.epoch
+    follower.cursor = page.events.at(-1)?.seq ?? page.head
+    void this.#catchUp(follower, page.more)
+  }
+
+  /** Resumes from a known place; where nothing was missed, without reading. */
+  resume(follower: Follower<O>, epoch: string, cursor: number, head: number): void {
+    follower.room.epoch = epoch
+    follower.cursor = cursor
+    void this.#catchUp(follower, cursor < head)
+  }
+
+  /** For a cursor that is void: the newest page, then live. */
+  restart(follower: Follower<O>, epoch: string, head: number): void {
+    this.resume(follower, epoch, Math.max(0, head - newestEvents), head)
+  }
+
+  /** Reads on from the cursor of a follower that was suspended. */
+  again(follower: Follower<O>): void {
+    void this.#catchUp(follower, true)
+  }
+
+  async #catchUp(follower: Follower<O>, behind: boolean): Promise<void> {
+    let read = behind
+    while (follower.mode === 'holding') {
+      if (read) {
+        try {
+          await follower.outlet.room()
+          if (follower.mode !== 'holding') return
+          // What is delivered from here on is either in the page or held.
+          follower.held = []
+          const page = await this.#timeline.since(follower.room.id, follower.cursor)
+          if (follower.mode !== 'holding') return
+          follower.pass(page.events)
+          if (page.more) continue
+        } catch (error) {
+          this.#log.warn(
+            { err: error, roomId: follower.room.id },
+            'a socket could not read what it missed; trying again',
+          )
+          await delay(retryMs)
+          continue
+        }
+      }
+      if (this.#hub.cutOver(follower)) {
+        this.#relay.catchUp(follower.room)
+        for (const draft of this.#drafts.open(follower.room.id)) follower.outlet.tell(draft)
+        return
+      }
+      read = true
+    }
+  }
+}
+
+/** A cursor beyond the head belongs to a timeline that is no more, whatever epoch it names. */
+export function isOf(cursor: Cursor, room: { readonly epoch: string; readonly head: number }): boolean {
+  return (cursor.epoch === undefined || cursor.epoch.toLowerCase() === room.epoch) && cursor.seq <= room.head
+}

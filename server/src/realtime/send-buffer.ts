@@ -1,0 +1,112 @@
+import type { Socket } from 'socket.io'
+
+export interface BufferBounds {
+  /** Unsent beyond this: signals are dropped. In UTF-16 code units, which is bytes for nearly all frames. */
+  readonly soft: number
+  /** Unsent beyond this: live events stop, and the socket resumes from its cursor when it has caught up. */
+  readonly hard: number
+  /** A socket that has read nothing for this long while it was over the hard bound is closed. */
+  readonly stalledMs: number
+}
+
+export const defaultBounds: BufferBounds = { soft: 256 * 1024, hard: 1024 * 1024, stalledMs: 30_000 }
+
+type Conn = Socket['conn']
+
+interface Reader {
+  /** `true`: over the soft bound now. `false`: below it again. */
+  crowded(crowded: boolean): void
+  /** Over the hard bound: stop live events. */
+  behind(): void
+  stalled(): void
+}
+
+/**
+ * What one socket has not sent yet. Engine.IO keeps it without any bound, and the WebSocket's own `bufferedAmount` does not
+ * show it: packets wait in `conn.writeBuffer` until the batch before them has left. So they are counted here on their way in
+ * and out: created → waiting → (flush) → leaving → (the transport is ready again) → gone.
+ */
+export class SendBuffer {
+  readonly #conn: Conn
+  readonly #bounds: BufferBounds
+  readonly #reader: Reader
+  #waiting = 0
+  #leaving = 0
+  #crowded = false
+  #behind = false
+  #stall: NodeJS.Timeout | undefined
+  #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
+
+  constructor(conn: Conn, bounds: BufferBounds, reader: Reader) {
+    this.#conn = conn
+    this.#bounds = bounds
+    this.#reader = reader
+    conn.on('packetCreate', this.#created)
+    conn.on('flush', this.#flushed)
+    conn.transport.on('ready', this.#ready)
+    conn.once('close', () => this.release())
+  }
+
+  get unsent(): number {
+    return this.#waiting + this.#leaving
+  }
+
+  /** Live events are stopped. */
+  get behind(): boolean {
+    return this.#behind
+  }
+
+  /** Resolves when it is below the soft bound, or closed. */
+  async room(): Promise<void> {
+    if (!this.#crowded) return
+    if (this.#room === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#room = { promise, resolve }
+    }
+    await this.#room.promise
+  }
+
+  release(): void {
+    this.#conn.off('packetCreate', this.#created)
+    this.#conn.off('flush', this.#flushed)
+    this.#conn.transport.off('ready', this.#ready)
+    clearTimeout(this.#stall)
+    this.#crowded = false
+    this.#room?.resolve()
+    this.#room = undefined
+  }
+
+  readonly #created = (packet: { readonly data?: unknown }): void => {
+    this.#waiting += typeof packet.data === 'string' ? packet.data.length : 0
+    const { unsent } = this
+    if (unsent > this.#bounds.soft && !this.#crowded) {
+      this.#crowded = true
+      this.#reader.crowded(true)
+    }
+    if (unsent > this.#bounds.hard && !this.#behind) {
+      this.#behind = true
+      this.#stall = setTimeout(() => this.#reader.stalled(), this.#bounds.stalledMs)
+      this.#reader.behind()
+    }
+  }
+
+  readonly #flushed = (): void => {
+    // A batch is handed over only when the one before it has left.
+    this.#leaving = this.#waiting
+    this.#waiting = 0
+  }
+
+  readonly #ready = (): void => {
+    // The engine listens too, and came first: where it has handed over the next batch, that one is leaving now.
+    if (this.#conn.transport.writable) this.#leaving = 0
+    this.#stall?.refresh()
+    if (this.unsent > this.#bounds.soft || !this.#crowded) return
+    clearTimeout(this.#stall)
+    this.#stall = undefined
+    this.#crowded = false
+    this.#behind = false
+    this.#reader.crowded(false)
+    this.#room?.resolve()
+    this.#room = undefined
+  }
+}

@@ -1,0 +1,278 @@
+import type { Server as HttpServer, IncomingMessage } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
+import { type DefaultEventsMap, Server } from 'socket.io'
+import type { Revocations } from '#access/revocations.ts'
+import type { AccessTokens } from '#access/tokens.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
+import type { Log } from '#foundation/log.ts'
+import type { CrossOrigin } from '#http/cross-origin.ts'
+import type { Messages } from '#rooms/messages.ts'
+import type { Rooms } from '#rooms/rooms.ts'
+import type { Signals } from '#rooms/signals.ts'
+import type { Timeline } from '#rooms/timeline.ts'
+import { Admission, type Admitted, frameError } from './admission.ts'
+import { Frames, type Turns } from './frames.ts'
+import { Hub } from './hub.ts'
+import {
+  crowded,
+  defaultExpiry,
+  type Expiry,
+  type IoSocket,
+  LiveSocket,
+  type ServerFrames,
+} from './live-socket.ts'
+import { Relay } from './relay.ts'
+import { type Drafts, isOf, Resume } from './resume.ts'
+import { type BufferBounds, defaultBounds } from './send-buffer.ts'
+import { defaultBudget, type SocketBudget, SocketLimits } from './socket-limits.ts'
+
+export interface SocketServerOptions {
+  /** Not yet listening, or listening already. */
+  readonly http: HttpServer
+  readonly rooms: Rooms
+  readonly messages: Messages
+  readonly timeline: Timeline
+  readonly signals: Signals
+  readonly tokens: Pick<AccessTokens, 'verify'>
+  readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
+  readonly turns: Turns
+  readonly drafts: Drafts
+  readonly crossOrigin: Pick<CrossOrigin, 'requireOwn'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly mostSockets?: number
+  readonly budget?: SocketBudget
+  readonly bounds?: BufferBounds
+  readonly expiry?: Expiry
+}
+
+/** Handshakes per second that this process takes well; clients that lost it come back spread over a time that respects it. */
+const handshakesPerSecond = 400
+const spreadMargin = 1.25
+/** How long a closing server waits for answers under way, and then for its sockets to be gone. */
+const drainMs = 3_000
+
+/** The live door: Socket.IO over WebSocket alone. Knows who is connected; what they may do is in `frames.ts`. */
+export class SocketServer implements AsyncDisposable {
+  readonly #io: Server<DefaultEventsMap, ServerFrames>
+  readonly #rooms: Rooms
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #revocations: Pick<Revocations, 'has' | 'subscribe'>
+  readonly #expiry: Expiry
+  readonly #bounds: BufferBounds
+  readonly #budget: SocketBudget
+  readonly #admission: Admission
+  readonly #hub: Hub<LiveSocket>
+  readonly #resume: Resume<LiveSocket>
+  readonly #frames: Frames
+  readonly #sockets = new Set<LiveSocket>()
+  /** By account and device: a device has one socket, the newest. */
+  readonly #devices = new Map<string, LiveSocket>()
+  readonly #admitted = new WeakMap<IoSocket, Admitted>()
+  readonly #release = new DisposableStack()
+  #gone: (() => void) | undefined
+  #drained: Promise<void> | undefined
+
+  constructor(options: SocketServerOptions) {
+    this.#rooms = options.rooms
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#revocations = options.revocations
+    this.#expiry = options.expiry ?? defaultExpiry
+    this.#bounds = options.bounds ?? defaultBounds
+    this.#budget = options.budget ?? defaultBudget
+    this.#admission = new Admission({
+      tokens: options.tokens,
+      crossOrigin: options.crossOrigin,
+      mostSockets: options.mostSockets ?? 20_000,
+      open: () => this.#io.engine.clientsCount,
+    })
+    this.#io = new Server({
+      path: '/socket.io',
+      serveClient: false,
+      transports: ['websocket'],
+      allowUpgrades: false,
+      // Compression was measured at 250 KB of memory per socket, and frames could not be encoded once for all.
+      perMessageDeflate: false,
+      httpCompression: false,
+      maxHttpBufferSize: socketLimits.frameBytes,
+      connectTimeout: 10_000,
+      allowRequest: (request, answer) => this.#judge(request, answer),
+    })
+    this.#hub = new Hub<LiveSocket>({
+      events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
+      signal: (roomId, signal) => this.#io.local.to(roomId).except(crowded).emit('room.signal', signal),
+    })
+    const relay = new Relay({ hub: this.#hub, timeline: options.timeline, log: options.log })
+    this.#resume = new Resume({
+      hub: this.#hub,
+      relay,
+      timeline: options.timeline,
+      drafts: options.drafts,
+      log: options.log,
+    })
+    this.#frames = new Frames({ ...options, resume: this.#resume })
+    this.#release.use(relay)
+    this.#release.use(options.signals.subscribe((signal) => this.#hub.tell(signal)))
+    this.#release.use(options.revocations.subscribe((sessionId) => this.#end(sessionId)))
+    this.#io.use((socket, next) => {
+      this.#admission.handshake(socket.handshake.auth).then(
+        (admitted) => {
+          this.#admitted.set(socket, admitted)
+          next()
+        },
+        (error: unknown) => next(this.#refusal(error)),
+      )
+    })
+    this.#io.on('connection', (socket) => this.#connected(socket))
+    this.#io.attach(options.http)
+    // The request holds headers and buffers that nobody reads again.
+    this.#io.engine.on('connection', (conn: { request: IncomingMessage | null }) => {
+      conn.request = null
+    })
+  }
+
+  /** How many sockets are connected. */
+  get count(): number {
+    return this.#sockets.size
+  }
+
+  /**
+   * Takes no new sockets and no new frames, lets answers under way arrive, then tells every client when to come back and
+   * closes its socket. Resolves when all are gone.
+   */
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain()
+    return this.#drained
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain()
+    this.#release.dispose()
+    this.#io.engine.close()
+  }
+
+  async #drain(): Promise<void> {
+    this.#admission.close()
+    await Promise.race([this.#frames.drain(), delay(drainMs, undefined, { ref: false })])
+    const spreadMs = this.#spreadMs()
+    for (const socket of this.#sockets) {
+      socket.emit('drain', { afterMs: Math.round(Math.random() * spreadMs) })
+      socket.close('draining')
+    }
+    if (this.#sockets.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#gone = resolve
+    await Promise.race([promise, delay(drainMs, undefined, { ref: false })])
+  }
+
+  #judge(
+    request: IncomingMessage,
+    answer: (message: string | null | undefined, success: boolean) => void,
+  ): void {
+    try {
+      this.#admission.request(request)
+      answer(undefined, true)
+    } catch (error) {
+      answer(JSON.stringify(this.#refusal(error).data), false)
+    }
+  }
+
+  #refusal(thrown: unknown): Error & { data: object } {
+    const data = frameError(thrown)
+    if (data.code === 'internal') this.#log.error({ err: thrown }, 'a handshake could not be judged')
+    return Object.assign(new Error(data.code), { data })
+  }
+
+  #connected(io: IoSocket): void {
+    const admitted = this.#admitted.get(io)
+    if (admitted === undefined) throw new Error('a socket came in without having been admitted')
+    const socket = new LiveSocket({
+      socket: io,
+      deviceId: admitted.deviceId ?? newId(),
+      admitted: admitted.token,
+      limits: new SocketLimits(this.#budget),
+      bounds: this.#bounds,
+      hub: this.#hub,
+      resume: this.#resume,
+      clock: this.#clock,
+      expiry: this.#expiry,
+    })
+    const device = `${socket.principal.id} ${socket.deviceId}`
+    this.#sockets.add(socket)
+    this.#devices.get(device)?.close('replaced')
+    this.#devices.set(device, socket)
+    io.onAny((name: unknown, ...args: unknown[]) => this.#frames.receive(socket, name, args))
+    io.on('disconnect', () => {
+      this.#sockets.delete(socket)
+      if (this.#devices.get(device) === socket) this.#devices.delete(device)
+      socket.release()
+      if (this.#sockets.size === 0) this.#gone?.()
+    })
+    // It may have ended between the check of its token and now.
+    if (this.#revocations.has(socket.principal.sessionId)) socket.close('session_revoked')
+    else void this.#welcome(socket, admitted)
+  }
+
+  /** Says hello, then resumes the rooms that the client had: those without news cost nothing, the others one page each. */
+  async #welcome(socket: LiveSocket, { cursors }: Admitted): Promise<void> {
+    const roomIds = [...cursors.keys()]
+    const followers = new Map(roomIds.map((roomId) => [roomId, socket.follow(roomId)]))
+    const rooms: ServerFrame<'hello'>['rooms'] = {}
+    const begin: (() => void)[] = []
+    try {
+      const standings =
+        roomIds.length === 0 ? undefined : await this.#rooms.standings(socket.principal, roomIds)
+      for (const [roomId, follower] of followers) {
+        const standing = standings?.get(roomId)
+        const cursor = cursors.get(roomId)
+        if (standing === undefined || standing instanceof AtomError || cursor === undefined) {
+          rooms[roomId] = { ok: false, error: frameError(standing) }
+          this.#giveUp(socket, roomId, follower)
+          continue
+        }
+        const { epoch, head } = standing
+        if (isOf(cursor, standing)) {
+          rooms[roomId] = { ok: true, epoch, head }
+          begin.push(() => this.#resume.resume(follower, epoch, cursor.seq, head))
+        } else {
+          rooms[roomId] = { ok: true, epoch, head, reset: true }
+          begin.push(() => this.#resume.restart(follower, epoch, head))
+        }
+      }
+    } catch (error) {
+      for (const [roomId, follower] of followers) {
+        rooms[roomId] = { ok: false, error: frameError(error) }
+        this.#giveUp(socket, roomId, follower)
+      }
+      begin.length = 0
+    }
+    socket.emit('hello', {
+      deviceId: socket.deviceId,
+      spreadMs: this.#spreadMs(),
+      expiresInMs: Math.max(0, Math.round(socket.expiresInMs)),
+      v: protocolVersion,
+      rooms,
+    })
+    for (const room of begin) room()
+  }
+
+  /** Unless the client has joined the room itself meanwhile. */
+  #giveUp(socket: LiveSocket, roomId: string, follower: object): void {
+    if (socket.followers.get(roomId) === follower) socket.leave(roomId)
+  }
+
+  #end(sessionId: string): void {
+    for (const socket of this.#sockets) {
+      if (socket.principal.sessionId === sessionId) socket.close('session_revoked')
+    }
+  }
+
+  #spreadMs(): number {
+    return Math.ceil((this.#sockets.size / handshakesPerSecond) * 1_000 * spreadMargin)
+  }
+}
