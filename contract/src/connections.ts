@@ -55,8 +55,13 @@ export type Connection = Static<typeof Connection>
 export const DisconnectReceipt = Type.Object({
   id: Id,
   provider: ProviderId,
-  /** What the provider answered to the revocation. */
-  revocation: Type.Union([Type.Literal('revoked'), Type.Literal('failed'), Type.Literal('unsupported')]),
+  /** What became of the grant at the provider. `kept`: another connection lives from the same grant. */
+  revocation: Type.Union([
+    Type.Literal('revoked'),
+    Type.Literal('failed'),
+    Type.Literal('unsupported'),
+    Type.Literal('kept'),
+  ]),
   detail: Type.String(),
   at: Time,
 })
@@ -131,6 +136,8 @@ export const connectionRoutes = {
     }),
     answers: { 303: Nothing },
     errors: [
+      'provider_unknown',
+      'provider_not_configured',
       'flow_invalid',
       'flow_expired',
       'flow_used',
@@ -166,7 +173,13 @@ export const connectionRoutes = {
     audience: 'member',
     params: ById,
     answers: { 200: Connection },
-    errors: ['not_found', 'connection_needs_reconnect', 'provider_unavailable'],
+    errors: [
+      'not_found',
+      'connection_needs_reconnect',
+      'provider_unavailable',
+      'provider_misconfigured',
+      'provider_refused',
+    ],
   }),
   disconnect: route({
     method: 'DELETE',

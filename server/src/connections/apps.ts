@@ -1,0 +1,229 @@
+import type { ProviderView } from '@atom/contract/connections.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
+import { Secret } from '#foundation/secret.ts'
+import type { Provider } from '#providers/provider.ts'
+import { noStandIns, type StandIns } from '#providers/stand-in.ts'
+import type { AppRow, ConnectionStore } from './connection-store.ts'
+import type { CredentialVault } from './credential-vault.ts'
+
+/** An OAuth client at a provider: an operator's own, or the sandbox's. */
+export interface App {
+  /** null: the sandbox's. */
+  readonly id: string | null
+  readonly provider: Provider
+  readonly clientId: string
+  readonly clientSecret: Secret
+  /** What it asks for when nothing else is said. */
+  readonly scopes: readonly string[]
+  readonly standIns: StandIns
+}
+
+/** A running sandbox, as far as apps and addresses are concerned. */
+export interface SandboxView {
+  readonly origins: StandIns
+  readonly apps: Readonly<Record<string, { readonly clientId: string; readonly clientSecret: string }>>
+}
+
+/** Absent where the server is configured without one. */
+export interface SandboxOffer {
+  running(): SandboxView | undefined
+  open(): Promise<SandboxView>
+}
+
+interface AppSource {
+  readonly provider: string
+  readonly appId: string | null
+  readonly clientId: string
+}
+
+/** Which app stands between Atom and each provider. A workspace's own always comes before the sandbox's. */
+export class Apps {
+  readonly #catalog: ReadonlyMap<string, Provider>
+  readonly #store: ConnectionStore
+  readonly #vault: CredentialVault
+  readonly #sandbox: SandboxOffer | undefined
+  readonly #clock: Clock
+  readonly #publicUrl: () => string
+
+  constructor(dependencies: {
+    catalog: ReadonlyMap<string, Provider>
+    store: ConnectionStore
+    vault: CredentialVault
+    sandbox: SandboxOffer | undefined
+    clock: Clock
+    publicUrl: () => string
+  }) {
+    this.#catalog = dependencies.catalog
+    this.#store = dependencies.store
+    this.#vault = dependencies.vault
+    this.#sandbox = dependencies.sandbox
+    this.#clock = dependencies.clock
+    this.#publicUrl = dependencies.publicUrl
+  }
+
+  /** @throws AtomError `provider_unknown` */
+  provider(id: string): Provider {
+    const provider = this.#catalog.get(id)
+    if (provider === undefined) throw new AtomError('provider_unknown')
+    return provider
+  }
+
+  redirectUri(provider: Provider): string {
+    return `${this.#publicUrl()}/v1/oauth/callback/${provider.id}`
+  }
+
+  async list(workspaceId: string): Promise<ProviderView[]> {
+    const configured = new Map((await this.#store.apps(workspaceId)).map((row) => [row.provider, row]))
+    return [...this.#catalog.values()].map((provider) => this.#view(provider, configured.get(provider.id)))
+  }
+
+  /** Enters an app. A new secret for the same client id keeps what lives from it; another client id begins a new app. */
+  async configure(
+    principal: AccountPrincipal,
+    providerId: string,
+    entry: { clientId: string; clientSecret: Secret; scopes?: readonly string[] | undefined },
+  ): Promise<ProviderView> {
+    const provider = this.provider(providerId)
+    const row = await this.#store.putApp({
+      workspaceId: principal.workspaceId,
+      provider: providerId,
+      clientId: entry.clientId,
+      scopes: entry.scopes === undefined ? null : withAlways(provider, entry.scopes),
+      configuredBy: principal.id,
+      configuredAt: this.#clock.now(),
+      newId: newId(),
+      seal: (id, version) =>
+        this.#vault.sealAppSecret(
+          { workspaceId: principal.workspaceId, appId: id, version },
+          entry.clientSecret,
+        ),
+    })
+    return this.#view(provider, row)
+  }
+
+  async remove(workspaceId: string, providerId: string): Promise<void> {
+    this.provider(providerId)
+    await this.#store.retireApp(workspaceId, providerId, this.#clock.now())
+  }
+
+  /**
+   * The app that a new connection is made with.
+   * @throws AtomError `provider_unknown` | `provider_not_configured`
+   */
+  async current(workspaceId: string, providerId: string): Promise<App> {
+    const provider = this.provider(providerId)
+    const row = await this.#store.currentApp(workspaceId, providerId)
+    if (row !== undefined) return this.#opened(provider, row)
+    const sandbox = this.#sandboxApp(provider, this.#sandbox?.running())
+    if (sandbox === undefined) throw new AtomError('provider_not_configured')
+    return sandbox
+  }
+
+  /**
+   * The app that a flow or a connection was made with, which is the only one that can speak for it.
+   * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable`
+   */
+  async of(source: AppSource): Promise<App> {
+    const provider = this.provider(source.provider)
+    if (source.appId === null) {
+      const app = this.#sandboxApp(provider, await this.#openSandbox())
+      if (app?.clientId !== source.clientId) throw new AtomError('provider_not_configured')
+      return app
+    }
+    const row = await this.#store.app(source.appId)
+    if (row === undefined) throw new AtomError('provider_not_configured')
+    return this.#opened(provider, row)
+  }
+
+  /** Where the API of a connection is: at the provider, or in the sandbox it was made with. */
+  async standIns(source: Pick<AppSource, 'appId'>): Promise<StandIns> {
+    return source.appId === null ? (await this.#openSandbox()).origins : noStandIns
+  }
+
+  /** Starts the sandbox where the server may; afterwards it stands in for every provider without an app. */
+  async openSandbox(): Promise<void> {
+    if (this.#sandbox === undefined) {
+      throw new AtomError(
+        'forbidden',
+        'The sandbox is switched off here. Start the server with ATOM_SANDBOX=1.',
+      )
+    }
+    await this.#sandbox.open()
+  }
+
+  /** A sandbox that has once been opened comes back with the first use of a connection that was made with it. */
+  async #openSandbox(): Promise<SandboxView> {
+    const running = this.#sandbox?.running()
+    if (running !== undefined) return running
+    if (this.#sandbox === undefined) {
+      throw new AtomError(
+        'provider_unavailable',
+        'This account is one of the sandbox, which is switched off here.',
+      )
+    }
+    return await this.#sandbox.open()
+  }
+
+  #sandboxApp(provider: Provider, sandbox: SandboxView | undefined): App | undefined {
+    const app = sandbox?.apps[provider.id]
+    if (sandbox === undefined || app === undefined) return undefined
+    return {
+      id: null,
+      provider,
+      clientId: app.clientId,
+      clientSecret: new Secret(app.clientSecret),
+      scopes: standardScopes(provider),
+      standIns: sandbox.origins,
+    }
+  }
+
+  #opened(provider: Provider, row: AppRow): App {
+    return {
+      id: row.id,
+      provider,
+      clientId: row.clientId,
+      clientSecret: this.#vault.openAppSecret(row),
+      scopes: row.scopes ?? standardScopes(provider),
+      standIns: noStandIns,
+    }
+  }
+
+  #view(provider: Provider, configured: AppRow | undefined): ProviderView {
+    const running = this.#sandbox?.running()
+    const offered =
+      this.#sandbox !== undefined && (running === undefined || Object.hasOwn(running.apps, provider.id))
+    const meanings = new Map(provider.scopes.standard.map(({ scope, meaning }) => [scope, meaning]))
+    const scopes = configured?.scopes ?? standardScopes(provider)
+    return {
+      id: provider.id,
+      name: provider.name,
+      app: configured ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
+      sandboxAvailable: offered,
+      scopes: scopes.map((scope) => ({ scope, meaning: meanings.get(scope) ?? scope })),
+      redirectUri: this.redirectUri(provider),
+      appConsoleUrl: provider.appConsoleUrl,
+    }
+  }
+}
+
+function standardScopes(provider: Provider): readonly string[] {
+  return provider.scopes.standard.map(({ scope }) => scope)
+}
+
+/**
+ * The scopes with those that recognise the person in front, each once.
+ * @throws AtomError `validation_failed` where one is no scope-token (RFC 6749 3.3)
+ */
+export function withAlways(provider: Provider, scopes: readonly string[]): string[] {
+  for (const [at, scope] of scopes.entries()) {
+    if (!/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope) || scope.includes(provider.scopes.separator)) {
+      throw new AtomError('validation_failed', undefined, {
+        problems: [{ pointer: `/scopes/${at}`, detail: 'Must be one scope, as the provider writes it.' }],
+      })
+    }
+  }
+  return [...new Set([...provider.scopes.always, ...scopes])]
+}

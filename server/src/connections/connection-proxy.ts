@@ -1,0 +1,161 @@
+import { type Principal, personOf } from '#access/principal.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Outbound, OutboundRequest } from '#foundation/outbound.ts'
+import type { Provider } from '#providers/provider.ts'
+import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
+import type { Apps } from './apps.ts'
+import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import { proxiedAnswerHeaders, proxiedRequestHeaders } from './proxy-headers.ts'
+import { proxyTarget, redirectTarget } from './proxy-target.ts'
+import type { AccessToken, TokenRefresh } from './token-refresh.ts'
+
+export interface ProxyRequest {
+  readonly method: string
+  /** Of the provider's API, with its query: `/repos/o/r?x=1`; or with one of its hosts in front: `/gmail.googleapis.com/…`. */
+  readonly path: string
+  readonly headers?: Headers | Readonly<Record<string, string>>
+  /** A stream passes through unread and cannot be sent a second time. */
+  readonly body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
+  readonly signal?: AbortSignal
+}
+
+export interface ProxyAnswer {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: ReadableStream<Uint8Array> | null
+}
+
+/** Until the provider begins to answer. */
+const patienceMs = 60_000
+/** Until the last byte of the answer, and how many bytes it may have. */
+const wholeAnswer = { timeoutMs: 30 * 60_000, maxBytes: 1024 ** 3 }
+const mostRedirects = 5
+
+/**
+ * The provider's API with the credential attached. The credential goes to the provider's own hosts and nowhere else, is
+ * renewed when it has to be, and does not come back in any header.
+ */
+export class ConnectionProxy {
+  readonly #store: ConnectionStore
+  readonly #apps: Apps
+  readonly #tokenRefresh: TokenRefresh
+  readonly #outbound: Outbound
+  readonly #clock: Clock
+  readonly #log: Log
+
+  constructor(dependencies: {
+    store: ConnectionStore
+    apps: Apps
+    tokenRefresh: TokenRefresh
+    outbound: Outbound
+    clock: Clock
+    log: Log
+  }) {
+    this.#store = dependencies.store
+    this.#apps = dependencies.apps
+    this.#tokenRefresh = dependencies.tokenRefresh
+    this.#outbound = dependencies.outbound
+    this.#clock = dependencies.clock
+    this.#log = dependencies.log
+  }
+
+  /**
+   * Whatever the provider answers is an answer, errors included.
+   * @throws AtomError `not_found` unless the person owns the connection · `proxy_target_refused` ·
+   * `connection_needs_reconnect` · `provider_unavailable` · `provider_misconfigured` · `provider_refused`
+   */
+  async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
+    const connection = await this.#owned(principal, connectionId)
+    const { api } = this.#apps.provider(connection.provider)
+    const standIns = await this.#apps.standIns(connection)
+    const target = proxyTarget(api, request.path)
+    const token = await this.#tokenRefresh.access(connection)
+    this.#noteUse(connection)
+    const send = (with_: AccessToken) => this.#send(api, standIns, target, request, with_)
+    const answer = await send(token)
+    if (answer.status !== 401) return this.#outgoing(answer, token)
+    const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
+    const next = await this.#tokenRefresh.access(current, token)
+    // The provider knows this very token: its 401 is about something else, and the caller's to judge.
+    if (next.generation === token.generation) return this.#outgoing(answer, token)
+    await answer.body?.cancel()
+    if (request.body instanceof ReadableStream) {
+      throw new AtomError(
+        'provider_unavailable',
+        'The access was renewed while the body was sent. Send it again.',
+      )
+    }
+    return this.#outgoing(await send(next), next)
+  }
+
+  async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
+    const connection = await this.#store.live(principal.workspaceId, connectionId)
+    if (connection === undefined || connection.ownerId !== personOf(principal))
+      throw new AtomError('not_found')
+    return connection
+  }
+
+  /** Follows redirects within the provider's hosts, as its SDKs would; any other is the caller's to follow, without us. */
+  async #send(
+    api: Provider['api'],
+    standIns: StandIns,
+    target: URL,
+    request: ProxyRequest,
+    token: AccessToken,
+  ): Promise<Response> {
+    const headers = proxiedRequestHeaders(request.headers, api.headers)
+    headers.set('authorization', `Bearer ${token.value.reveal()}`)
+    let method = request.method
+    let body = request.body
+    for (let at = target, hops = 0; ; hops++) {
+      const answer = await this.#dial(placed(at, standIns), request.signal, {
+        method,
+        headers,
+        ...(body !== undefined && { body }),
+      })
+      const next = redirectTarget(api, answer, placed(at, standIns), (url) => unplaced(url, standIns))
+      if (next === undefined || hops === mostRedirects || body instanceof ReadableStream) return answer
+      const keepsMethod = answer.status === 307 || answer.status === 308 || method === 'HEAD'
+      // Repeating a write elsewhere is only right where the provider says that it is the same request (RFC 9110 15.4).
+      if (!keepsMethod && method !== 'GET' && answer.status !== 303) return answer
+      if (!keepsMethod) {
+        method = 'GET'
+        body = undefined
+        headers.delete('content-type')
+      }
+      await answer.body?.cancel()
+      at = next
+    }
+  }
+
+  async #dial(url: URL, caller: AbortSignal | undefined, request: OutboundRequest): Promise<Response> {
+    const impatience = new AbortController()
+    const timer = setTimeout(() => {
+      impatience.abort(new AtomError('provider_unavailable', `${url.host} did not begin to answer in time.`))
+    }, patienceMs)
+    try {
+      const signal = caller === undefined ? impatience.signal : AbortSignal.any([caller, impatience.signal])
+      return await this.#outbound.fetch(url, { ...request, ...wholeAnswer, signal })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #outgoing(answer: Response, token: AccessToken): ProxyAnswer {
+    return {
+      status: answer.status,
+      headers: proxiedAnswerHeaders(answer.headers, token.value),
+      body: answer.body,
+    }
+  }
+
+  #noteUse(connection: LiveConnection): void {
+    const at = this.#clock.now()
+    if (connection.lastUsedAt !== null && at.getTime() - connection.lastUsedAt.getTime() < 60_000) return
+    this.#store.used(connection.id, at).catch((error: unknown) => {
+      this.#log.warn({ connectionId: connection.id, err: error }, 'the use of a connection was not noted')
+    })
+  }
+}

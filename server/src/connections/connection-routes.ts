@@ -1,0 +1,129 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { connectionRoutes, proxyLimits, proxyPath } from '@atom/contract/connections.ts'
+import type { Guards } from '#access/guarded-route.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { Secret } from '#foundation/secret.ts'
+import type { Apps } from './apps.ts'
+import type { ConnectionProxy } from './connection-proxy.ts'
+import type { Connections, FinishedFlow } from './connections.ts'
+import { readProxyBody } from './proxy-body.ts'
+
+/** The door of connections, providers and the proxy. */
+export function connectionDoors(
+  { guard, guardStream }: Guards,
+  { connections, apps, proxy }: { connections: Connections; apps: Apps; proxy: ConnectionProxy },
+): void {
+  guard(connectionRoutes.providers, async ({ principal }) => ({
+    status: 200,
+    body: { items: await apps.list(principal.workspaceId), next: null },
+  }))
+
+  guard(connectionRoutes.configureApp, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await apps.configure(principal, params.provider, {
+      clientId: body.clientId,
+      clientSecret: new Secret(body.clientSecret),
+      scopes: body.scopes,
+    }),
+  }))
+
+  guard(connectionRoutes.removeApp, async ({ principal, params }) => {
+    await apps.remove(principal.workspaceId, params.provider)
+    return { status: 204, body: null }
+  })
+
+  guard(connectionRoutes.connect, async ({ principal, body }) => {
+    const { flowId, authorizeUrl, cookie } = await connections.connect(principal, body)
+    return { status: 201, body: { flowId, authorizeUrl }, cookies: [flowCookie(cookie)] }
+  })
+
+  guard(connectionRoutes.callback, async ({ params, query, cookies, headers }) => {
+    const callback = { provider: params.provider, parameters: new URLSearchParams(query), cookies }
+    const finished = await connections.finish(callback)
+    // A person is sent on and told there; a program gets the error itself.
+    if ('problem' in finished.outcome && !isNavigation(headers)) throw finished.outcome.problem
+    const name = connections.cookieOf(callback)
+    return {
+      status: 303,
+      body: null,
+      headers: { location: returnAddress(finished, params.provider) },
+      cookies: name === undefined ? [] : [flowCookie({ name, value: '', maxAgeSeconds: 0 })],
+    }
+  })
+
+  guard(connectionRoutes.connections, async ({ principal, query }) => ({
+    status: 200,
+    body: await connections.list(principal, query),
+  }))
+
+  guard(connectionRoutes.connection, async ({ principal, params }) => ({
+    status: 200,
+    body: await connections.get(principal, params.id),
+  }))
+
+  guard(connectionRoutes.refreshConnection, async ({ principal, params }) => ({
+    status: 200,
+    body: await connections.refresh(principal, params.id),
+  }))
+
+  guard(connectionRoutes.disconnect, async ({ principal, params }) => ({
+    status: 200,
+    body: await connections.disconnect(principal, params.id),
+  }))
+
+  guardStream(
+    {
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      path: proxyPath,
+      audience: 'member',
+      bodyLimit: proxyLimits.bodyBytes,
+    },
+    async ({ principal, params, method, rest, headers, body, signal }) => {
+      const sent = await readProxyBody(body, proxyLimits.bodyBytes)
+      const answer = await proxy.request(principal, idOf(params), {
+        method,
+        path: rest,
+        headers: plain(headers),
+        signal,
+        ...(sent !== undefined && { body: sent }),
+      })
+      // The body is the provider's, but the origin is Atom's: nothing in it may run or be framed here.
+      answer.headers.set('content-security-policy', "sandbox; default-src 'none'; frame-ancestors 'none'")
+      return answer
+    },
+  )
+}
+
+function flowCookie(cookie: { name: string; value: string; maxAgeSeconds: number }) {
+  return { ...cookie, path: '/v1/oauth', sameSite: 'lax' } as const
+}
+
+function returnAddress({ returnTo, outcome }: FinishedFlow, provider: string): string {
+  const url = new URL(returnTo, 'http://atom.invalid')
+  url.searchParams.delete('connected')
+  url.searchParams.delete('problem')
+  if ('connection' in outcome) url.searchParams.set('connected', outcome.connection.id)
+  else {
+    url.searchParams.set('problem', outcome.problem.code)
+    url.searchParams.set('provider', provider)
+  }
+  return `${url.pathname}${url.search}${url.hash}`
+}
+
+function isNavigation(headers: IncomingHttpHeaders): boolean {
+  const mode = headers['sec-fetch-mode']
+  return mode === undefined ? (headers.accept ?? '').includes('text/html') : mode === 'navigate'
+}
+
+function idOf({ id: text }: { readonly id?: string }): string {
+  if (text !== undefined && /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text
+  throw new AtomError('not_found')
+}
+
+function plain(headers: IncomingHttpHeaders): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
+    ),
+  )
+}

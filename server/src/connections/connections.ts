@@ -1,0 +1,333 @@
+import type { Connection, DisconnectReceipt } from '@atom/contract/connections.ts'
+import { type AccountPrincipal, type Principal, personOf } from '#access/principal.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Outbound } from '#foundation/outbound.ts'
+import { missingScopes, ProviderAnswer } from '#providers/provider.ts'
+import { placed } from '#providers/stand-in.ts'
+import type { App, Apps } from './apps.ts'
+import type { ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { CredentialVault } from './credential-vault.ts'
+import type {
+  AuthorizationCodeFlow,
+  BegunFlow,
+  Callback,
+  FlowWish,
+  TakenFlow,
+} from './flows/authorization-code.ts'
+import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import type { Grant } from './token-endpoint.ts'
+import type { TokenRefresh } from './token-refresh.ts'
+
+/** A connection is new, or other than it was; `revoked` says that it is gone. */
+export interface ConnectionChange {
+  readonly workspaceId: string
+  readonly ownerId: string
+  readonly connection: Connection
+}
+
+/** How a browser's return from a provider ended, and where its person wanted to go. */
+export interface FinishedFlow {
+  readonly returnTo: string
+  readonly outcome: { readonly connection: Connection } | { readonly problem: AtomError }
+}
+
+export interface ConnectionPage {
+  readonly items: Connection[]
+  readonly next: string | null
+}
+
+const largestPage = 200
+
+/** Accounts that people have connected: beginning, finishing, looking at, refreshing and ending a connection. */
+export class Connections {
+  readonly #store: ConnectionStore
+  readonly #vault: CredentialVault
+  readonly #apps: Apps
+  readonly #flow: AuthorizationCodeFlow
+  readonly #tokenRefresh: TokenRefresh
+  readonly #identityReader: IdentityReader
+  readonly #outbound: Outbound
+  readonly #news: ConnectionNews
+  readonly #clock: Clock
+  readonly #log: Log
+
+  constructor(dependencies: {
+    store: ConnectionStore
+    vault: CredentialVault
+    apps: Apps
+    flow: AuthorizationCodeFlow
+    tokenRefresh: TokenRefresh
+    identityReader: IdentityReader
+    outbound: Outbound
+    news: ConnectionNews
+    clock: Clock
+    log: Log
+  }) {
+    this.#store = dependencies.store
+    this.#vault = dependencies.vault
+    this.#apps = dependencies.apps
+    this.#flow = dependencies.flow
+    this.#tokenRefresh = dependencies.tokenRefresh
+    this.#identityReader = dependencies.identityReader
+    this.#outbound = dependencies.outbound
+    this.#news = dependencies.news
+    this.#clock = dependencies.clock
+    this.#log = dependencies.log
+  }
+
+  /** Hears every change after it is committed. */
+  subscribe(heard: (change: ConnectionChange) => void): Disposable {
+    return this.#news.subscribe(heard)
+  }
+
+  /** A person's connections, newest first. */
+  async list(
+    principal: Principal,
+    page: { cursor?: string | undefined; limit?: number | undefined } = {},
+  ): Promise<ConnectionPage> {
+    const limit = page.limit ?? 50
+    const rows = await this.#store.list(principal.workspaceId, personOf(principal), {
+      before: page.cursor === undefined ? undefined : idIn(page.cursor),
+      limit: limit + 1,
+    })
+    const items = rows.slice(0, limit)
+    return { items: items.map(viewOf), next: rows.length > limit ? (items.at(-1)?.id ?? null) : null }
+  }
+
+  /** @throws AtomError `not_found` unless the person owns it */
+  async get(principal: Principal, id: string): Promise<Connection> {
+    return viewOf(await this.#owned(principal, id))
+  }
+
+  /** All that a person has connected, or all at one provider; newest first. */
+  async ownedBy(workspaceId: string, accountId: string, provider?: string): Promise<Connection[]> {
+    const rows = await this.#store.list(workspaceId, accountId, { limit: largestPage, provider })
+    return rows.map(viewOf)
+  }
+
+  /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
+  async connect(principal: AccountPrincipal, wish: FlowWish): Promise<BegunFlow> {
+    return await this.#flow.begin({ workspaceId: principal.workspaceId, accountId: principal.id }, wish)
+  }
+
+  /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
+  async finish(callback: Callback): Promise<FinishedFlow> {
+    let returnTo = '/connections'
+    try {
+      returnTo = (await this.#flow.returnTo(callback)) ?? returnTo
+      const taken = await this.#flow.take(callback)
+      const grant = await this.#flow.exchange(taken, callback)
+      const person = await this.#recognised(taken, grant)
+      const connection = viewOf(await this.#keep(taken, grant, person))
+      const { workspaceId, accountId } = taken.flow
+      this.#log.info(
+        { connectionId: connection.id, provider: connection.provider, sandbox: connection.sandbox },
+        'connected',
+      )
+      this.#news.tell({ workspaceId, ownerId: accountId, connection })
+      return { returnTo, outcome: { connection } }
+    } catch (error) {
+      if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
+      this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
+      return { returnTo, outcome: { problem: error } }
+    }
+  }
+
+  /** Name of the cookie that can go once this callback is dealt with. */
+  cookieOf(callback: Callback): string | undefined {
+    return this.#flow.cookieOf(callback)
+  }
+
+  /**
+   * Renews the access token now; where there is nothing to renew it with, asks the provider whether it still holds.
+   * @throws AtomError `not_found` | `connection_needs_reconnect` | `provider_unavailable` | `provider_misconfigured` |
+   * `provider_refused`
+   */
+  async refresh(principal: Principal, id: string): Promise<Connection> {
+    const before = await this.#owned(principal, id)
+    const now = await this.#tokenRefresh.renew(before)
+    return viewOf(now)
+  }
+
+  /**
+   * Ends the grant at the provider and destroys the credential here; the second happens whatever becomes of the first.
+   * @throws AtomError `not_found` unless the person owns it
+   */
+  async disconnect(principal: Principal, id: string): Promise<DisconnectReceipt> {
+    const connection = await this.#owned(principal, id)
+    const { name } = this.#apps.provider(connection.provider)
+    const ended = await this.#revoke(connection)
+    if (!(await this.#store.remove(connection))) throw new AtomError('not_found')
+    const at = this.#clock.now().toISOString()
+    this.#log.info(
+      { connectionId: id, provider: connection.provider, revocation: ended.revocation },
+      'disconnected',
+    )
+    this.#news.tell({
+      workspaceId: connection.workspaceId,
+      ownerId: connection.ownerId,
+      connection: { ...viewOf(connection), status: 'revoked', reason: `Disconnected from ${name}.` },
+    })
+    return { id, provider: connection.provider, ...ended, at }
+  }
+
+  async #owned(principal: Principal, id: string): Promise<LiveConnection> {
+    const connection = await this.#store.live(principal.workspaceId, id)
+    if (connection === undefined || connection.ownerId !== personOf(principal))
+      throw new AtomError('not_found')
+    return connection
+  }
+
+  async #recognised({ flow, app }: TakenFlow, grant: Grant): Promise<RecognisedPerson> {
+    try {
+      return await this.#identityReader.recognise(app, grant.accessToken, {
+        granted: grant.granted ?? flow.scopes,
+        subject: grant.subject,
+      })
+    } catch (error) {
+      if (!(error instanceof ProviderAnswer)) throw error
+      if (error.status >= 500 || error.status === 429) {
+        throw new AtomError('provider_unavailable', undefined, { cause: error })
+      }
+      throw new AtomError('provider_refused', `${app.provider.name} did not say whose account this is.`, {
+        cause: error,
+      })
+    }
+  }
+
+  async #keep({ flow, app }: TakenFlow, grant: Grant, person: RecognisedPerson): Promise<ConnectionRow> {
+    const granted = grant.granted ?? flow.scopes
+    const missing = missingScopes(app.provider, flow.scopes, granted)
+    const at = this.#clock.now()
+    return await this.#store.connect({
+      newId: newId(),
+      workspaceId: flow.workspaceId,
+      ownerId: flow.accountId,
+      provider: flow.provider,
+      appId: flow.appId,
+      clientId: flow.clientId,
+      status: missing.length === 0 ? 'active' : 'degraded',
+      reason: missing.length === 0 ? null : `${app.provider.name} was not allowed: ${missing.join(', ')}.`,
+      identityId: person.id,
+      identity: person.identity,
+      scopes: granted,
+      missingScopes: missing,
+      at,
+      expiresAt: grant.expiresAt,
+      seal: (connectionId, generation) =>
+        this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
+    })
+  }
+
+  async #revoke(connection: LiveConnection): Promise<Pick<DisconnectReceipt, 'revocation' | 'detail'>> {
+    const provider = this.#apps.provider(connection.provider)
+    const failed = {
+      revocation: 'failed',
+      detail: `${provider.name} could not be told. Atom has destroyed its copy; remove Atom in your ${provider.name} settings to end the access there too.`,
+    } as const
+    if ((await this.#store.sharers(connection)) > 0) {
+      return {
+        revocation: 'kept',
+        detail: `Another connection lives from the same consent at ${provider.name}, so it stays. Atom has destroyed this copy.`,
+      }
+    }
+    try {
+      const app = await this.#apps.of(connection)
+      const status = await this.#sendRevocation(app, connection)
+      if (provider.revoked(status)) return { revocation: 'revoked', detail: provider.afterRevocation }
+      this.#log.warn({ connectionId: connection.id, provider: provider.id, status }, 'revocation refused')
+      return failed
+    } catch (error) {
+      if (!(error instanceof AtomError) || error.row.category !== 'provider') throw error
+      this.#log.warn(
+        { connectionId: connection.id, provider: provider.id, code: error.code },
+        'revocation failed',
+      )
+      return failed
+    }
+  }
+
+  async #sendRevocation(app: App, connection: LiveConnection): Promise<number> {
+    const place = {
+      workspaceId: connection.workspaceId,
+      connectionId: connection.id,
+      generation: connection.generation,
+    }
+    const request = app.provider.revocation({
+      clientId: app.clientId,
+      clientSecret: app.clientSecret,
+      accessToken: this.#vault.openAccessToken(place, connection.sealed),
+      refreshToken: this.#vault.openRefreshToken(place, connection.sealed),
+    })
+    const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+      timeoutMs: 15_000,
+    })
+    await answer.body?.cancel()
+    return answer.status
+  }
+}
+
+/** Who hears of changes. Apart from `Connections`, because refreshing changes connections too. */
+export class ConnectionNews {
+  readonly #listeners = new Set<(change: ConnectionChange) => void>()
+  readonly #log: Log
+
+  constructor(dependencies: { log: Log }) {
+    this.#log = dependencies.log
+  }
+
+  subscribe(heard: (change: ConnectionChange) => void): Disposable {
+    this.#listeners.add(heard)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(heard) }
+  }
+
+  tell(change: ConnectionChange): void {
+    for (const heard of this.#listeners) {
+      try {
+        heard(change)
+      } catch (error) {
+        this.#log.error({ err: error }, 'a listener to connections failed')
+      }
+    }
+  }
+
+  /** The same, of a row. */
+  tellOf(row: ConnectionRow): void {
+    this.tell({ workspaceId: row.workspaceId, ownerId: row.ownerId, connection: viewOf(row) })
+  }
+}
+
+function viewOf(row: ConnectionRow): Connection {
+  return {
+    id: row.id,
+    provider: row.provider,
+    status: row.status,
+    ...(row.reason !== null && { reason: row.reason }),
+    identity: { id: row.identityId, ...row.identity },
+    scopes: [...row.scopes],
+    missingScopes: [...row.missingScopes],
+    sandbox: row.sandbox,
+    ownerId: row.ownerId,
+    expiresAt: row.expiresAt?.toISOString() ?? null,
+    connectedAt: row.connectedAt.toISOString(),
+    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+  }
+}
+
+/** A cursor is the id of the last item shown. */
+function idIn(cursor: string): string {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(cursor)) return cursor
+  throw new AtomError('validation_failed', undefined, {
+    problems: [{ pointer: 'query/cursor', detail: 'Is not a cursor of this list.' }],
+  })
+}
+
+function belongsToFlow(error: AtomError): boolean {
+  return error.row.category === 'provider'
+}

@@ -1,0 +1,124 @@
+import type { Envelope } from '#foundation/crypto/envelope.ts'
+import type { Secret } from '#foundation/secret.ts'
+
+/** The secrets of a connection. */
+export interface Tokens {
+  readonly accessToken: Secret
+  readonly refreshToken: Secret | undefined
+}
+
+export interface SealedTokens {
+  readonly dataKey: Buffer
+  readonly accessToken: Buffer
+  readonly refreshToken: Buffer | null
+}
+
+/** Which credential: ciphertext of one does not open as another, nor as an older one of the same. */
+export interface CredentialPlace {
+  readonly workspaceId: string
+  readonly connectionId: string
+  readonly generation: number
+}
+
+interface AppPlace {
+  readonly workspaceId: string
+  readonly appId: string
+  readonly version: number
+}
+
+interface FlowPlace {
+  readonly workspaceId: string
+  readonly flowId: string
+}
+
+export interface FlowSecrets {
+  readonly codeVerifier: string
+  readonly nonce: string
+}
+
+/**
+ * Seals and opens what this room keeps secret. Each connection, app and flow has a data key of its own, wrapped by the master
+ * key; every ciphertext is bound to workspace, owner of the key, field and version. There is no other way to store a token.
+ */
+export class CredentialVault {
+  readonly #envelope: Envelope
+
+  constructor(dependencies: { envelope: Envelope }) {
+    this.#envelope = dependencies.envelope
+  }
+
+  /** `dataKey` where the connection has one already; a new one for new consent. */
+  sealTokens(place: CredentialPlace, tokens: Tokens, dataKey?: Buffer): SealedTokens {
+    const key =
+      dataKey ?? this.#envelope.createKey(keyOf('connection', place.workspaceId, place.connectionId))
+    return {
+      dataKey: key,
+      accessToken: this.#envelope.seal(key, tokens.accessToken.reveal(), tokenBinding(place, 'access_token')),
+      refreshToken:
+        tokens.refreshToken === undefined
+          ? null
+          : this.#envelope.seal(key, tokens.refreshToken.reveal(), tokenBinding(place, 'refresh_token')),
+    }
+  }
+
+  openAccessToken(place: CredentialPlace, sealed: SealedTokens): Secret {
+    return this.#envelope.open(sealed.dataKey, sealed.accessToken, tokenBinding(place, 'access_token'))
+  }
+
+  openRefreshToken(place: CredentialPlace, sealed: SealedTokens): Secret | undefined {
+    if (sealed.refreshToken === null) return undefined
+    return this.#envelope.open(sealed.dataKey, sealed.refreshToken, tokenBinding(place, 'refresh_token'))
+  }
+
+  sealAppSecret(place: AppPlace, clientSecret: Secret): { dataKey: Buffer; clientSecret: Buffer } {
+    const dataKey = this.#envelope.createKey(keyOf('app', place.workspaceId, place.appId))
+    return {
+      dataKey,
+      clientSecret: this.#envelope.seal(dataKey, clientSecret.reveal(), appBinding(place)),
+    }
+  }
+
+  openAppSecret(row: {
+    workspaceId: string
+    id: string
+    version: number
+    dataKey: Buffer
+    clientSecret: Buffer
+  }): Secret {
+    return this.#envelope.open(row.dataKey, row.clientSecret, appBinding({ ...row, appId: row.id }))
+  }
+
+  sealFlow(place: FlowPlace, secrets: FlowSecrets): { dataKey: Buffer; secrets: Buffer } {
+    const dataKey = this.#envelope.createKey(keyOf('flow', place.workspaceId, place.flowId))
+    return { dataKey, secrets: this.#envelope.seal(dataKey, JSON.stringify(secrets), flowBinding(place)) }
+  }
+
+  openFlow(place: FlowPlace, sealed: { dataKey: Buffer; secrets: Buffer }): FlowSecrets {
+    const opened = this.#envelope.open(sealed.dataKey, sealed.secrets, flowBinding(place))
+    return JSON.parse(opened.reveal()) as FlowSecrets
+  }
+}
+
+function keyOf(kind: 'connection' | 'app' | 'flow', workspaceId: string, id: string) {
+  return { kind, workspace: workspaceId, id }
+}
+
+function tokenBinding(place: CredentialPlace, field: 'access_token' | 'refresh_token') {
+  return {
+    ...keyOf('connection', place.workspaceId, place.connectionId),
+    field,
+    version: String(place.generation),
+  }
+}
+
+function appBinding(place: AppPlace) {
+  return {
+    ...keyOf('app', place.workspaceId, place.appId),
+    field: 'client_secret',
+    version: String(place.version),
+  }
+}
+
+function flowBinding(place: FlowPlace) {
+  return { ...keyOf('flow', place.workspaceId, place.flowId), field: 'secrets', version: '1' }
+}

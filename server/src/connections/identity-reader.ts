@@ -1,0 +1,119 @@
+import type { Static, TSchema } from 'typebox'
+import { Check } from 'typebox/value'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Outbound } from '#foundation/outbound.ts'
+import type { Secret } from '#foundation/secret.ts'
+import { ProviderAnswer, type ProviderIdentity, type ProviderReader } from '#providers/provider.ts'
+import { placed } from '#providers/stand-in.ts'
+import type { App } from './apps.ts'
+import type { StoredIdentity } from './connection-store.ts'
+
+export interface RecognisedPerson {
+  readonly id: string
+  readonly identity: StoredIdentity
+}
+
+const requestTimeoutMs = 20_000
+const largestAnswer = 1024 * 1024
+const largestPicture = 128 * 1024
+/** SVG is left out: it is a document that can carry scripts and addresses. */
+const pictureTypes = /^image\/(?:png|jpeg|gif|webp|avif)$/
+
+/** Asks a provider whom a token belongs to. */
+export class IdentityReader {
+  readonly #outbound: Outbound
+  readonly #log: Log
+
+  constructor(dependencies: { outbound: Outbound; log: Log }) {
+    this.#outbound = dependencies.outbound
+    this.#log = dependencies.log
+  }
+
+  /**
+   * @param subject `sub` of the verified id_token, where there is one
+   * @throws ProviderAnswer where the provider does not tell · AtomError `provider_unavailable`
+   */
+  async recognise(
+    app: App,
+    accessToken: Secret,
+    context: { granted: readonly string[]; subject: string | undefined },
+  ): Promise<RecognisedPerson> {
+    const { id, picture, ...known } = await this.#ask(app, accessToken, context)
+    const avatarUrl = picture === undefined ? undefined : await this.#picture(app, picture)
+    const identity = {
+      name: known.name.slice(0, 200),
+      ...(known.handle !== undefined && { handle: known.handle.slice(0, 200) }),
+      ...(known.email !== undefined && { email: known.email.slice(0, 320) }),
+      ...(avatarUrl !== undefined && { avatarUrl }),
+    }
+    return { id, identity }
+  }
+
+  /**
+   * Whether the provider still takes this token. Only its 401 is a no; anything else it says is not about the token.
+   * @throws AtomError `provider_unavailable`
+   */
+  async accepts(app: App, accessToken: Secret, granted: readonly string[]): Promise<boolean> {
+    try {
+      await this.#ask(app, accessToken, { granted, subject: undefined })
+      return true
+    } catch (error) {
+      if (!(error instanceof ProviderAnswer)) throw error
+      if (error.status === 401) return false
+      if (error.status >= 500 || error.status === 429) {
+        throw new AtomError('provider_unavailable', undefined, { cause: error })
+      }
+      return true
+    }
+  }
+
+  #ask(
+    app: App,
+    accessToken: Secret,
+    context: { granted: readonly string[]; subject: string | undefined },
+  ): Promise<ProviderIdentity> {
+    const reader: ProviderReader = {
+      ...context,
+      get: (url, shape) => this.#get(app, accessToken, url, shape),
+    }
+    return app.provider.identify(reader)
+  }
+
+  async #get<T extends TSchema>(app: App, accessToken: Secret, url: string, shape: T): Promise<Static<T>> {
+    const answer = await this.#outbound.fetch(placed(url, app.standIns), {
+      headers: { ...app.provider.api.headers, authorization: `Bearer ${accessToken.reveal()}` },
+      timeoutMs: requestTimeoutMs,
+      maxBytes: largestAnswer,
+    })
+    const what = `${new URL(url).pathname} of ${app.provider.id}`
+    if (answer.status !== 200) {
+      await answer.body?.cancel()
+      throw new ProviderAnswer(answer.status, what)
+    }
+    const body: unknown = await answer.json().catch(() => undefined)
+    if (!Check(shape, body)) throw new ProviderAnswer(200, `${what} has another shape than documented`)
+    return body as Static<T>
+  }
+
+  /** The picture itself, so that no browser has to fetch it from a stranger; a connection does without where it fails. */
+  async #picture(app: App, url: string): Promise<string | undefined> {
+    try {
+      const answer = await this.#outbound.fetch(placed(url, app.standIns), {
+        timeoutMs: 5_000,
+        maxBytes: largestPicture,
+      })
+      const type = answer.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+      if (answer.status !== 200 || !pictureTypes.test(type)) {
+        await answer.body?.cancel()
+        this.#log.info({ provider: app.provider.id, status: answer.status, type }, 'no usable picture')
+        return undefined
+      }
+      const bytes = Buffer.from(await answer.arrayBuffer())
+      return bytes.length > largestPicture ? undefined : `data:${type};base64,${bytes.toString('base64')}`
+    } catch (error) {
+      this.#log.info({ provider: app.provider.id, err: error }, 'no picture')
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { AtomError } from '#foundation/errors.ts'
+import type { ProviderApi } from '#providers/provider.ts'
+
+const hostLike = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i
+
+/**
+ * The real address that a proxied path means: on one of the provider's hosts, and not touched by any reading of `..`,
+ * encodings or slashes that two parsers could see differently.
+ *
+ * @throws AtomError `proxy_target_refused`
+ */
+export function proxyTarget(api: ProviderApi, path: string): URL {
+  const [address = '', ...query] = path.split('?')
+  if (!address.startsWith('/') || address.startsWith('//') || path.includes('#')) throw refused()
+  if (/[\p{Cc}\s\\]/u.test(path)) throw refused()
+  const segments = address.slice(1).split('/')
+  segments.forEach(requirePlain)
+  const first = segments[0] ?? ''
+  let origin = new URL(api.base).origin
+  let below = new URL(api.base).pathname.replace(/\/+$/, '') + address
+  if (hostLike.test(first)) {
+    if (!api.hosts.includes(first.toLowerCase())) throw refused()
+    origin = `https://${first.toLowerCase()}`
+    below = address.slice(first.length + 1) || '/'
+    if (below.startsWith('//')) throw refused()
+  }
+  const text = `${origin}${below}${query.length > 0 ? `?${query.join('?')}` : ''}`
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  // Whatever the parser would still have rewritten was not what the caller showed us.
+  if (url === undefined || url.origin !== origin || decoded(url.pathname) !== decoded(below)) throw refused()
+  return url
+}
+
+/**
+ * Where a redirect leads, as a real address, if that is one of the provider's hosts over https.
+ * @param from the address that was dialled · `real` finds the real address behind a stand-in's
+ */
+export function redirectTarget(
+  api: ProviderApi,
+  answer: Response,
+  from: URL,
+  real: (url: URL) => URL | undefined,
+): URL | undefined {
+  if (![301, 302, 303, 307, 308].includes(answer.status)) return undefined
+  const location = answer.headers.get('location')
+  if (location === null || !URL.canParse(location, from.href)) return undefined
+  const dialled = new URL(location, from)
+  const target = real(dialled) ?? dialled
+  const own = target.protocol === 'https:' && target.port === '' && api.hosts.includes(target.hostname)
+  return own && target.username === '' && target.password === '' ? target : undefined
+}
+
+/** Decoded as often as anyone behind us might decode it, a segment must still be one plain segment. */
+function requirePlain(segment: string, at: number): void {
+  let text = segment
+  for (let round = 0; ; round++) {
+    const parts = text.split('/')
+    if (parts.some((part) => /^\.{1,2}(?:;.*)?$/.test(part)) || /[\p{Cc}\\]/u.test(text)) throw refused()
+    if (at === 0 && (text.startsWith('/') || /^[a-z][a-z0-9+.-]*:/i.test(text))) throw refused()
+    const next = decoded(text)
+    if (next === text) return
+    if (round === 3) throw refused()
+    text = next
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw refused()
+  }
+}
+
+function refused(): AtomError {
+  return new AtomError('proxy_target_refused')
+}

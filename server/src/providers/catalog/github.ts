@@ -1,0 +1,128 @@
+import { Type } from 'typebox'
+import type { Provider } from '../provider.ts'
+
+const text = new TextDecoder('utf-8', { fatal: true })
+
+const User = Type.Object({
+  id: Type.Integer(),
+  login: Type.String(),
+  name: Type.Union([Type.String(), Type.Null()]),
+  email: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  avatar_url: Type.Optional(Type.String()),
+})
+const Emails = Type.Array(
+  Type.Object({ email: Type.String(), primary: Type.Boolean(), verified: Type.Boolean() }),
+)
+
+/**
+ * Sources: docs.github.com "Authorizing OAuth apps", "Scopes for OAuth apps", "Troubleshooting OAuth app access token request
+ * errors", REST "OAuth authorizations", "Authentication discovery endpoints". PKCE S256 since 2025-07-14 (github.blog), `iss`
+ * in the authorization answer since 2026-04. A GitHub App's user tokens live eight hours and its refresh tokens are single
+ * use; it has permissions instead of scopes, so its app is entered with an empty list of scopes.
+ */
+export const github: Provider = {
+  id: 'github',
+  name: 'GitHub',
+  appConsoleUrl: 'https://github.com/settings/developers',
+  issuer: 'https://github.com/login/oauth',
+  endpoints: {
+    authorization: 'https://github.com/login/oauth/authorize',
+    token: 'https://github.com/login/oauth/access_token',
+  },
+  clientAuthentication: 'client_secret_post',
+  pkce: 'S256',
+  authorizationExtras: {},
+  scopes: {
+    separator: ' ',
+    answerSeparator: /[,\s]+/,
+    standard: [
+      { scope: 'read:user', meaning: 'Read your profile' },
+      { scope: 'user:email', meaning: 'Read your e-mail addresses' },
+      { scope: 'repo', meaning: 'Read and write your repositories, issues and pull requests' },
+    ],
+    always: [],
+    contains: {
+      user: ['read:user', 'user:email', 'user:follow'],
+      repo: ['repo:status', 'repo_deployment', 'public_repo', 'repo:invite', 'security_events'],
+      'admin:org': ['write:org'],
+      'write:org': ['read:org'],
+      'admin:public_key': ['write:public_key'],
+      'write:public_key': ['read:public_key'],
+      'admin:repo_hook': ['write:repo_hook'],
+      'write:repo_hook': ['read:repo_hook'],
+    },
+  },
+  refreshTokens: 'single_use',
+  errors: {
+    bad_verification_code: 'reconnect',
+    bad_refresh_token: 'reconnect',
+    unverified_user_email: 'refused',
+    incorrect_client_credentials: 'operator',
+    redirect_uri_mismatch: 'operator',
+    application_suspended: 'operator',
+  },
+  api: {
+    base: 'https://api.github.com',
+    hosts: ['api.github.com', 'uploads.github.com'],
+    headers: {
+      accept: 'application/vnd.github+json',
+      'x-github-api-version': '2022-11-28',
+      'user-agent': 'Atom',
+    },
+    rateLimit: {
+      remaining: 'x-ratelimit-remaining',
+      reset: 'x-ratelimit-reset',
+      retryAfter: 'retry-after',
+    },
+  },
+  afterRevocation:
+    'GitHub has ended the grant and every token of it. Connecting again asks for consent again.',
+
+  /** Errors come with status 200, and the list of scopes is separated by commas. */
+  async tokenAnswer(response) {
+    if (response.status !== 200) return response
+    const bytes = await response.arrayBuffer()
+    const headers = { 'content-type': response.headers.get('content-type') ?? '' }
+    let answer: unknown
+    try {
+      answer = JSON.parse(text.decode(bytes))
+    } catch {
+      return new Response(bytes, { status: 200, headers })
+    }
+    const failed = typeof answer === 'object' && answer !== null && 'error' in answer
+    return new Response(bytes, { status: failed ? 400 : 200, headers })
+  },
+
+  async identify(reader) {
+    const user = await reader.get('https://api.github.com/user', User)
+    const mayReadEmails = reader.granted.includes('user:email') || reader.granted.includes('user')
+    const emails =
+      user.email || !mayReadEmails ? [] : await reader.get('https://api.github.com/user/emails', Emails)
+    const email = user.email ?? emails.find((entry) => entry.primary && entry.verified)?.email
+    return {
+      id: String(user.id),
+      name: user.name || user.login,
+      handle: user.login,
+      ...(email && { email }),
+      ...(user.avatar_url && { picture: user.avatar_url }),
+    }
+  },
+
+  /** The whole grant: with `/token` GitHub would connect the next time without asking. */
+  revocation({ clientId, clientSecret, accessToken }) {
+    const basic = Buffer.from(`${clientId}:${clientSecret.reveal()}`).toString('base64')
+    return {
+      method: 'DELETE',
+      url: `https://api.github.com/applications/${encodeURIComponent(clientId)}/grant`,
+      headers: {
+        authorization: `Basic ${basic}`,
+        accept: 'application/vnd.github+json',
+        'content-type': 'application/json',
+        'user-agent': 'Atom',
+      },
+      body: JSON.stringify({ access_token: accessToken.reveal() }),
+    }
+  },
+  /** 404: the token is not one of a living grant. */
+  revoked: (status) => status === 204 || status === 404,
+}
