@@ -1,0 +1,325 @@
+import {
+  type Connection,
+  connectionRoutes,
+  type DisconnectReceipt,
+  type ProviderView,
+} from '@atom/contract/connections.ts'
+import { type ErrorCode, errorTable } from '@atom/contract/errors.ts'
+import { operationRoutes } from '@atom/contract/operations.ts'
+import type { Body } from '@atom/contract/route.ts'
+import { AtomClientError, asAtomClientError } from './atom-client-error.ts'
+import { ObservableList } from './observable-list.ts'
+import type { Session } from './session.ts'
+import type { Tabs } from './tabs.ts'
+
+export interface AuthorizeOptions {
+  /** `popup`: a small window beside this page. `redirect`: this page goes to the provider and comes back. */
+  readonly mode: 'popup' | 'redirect'
+  /** A path of the dashboard that the provider's consent returns to; `/connections` where absent. */
+  readonly returnTo?: string
+  readonly scopes?: readonly string[]
+}
+
+export interface AuthorizationReturn {
+  /** Id of the connection that is active now. */
+  readonly connected?: string
+  /** Why nothing was connected. */
+  readonly problem?: AtomClientError
+}
+
+/** The window that the person grants access in. */
+export interface Popup {
+  readonly closed: boolean
+  close(): void
+  readonly location: { replace(url: string): void }
+}
+
+/** The page, as far as consent needs one. */
+export interface Page {
+  /** Null where the browser blocked it. */
+  openPopup(): Popup | null
+  readonly href: string
+  goTo(url: string): void
+  closeItself(): void
+}
+
+export const browserPage: Page = {
+  openPopup: () => {
+    const width = 640
+    const height = 760
+    const left = Math.max(0, Math.round(window.screenX + (window.outerWidth - width) / 2))
+    const top = Math.max(0, Math.round(window.screenY + (window.outerHeight - height) / 2))
+    return window.open(
+      'about:blank',
+      '_blank',
+      `popup,width=${width},height=${height},left=${left},top=${top}`,
+    )
+  },
+  get href() {
+    return window.location.href
+  },
+  goTo: (url) => window.location.assign(url),
+  closeItself: () => window.close(),
+}
+
+/** What the return page tells the page that waits. */
+interface Note {
+  readonly attempt: string
+  readonly connected?: string
+  readonly problem?: string
+}
+
+const attemptParameter = 'attempt'
+/** The return page tells us; this is the net below it. */
+const pollMs = 3_000
+const closedPollMs = 400
+/** How long a closed window is forgiven: its last act may be a connection that is still being written. */
+const closedGraceMs = 2_000
+
+/** My connected accounts. */
+export class Connections extends ObservableList<Connection> {
+  readonly #session: Session
+  readonly #tabs: Tabs
+  readonly #page: Page | undefined
+  readonly #pollMs: number
+  readonly #unhear: () => void
+
+  constructor(parts: { session: Session; tabs: Tabs; page: Page | undefined; pollMs?: number }) {
+    super()
+    this.#session = parts.session
+    this.#tabs = parts.tabs
+    this.#page = parts.page
+    this.#pollMs = parts.pollMs ?? pollMs
+    // Also a consent that nobody waits for any more, or that another tab began, changes what is shown here.
+    this.#unhear = parts.tabs.hear('authorization', () => this.stale())
+  }
+
+  list(): Promise<readonly Connection[]> {
+    return this.load(() => this.#fetch())
+  }
+
+  async get(id: string): Promise<Connection> {
+    const connection = await this.#session.call(connectionRoutes.connection, { params: { id } })
+    this.#keep(connection)
+    return connection
+  }
+
+  /** Something has changed on the server: fetches the list again, where anybody has ever asked for it. */
+  stale(): void {
+    if (this.getSnapshot().state === 'loading' || this.#session.state !== 'signed_in') return
+    // The failure is in the snapshot already.
+    this.list().catch(() => undefined)
+  }
+
+  /**
+   * Lets the person connect an account. Call it directly in the click's handler, with no `await` before it: the window must
+   * open while the click still counts. With `popup` it resolves with the connection; with `redirect` this page goes away,
+   * and `completeAuthorization` tells the outcome on return.
+   *
+   * @throws AtomClientError `popup_blocked`, `window_closed`, `aborted`, or the contract's reason, such as `consent_denied`
+   */
+  authorize(provider: string, options: AuthorizeOptions): Promise<Connection | undefined> {
+    const page = this.#page
+    if (page === undefined) return Promise.reject(new AtomClientError('browser_needed'))
+    // Not in the async part: browsers count a window as wanted only within the click's own call.
+    const popup = options.mode === 'popup' ? page.openPopup() : undefined
+    if (popup === null) return Promise.reject(new AtomClientError('popup_blocked'))
+    return popup === undefined
+      ? this.#redirect(page, provider, options)
+      : this.#inPopup(popup, provider, options)
+  }
+
+  /** Only begins: for a caller that opens the address itself, in the browser whose cookies began it. */
+  begin(
+    provider: string,
+    options: { returnTo?: string; scopes?: readonly string[] } = {},
+  ): Promise<{ flowId: string; authorizeUrl: string }> {
+    return this.#session.call(connectionRoutes.connect, {
+      body: {
+        provider,
+        ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
+        ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
+      },
+    })
+  }
+
+  /**
+   * Called once, at start, by the page that consent returns to. Tells whoever waits, and closes this window where it is the
+   * popup. Undefined where the address speaks of no return.
+   */
+  completeAuthorization(href = this.#page?.href): AuthorizationReturn | undefined {
+    if (href === undefined) return undefined
+    const { searchParams } = new URL(href)
+    const connected = searchParams.get('connected') ?? undefined
+    const problem = searchParams.get('problem') ?? undefined
+    if (connected === undefined && problem === undefined) return undefined
+    const attempt = searchParams.get(attemptParameter)
+    this.#tabs.tell('authorization', {
+      attempt: attempt ?? '',
+      ...(connected === undefined ? {} : { connected }),
+      ...(problem === undefined ? {} : { problem }),
+    } satisfies Note)
+    if (attempt !== null) this.#page?.closeItself()
+    return {
+      ...(connected === undefined ? {} : { connected }),
+      ...(problem === undefined ? {} : { problem: problemOf(problem) }),
+    }
+  }
+
+  /** Refreshes the access token at the provider now. @throws connection_needs_reconnect, provider_unavailable */
+  async refresh(id: string): Promise<Connection> {
+    const connection = await this.#session.call(connectionRoutes.refreshConnection, { params: { id } })
+    this.#keep(connection)
+    return connection
+  }
+
+  /** Revokes at the provider and destroys the credential. */
+  async disconnect(id: string): Promise<DisconnectReceipt> {
+    const receipt = await this.#session.call(connectionRoutes.disconnect, { params: { id } })
+    this.amend((items) => items.filter((item) => item.id !== id))
+    this.#tabs.tell('authorization', { attempt: '' } satisfies Note)
+    return receipt
+  }
+
+  async providers(): Promise<readonly ProviderView[]> {
+    return (await this.#session.call(connectionRoutes.providers)).items
+  }
+
+  /** The operator's own OAuth app for a provider; its secret is never shown again. */
+  configureApp(provider: string, app: Body<typeof connectionRoutes.configureApp>): Promise<ProviderView> {
+    return this.#session.call(connectionRoutes.configureApp, { params: { provider }, body: app })
+  }
+
+  async removeApp(provider: string): Promise<void> {
+    await this.#session.call(connectionRoutes.removeApp, { params: { provider } })
+  }
+
+  /** Starts the provider sandbox on the server's machine. */
+  async openSandbox(): Promise<void> {
+    await this.#session.call(operationRoutes.openSandbox)
+  }
+
+  close(): void {
+    this.#unhear()
+  }
+
+  async #redirect(page: Page, provider: string, options: AuthorizeOptions): Promise<undefined> {
+    const { authorizeUrl } = await this.begin(provider, options)
+    page.goTo(authorizeUrl)
+  }
+
+  async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<Connection> {
+    const attempt = crypto.getRandomValues(new Uint32Array(4)).join('-')
+    using ending = new DisposableStack()
+    ending.defer(() => {
+      if (!popup.closed) popup.close()
+    })
+    const told = new Promise<Note>((resolve) => {
+      const unhear = this.#tabs.hear('authorization', (message) => {
+        const note = message as Note
+        if (note.attempt === attempt) resolve(note)
+      })
+      ending.defer(unhear)
+    })
+    const before = new Map((await this.#fetch()).map((connection) => [connection.id, connection.connectedAt]))
+    const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
+    returnTo.searchParams.set(attemptParameter, attempt)
+    const { authorizeUrl } = await this.begin(provider, {
+      ...options,
+      returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
+    })
+    if (popup.closed) throw new AtomClientError('window_closed')
+    popup.location.replace(authorizeUrl)
+
+    const watch = new AbortController()
+    ending.defer(() => watch.abort())
+    const outcome = await Promise.race([told, this.#watch(popup, provider, before, watch.signal)])
+    if ('problem' in outcome && outcome.problem !== undefined) throw problemOf(outcome.problem)
+    if ('connected' in outcome && outcome.connected !== undefined) {
+      const connection = await this.get(outcome.connected)
+      return connection
+    }
+    if ('id' in outcome) {
+      this.#keep(outcome)
+      return outcome
+    }
+    throw new AtomClientError('window_closed')
+  }
+
+  /**
+   * The net below the return page's word: looks at the list from time to time, and whether the window is still there. A
+   * provider's page may cut the tie between the windows (Cross-Origin-Opener-Policy), after which an open window reads as
+   * closed: so a closed window ends the waiting, but a connection that comes later still appears in the list.
+   *
+   * @throws AtomClientError `window_closed`
+   */
+  async #watch(
+    popup: Popup,
+    provider: string,
+    before: ReadonlyMap<string, string>,
+    signal: AbortSignal,
+  ): Promise<Connection> {
+    let lookAt = Date.now() + this.#pollMs
+    let closedAt: number | undefined
+    while (!signal.aborted) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, Math.min(closedPollMs, this.#pollMs))
+      })
+      if (signal.aborted) break
+      const now = Date.now()
+      if (popup.closed && closedAt === undefined) {
+        closedAt = now
+        lookAt = now
+      }
+      if (now >= lookAt) {
+        lookAt = now + (closedAt === undefined ? this.#pollMs : closedPollMs)
+        const found = await this.#findNew(provider, before)
+        if (found !== undefined) return found
+      }
+      if (closedAt !== undefined && now - closedAt >= Math.min(closedGraceMs, this.#pollMs))
+        throw new AtomClientError('window_closed')
+    }
+    throw new AtomClientError('aborted')
+  }
+
+  async #findNew(provider: string, before: ReadonlyMap<string, string>): Promise<Connection | undefined> {
+    try {
+      const now = await this.#fetch()
+      return now.find(
+        ({ id, provider: of, status, connectedAt }) =>
+          of === provider && status === 'active' && before.get(id) !== connectedAt,
+      )
+    } catch (thrown) {
+      // The next look may succeed; the return page's word needs no look at all.
+      if (asAtomClientError(thrown).retryable) return undefined
+      throw thrown
+    }
+  }
+
+  async #fetch(): Promise<readonly Connection[]> {
+    const connections: Connection[] = []
+    let cursor: string | null = null
+    do {
+      const page: { items: Connection[]; next: string | null } = await this.#session.call(
+        connectionRoutes.connections,
+        { query: cursor === null ? { limit: 200 } : { limit: 200, cursor } },
+      )
+      connections.push(...page.items)
+      cursor = page.next
+    } while (cursor !== null)
+    return connections
+  }
+
+  #keep(connection: Connection): void {
+    this.amend((items) =>
+      items.some(({ id }) => id === connection.id)
+        ? items.map((item) => (item.id === connection.id ? connection : item))
+        : [connection, ...items],
+    )
+  }
+}
+
+/** From an address, which anybody can write: what is not in the closed list says nothing. */
+function problemOf(code: string): AtomClientError {
+  return new AtomClientError(code in errorTable ? (code as ErrorCode) : 'flow_invalid')
+}
