@@ -92,7 +92,7 @@ export const accountRoutes = {
       { additionalProperties: false },
     ),
     answers: { 201: SignedIn },
-    errors: ['setup_closed', 'setup_token_invalid', 'weak_password'],
+    errors: ['setup_closed', 'setup_token_invalid', 'weak_password', 'rate_limited', 'origin_refused'],
   }),
   login: route({
     method: 'POST',
@@ -104,7 +104,7 @@ export const accountRoutes = {
       { additionalProperties: false },
     ),
     answers: { 200: SignedIn },
-    errors: ['invalid_credentials', 'rate_limited'],
+    errors: ['invalid_credentials', 'rate_limited', 'origin_refused'],
   }),
   refresh: route({
     method: 'POST',
@@ -207,6 +207,6 @@ export const accountRoutes = {
       { additionalProperties: false },
     ),
     answers: { 201: SignedIn },
-    errors: ['invitation_invalid', 'weak_password'],
+    errors: ['invitation_invalid', 'weak_password', 'email_taken', 'rate_limited', 'origin_refused'],
   }),
 } as const

@@ -299,6 +299,7 @@ export const errorTable = {
     'The server is busy',
     'Send it again after `retryAfterMs`; nothing was stored.',
   ),
+  starting: row(503, 'capacity', 'low', true, 'The server is starting', 'Try again in a moment.'),
   draining: row(503, 'capacity', 'low', true, 'The server is restarting', 'Connect again in a moment.'),
   unavailable: row(
     503,

@@ -28,14 +28,24 @@ export const operationRoutes = {
     summary: 'May take traffic: 503 while starting, draining or without its database',
     audience: 'anyone',
     answers: { 200: Type.Object({ status: Type.Literal('up') }) },
-    errors: ['draining', 'unavailable'],
+    errors: ['starting', 'draining', 'unavailable'],
   }),
   status: route({
     method: 'GET',
     path: '/status',
     summary: 'One word',
     audience: 'anyone',
-    answers: { 200: Type.Object({ status: Type.String() }) },
+    answers: {
+      200: Type.Object({
+        status: Type.Union([
+          Type.Literal('starting'),
+          Type.Literal('up'),
+          Type.Literal('degraded'),
+          Type.Literal('down'),
+          Type.Literal('draining'),
+        ]),
+      }),
+    },
     errors: [],
   }),
   health: route({
@@ -44,6 +54,27 @@ export const operationRoutes = {
     summary: 'Every component; details for operators only',
     audience: 'anyone',
     answers: { 200: Health, 503: Health },
+    errors: [],
+  }),
+  keySet: route({
+    method: 'GET',
+    path: '/.well-known/jwks.json',
+    summary: 'The public keys that access tokens are signed with (RFC 7517)',
+    audience: 'anyone',
+    answers: {
+      200: Type.Object({
+        keys: Type.Array(
+          Type.Object({
+            kty: Type.Literal('OKP'),
+            crv: Type.Literal('Ed25519'),
+            x: Type.String(),
+            kid: Type.String(),
+            use: Type.Literal('sig'),
+            alg: Type.Literal('EdDSA'),
+          }),
+        ),
+      }),
+    },
     errors: [],
   }),
   openSandbox: route({

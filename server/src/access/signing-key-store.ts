@@ -1,10 +1,10 @@
-import type { JsonWebKey } from 'node:crypto'
 import sql from 'sql-template-tag'
 import type { Queryable } from '#foundation/database/pool.ts'
 
 export interface SigningKeyRow {
+  /** RFC 7638 thumbprint of the public key. */
   readonly kid: string
-  readonly publicKey: JsonWebKey
+  readonly publicKey: { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string }
   readonly wrappedKey: Buffer
   readonly privateKey: Buffer
   readonly createdAt: Date

@@ -3,12 +3,12 @@ import {
   createPublicKey,
   generateKeyPairSync,
   hash,
-  type JsonWebKey,
   type KeyObject,
   verify as verifySignature,
 } from 'node:crypto'
 import { Role } from '@atom/contract/accounts.ts'
-import { Id } from '@atom/contract/route.ts'
+import type { operationRoutes } from '@atom/contract/operations.ts'
+import { type Answer, Id } from '@atom/contract/route.ts'
 import { calculateJwkThumbprint, SignJWT } from 'jose'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -67,9 +67,7 @@ export interface MintedToken {
 }
 
 /** RFC 7517 5: public keys only. */
-export interface KeySet {
-  readonly keys: readonly JsonWebKey[]
-}
+export type KeySet = Answer<typeof operationRoutes.keySet>
 
 export interface AccessTokensDependencies {
   readonly store: SigningKeyStore
@@ -229,7 +227,12 @@ export class AccessTokens {
       rows.map((row) => [encodedHeader(row.kid), createPublicKey({ key: row.publicKey, format: 'jwk' })]),
     )
     this.#keySet = {
-      keys: rows.map((row) => ({ ...row.publicKey, kid: row.kid, use: 'sig', alg: 'EdDSA' })),
+      keys: rows.map((row) => ({
+        ...row.publicKey,
+        kid: row.kid,
+        use: 'sig' as const,
+        alg: 'EdDSA' as const,
+      })),
     }
   }
 }
@@ -271,9 +274,9 @@ function bindingOf(kid: string) {
 
 async function newSigningKey(envelope: Envelope, clock: Clock): Promise<SigningKeyRow> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const { kty, crv, x } = publicKey.export({ format: 'jwk' })
-  const jwk = { kty, crv, x } as JsonWebKey
-  const kid = await calculateJwkThumbprint({ kty: 'OKP', crv: crv ?? '', x: x ?? '' })
+  const { x = '' } = publicKey.export({ format: 'jwk' })
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x } as const
+  const kid = await calculateJwkThumbprint(jwk)
   const binding = bindingOf(kid)
   const wrappedKey = envelope.createKey(binding)
   const pem = String(privateKey.export({ format: 'pem', type: 'pkcs8' }))

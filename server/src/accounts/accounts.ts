@@ -5,7 +5,7 @@ import { Compile } from 'typebox/compile'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
-import { hashPassword, verifyPassword } from '#foundation/crypto/password-hash.ts'
+import { hashPassword, isWeak, shortestPassword, verifyPassword } from '#foundation/crypto/password-hash.ts'
 import type { Database, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
@@ -20,7 +20,6 @@ import {
   type PageRequest,
   type WorkspaceRow,
 } from './account-store.ts'
-import { requireStrongPassword } from './password-strength.ts'
 import type { Sessions, StartedSession } from './sessions.ts'
 import type { Attempt, SignInThrottle } from './sign-in-throttle.ts'
 
@@ -91,8 +90,6 @@ export class Accounts {
   readonly #setupToken: Secret<string>
   readonly #publicUrl: () => string
   readonly #arrived: Arrived
-  /** Compared with where there is no account, so that both answers take the same time. */
-  #nobodysHash: Promise<string> | undefined
 
   constructor(dependencies: AccountsDependencies) {
     this.#database = dependencies.database
@@ -122,7 +119,7 @@ export class Accounts {
     if (!sameText(founder.token, this.#setupToken.reveal())) throw new AtomError('setup_token_invalid')
     attempt.forgive()
     const workspace = { id: newId(), name: founder.workspace.trim() }
-    const passwordHash = await this.#acceptPassword(founder, workspace.name)
+    const passwordHash = await this.#acceptPassword(founder)
     const signedIn = await this.#database.transaction(async (tx) => {
       if (!(await this.#store.claimInstallation(tx, workspace.id, this.#clock.now())))
         throw new AtomError('setup_closed')
@@ -144,9 +141,8 @@ export class Accounts {
   async login(credentials: { email: string; password: string }, caller: Caller): Promise<SignedIn> {
     const attempt = this.#attempt(credentials.email, caller.ip)
     const found = await this.#store.findByEmail(this.#database, credentials.email)
-    this.#nobodysHash ??= hashPassword(randomToken())
-    const passwordHash = found?.passwordHash ?? (await this.#nobodysHash)
-    const right = await verifyPassword(passwordHash, composed(credentials.password))
+    // Also without an account: the answer takes as long and says the same.
+    const right = await verifyPassword(found?.passwordHash, credentials.password)
     if (found === undefined || !right) throw new AtomError('invalid_credentials')
     attempt.forgive()
     const session = await this.#database.transaction(
@@ -282,7 +278,7 @@ export class Accounts {
     if (invitation === undefined) throw new AtomError('invitation_invalid')
     attempt.forgive()
     const person = { email: invitation.email, name: guest.name, password: guest.password }
-    const passwordHash = await this.#acceptPassword(person, invitation.workspaceName)
+    const passwordHash = await this.#acceptPassword(person)
     const signedIn = await this.#database.transaction(
       async (tx) =>
         await this.#arrive(tx, {
@@ -331,10 +327,18 @@ export class Accounts {
     return { membership: { account, workspace, role }, session }
   }
 
-  async #acceptPassword(person: NewPerson, workspace: string): Promise<string> {
-    const password = composed(person.password)
-    await requireStrongPassword(password, [person.email, person.name, workspace])
-    return await hashPassword(password)
+  async #acceptPassword(person: NewPerson): Promise<string> {
+    if ([...person.password].length < shortestPassword)
+      throw new AtomError(
+        'weak_password',
+        `Use at least ${shortestPassword} characters; a few unrelated words are easy to remember.`,
+      )
+    if (await isWeak(person.password, person))
+      throw new AtomError(
+        'weak_password',
+        'This password is easy to guess. Use a few unrelated words, without your name or address.',
+      )
+    return await hashPassword(person.password)
   }
 
   #attempt(email: string, ip: string): Attempt {
@@ -385,11 +389,6 @@ function invitationOf(row: InvitationRow): Invitation {
 /** Compared as digests: equal length whatever was sent, and no early end. */
 function sameText(one: string, other: string): boolean {
   return timingSafeEqual(digest('sha256', one, 'buffer'), digest('sha256', other, 'buffer'))
-}
-
-/** The same password from two keyboards is the same text (NIST SP 800-63B-4 3.1.1.2). */
-function composed(password: string): string {
-  return password.normalize('NFC')
 }
 
 /** An IPv6 customer holds a whole /64, so that is what counts as one address. */

@@ -181,12 +181,12 @@ export class Sessions {
     refreshToken: string,
   ): Promise<void> {
     const now = this.#clock.now()
-    const unusedUntil = after(now, refreshTokenLifetimeMs)
+    const latest = Math.min(now.getTime() + refreshTokenLifetimeMs, session.expiresAt.getTime())
     await this.#store.addToken(tx, {
       tokenHash: fingerprint(refreshToken),
       session,
       createdAt: now,
-      expiresAt: unusedUntil < session.expiresAt ? unusedUntil : session.expiresAt,
+      expiresAt: new Date(latest),
     })
   }
 }

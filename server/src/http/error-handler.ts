@@ -42,7 +42,7 @@ export function translate(thrown: unknown, bodyLimit: number): AtomError {
 }
 
 /** A person is looking at this answer: the browser went here as to a page, not as a script. */
-function isNavigation(request: FastifyRequest): boolean {
+export function isNavigation(request: FastifyRequest): boolean {
   if (request.method !== 'GET' && request.method !== 'HEAD') return false
   const mode = request.headers['sec-fetch-mode']
   if (mode !== undefined) return mode === 'navigate'

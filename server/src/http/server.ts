@@ -6,7 +6,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { CrossOrigin } from './cross-origin.ts'
-import { answerBrokenConnection, answerError } from './error-handler.ts'
+import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
 import { RouteTable } from './route-table.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 import { parseStrictJson } from './strict-json.ts'
@@ -41,6 +41,11 @@ export interface HttpServerOptions {
 /** Largest body where a route names no other, in bytes. */
 export const defaultBodyLimit = 64 * 1024
 
+/** Below these an unknown address is a mistake, never a page. */
+const apiFolders = ['/v1', '/docs', '/webhooks', '/mcp', '/socket.io', '/assets', '/.well-known']
+
+export type OpenHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+
 export type Phase = 'starting' | 'ready' | 'draining'
 
 /** The HTTP side of the process. It knows no room: `app.ts` lets each room register its doors on it. */
@@ -53,6 +58,7 @@ export class HttpServer implements AsyncDisposable {
   #phase: Phase = 'starting'
   #address: string | undefined
   #closed: Promise<void> | undefined
+  #otherwise: OpenHandler | undefined
 
   constructor(options: HttpServerOptions) {
     this.#options = options
@@ -139,6 +145,17 @@ export class HttpServer implements AsyncDisposable {
     return this.#address
   }
 
+  /** Registers a door of the server itself: for anyone, without a body. Rooms register theirs through `createGuards`. */
+  get(path: string, handler: OpenHandler, options: { quiet?: boolean } = {}): void {
+    this.routes.add(path, ['GET'])
+    this.fastify.get(path, { config: { quiet: options.quiet === true } }, handler)
+  }
+
+  /** What a browser gets that goes, as to a page, to an address that nobody registered and that is not the API's. */
+  otherwise(handler: OpenHandler): void {
+    this.#otherwise = handler
+  }
+
   takeTraffic(): void {
     if (this.#phase === 'starting') this.#phase = 'ready'
   }
@@ -204,12 +221,17 @@ export class HttpServer implements AsyncDisposable {
     return answerError(thrown, request, reply, this.publicUrl)
   }
 
-  #nothingHere(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  async #nothingHere(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const path = request.url.split('?', 1)[0] ?? ''
     const methods = this.routes.methodsAt(path)
-    if (methods.length === 0) return this.#fail(new AtomError('not_found'), request, reply)
-    reply.header('allow', methods.join(', '))
-    return this.#fail(new AtomError('method_not_allowed'), request, reply)
+    if (methods.length > 0) {
+      reply.header('allow', methods.join(', '))
+      return this.#fail(new AtomError('method_not_allowed'), request, reply)
+    }
+    const mayBePage = !apiFolders.some((folder) => path === folder || path.startsWith(`${folder}/`))
+    if (this.#otherwise !== undefined && mayBePage && (path === '/' || isNavigation(request)))
+      return await this.#otherwise(request, reply)
+    return this.#fail(new AtomError('not_found'), request, reply)
   }
 
   /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
