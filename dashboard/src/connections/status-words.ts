@@ -1,0 +1,30 @@
+import type { Connection } from '@atom/contract/connections.ts'
+import type { StatusTone } from '../ui/status.tsx'
+
+/** A connection's state as dot and words: "Needs you: access was revoked at GitHub". */
+export function statusWords(connection: Pick<Connection, 'status' | 'reason' | 'missingScopes'>): {
+  tone: StatusTone
+  words: string
+} {
+  const { status, reason } = connection
+  switch (status) {
+    case 'active':
+      return connection.missingScopes.length > 0
+        ? { tone: 'warn', words: 'Active, with less access than asked for' }
+        : { tone: 'good', words: 'Active' }
+    case 'degraded':
+      return { tone: 'warn', words: reason === undefined ? 'Degraded' : `Degraded: ${lowerFirst(reason)}` }
+    case 'needs_reconnect':
+      return {
+        tone: 'bad',
+        words: `Needs you: ${reason === undefined ? 'connect again' : lowerFirst(reason)}`,
+      }
+    case 'revoked':
+      return { tone: 'off', words: reason === undefined ? 'Revoked' : `Revoked: ${lowerFirst(reason)}` }
+  }
+}
+
+/** Inside a sentence, but "GitHub" and "OAuth" stay as they are. */
+function lowerFirst(text: string): string {
+  return /^[A-Z][a-z]*(\s|$)/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text
+}

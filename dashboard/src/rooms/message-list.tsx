@@ -1,0 +1,194 @@
+import type { RoomSnapshot } from '@atom/client'
+import { ArrowDown } from 'lucide-react'
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { Virtuoso, type VirtuosoHandle } from 'react-virtuoso'
+import { ProblemNotice } from '../shell/problem.tsx'
+import { Bar } from '../ui/skeleton.tsx'
+import { rowsPutBefore } from './first-index.ts'
+import { useRoomView } from './room-context.ts'
+import { RowView } from './row.tsx'
+import type { Row } from './timeline.ts'
+
+/** Rows may be put before the first one as long as its index stays positive. */
+const startIndex = 10_000_000
+/** This near to the end is at the end. */
+const endPx = 24
+
+interface ListContext {
+  readonly hasOlder: boolean
+  readonly older: unknown
+  readonly loadOlder: () => void
+}
+
+const parts = { Header: ListHead, Footer: ListFoot }
+
+/**
+ * The timeline, of any length. It stays at the end only when it was there: growing text and new rows then pull it along;
+ * a person who has scrolled up reads on undisturbed, and a pill says what came.
+ */
+export function MessageList({
+  snapshot,
+  rows,
+  name,
+  endWanted,
+}: {
+  snapshot: RoomSnapshot
+  rows: readonly Row[]
+  name: string
+  /** Rises when the list must go to the end: the person has sent something. */
+  endWanted: number
+}) {
+  const { room, me } = useRoomView()
+  const { events, hasOlder } = snapshot
+  const list = useRef<VirtuosoHandle>(null)
+  const scroller = useRef<HTMLElement>(undefined)
+  const held = useRef(true)
+  const [leftAt, setLeftAt] = useState<number>()
+  const [older, setOlder] = useState<unknown>()
+  const firstIndex = useFirstIndex(rows)
+  const newest = events.at(-1)?.seq ?? 0
+
+  const goToEnd = useCallback(() => {
+    held.current = true
+    setLeftAt(undefined)
+    list.current?.scrollToIndex({ index: 'LAST', align: 'end' })
+    holdEnd(scroller.current, held)
+  }, [])
+
+  // Reading is being at the end of a page that is looked at.
+  useEffect(() => {
+    function read() {
+      if (held.current && document.visibilityState === 'visible' && newest > 0) room.markRead(newest)
+    }
+    read()
+    document.addEventListener('visibilitychange', read)
+    return () => document.removeEventListener('visibilitychange', read)
+  }, [newest, room])
+
+  useEffect(() => {
+    if (endWanted > 0) goToEnd()
+  }, [endWanted, goToEnd])
+
+  const lastTop = useRef(0)
+  const seen = useRef(newest)
+  seen.current = newest
+  const attach = useCallback(
+    (element: HTMLElement | Window | null) => {
+      if (!(element instanceof HTMLElement)) {
+        scroller.current = undefined
+        return
+      }
+      scroller.current = element
+      element.addEventListener(
+        'scroll',
+        () => {
+          const fromEnd = element.scrollHeight - element.scrollTop - element.clientHeight
+          if (fromEnd <= endPx) {
+            if (!held.current) room.markRead(seen.current)
+            held.current = true
+            setLeftAt(undefined)
+          } else if (element.scrollTop < lastTop.current - 1 && held.current) {
+            // Only a person scrolls up; growth of the list moves the end away without moving the top.
+            held.current = false
+            setLeftAt(seen.current)
+          }
+          lastTop.current = element.scrollTop
+        },
+        { passive: true },
+      )
+    },
+    [room],
+  )
+
+  const loadOlder = useCallback(() => {
+    setOlder(undefined)
+    room.loadOlder().catch((error: unknown) => setOlder(error))
+  }, [room])
+
+  const news = leftAt === undefined ? 0 : countNews(snapshot, leftAt, me)
+  return (
+    <div className="relative min-h-0 flex-1">
+      <Virtuoso<Row, ListContext>
+        ref={list}
+        scrollerRef={attach}
+        role="log"
+        aria-live="off"
+        aria-label={`Messages in ${name}`}
+        className="h-full [overflow-anchor:none]"
+        data={rows}
+        context={{ hasOlder, older, loadOlder }}
+        components={parts}
+        computeItemKey={(_, row) => row.key}
+        itemContent={(_, row) => <RowView row={row} />}
+        firstItemIndex={firstIndex}
+        initialTopMostItemIndex={{ index: 'LAST', align: 'end' }}
+        alignToBottom
+        increaseViewportBy={{ top: 800, bottom: 400 }}
+        startReached={() => {
+          if (hasOlder && older === undefined) loadOlder()
+        }}
+        totalListHeightChanged={() => holdEnd(scroller.current, held)}
+        followOutput={() => (held.current ? 'auto' : false)}
+      />
+      {leftAt !== undefined && (
+        <button
+          type="button"
+          onClick={goToEnd}
+          className="absolute bottom-3 left-1/2 flex h-8 -translate-x-1/2 items-center gap-1.5 rounded-full border border-edge bg-page px-3 text-sm font-medium shadow-float hover:bg-hover pointer-coarse:h-11"
+        >
+          <ArrowDown size={14} aria-hidden />
+          {news > 0 ? `${news} new` : 'To the newest'}
+        </button>
+      )}
+    </div>
+  )
+}
+
+function holdEnd(element: HTMLElement | undefined, held: { readonly current: boolean }): void {
+  if (element === undefined) return
+  requestAnimationFrame(() => {
+    if (held.current) element.scrollTop = element.scrollHeight
+  })
+}
+
+function useFirstIndex(rows: readonly Row[]): number {
+  // Kept during rendering, because the list needs index and rows of the same moment; the same rows give the same index.
+  const kept = useRef({ rows, first: startIndex })
+  if (kept.current.rows !== rows) {
+    kept.current = { rows, first: kept.current.first - rowsPutBefore(kept.current.rows, rows) }
+  }
+  return kept.current.first
+}
+
+/** What came since, that a person would read: words of others, answers, and requests to decide. */
+function countNews({ events }: RoomSnapshot, since: number, me: string): number {
+  let count = 0
+  for (let at = events.length - 1; at >= 0; at -= 1) {
+    const event = events[at]
+    if (event === undefined || event.seq <= since) break
+    if (event.type === 'message.final' || event.type === 'approval.requested') count += 1
+    if (event.type === 'message.created' && event.actor.id !== me) count += 1
+  }
+  return count
+}
+
+function ListHead({ context }: { context?: ListContext }) {
+  if (context?.older !== undefined) {
+    return (
+      <div className="mx-auto max-w-[45rem] p-4">
+        <ProblemNotice error={context.older} onRetry={context.loadOlder} />
+      </div>
+    )
+  }
+  if (context?.hasOlder !== true) return <div className="h-4" />
+  return (
+    <div aria-hidden className="mx-auto grid max-w-[45rem] gap-3 p-4 pl-[3.75rem]">
+      <Bar className="h-4 w-1/4" />
+      <Bar className="h-4 w-3/5" />
+    </div>
+  )
+}
+
+function ListFoot() {
+  return <div className="h-6" />
+}

@@ -1,0 +1,104 @@
+import { CircleAlert, CircleSlash, RotateCcw, TriangleAlert } from 'lucide-react'
+import { AtomMark } from '../shell/atom-mark.tsx'
+import { classNames } from '../ui/class-names.ts'
+import { durationText } from '../ui/clock-text.ts'
+import { Markdown } from '../ui/markdown.tsx'
+import { TimeOfDay } from '../ui/time.tsx'
+import { ApprovalCard } from './approval-card.tsx'
+import { CallCard } from './call-card.tsx'
+import { Choices } from './choices.tsx'
+import type { Answer, Call, Ending, Row, TurnFacts } from './timeline.ts'
+import { callState } from './timeline.ts'
+
+/** What an agent said and did, as one message. */
+export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
+  const { turn } = row
+  return (
+    <article aria-label={`${turn.agent.name} answered`} className="flex gap-3 pt-4">
+      <span
+        aria-hidden
+        className="grid size-8 shrink-0 place-items-center rounded-full bg-accent-wash text-accent-text"
+      >
+        <AtomMark size={18} />
+      </span>
+      <div className="grid min-w-0 flex-1 gap-2.5">
+        <div className="-mb-2 flex items-baseline gap-2">
+          <span className="truncate font-semibold">{turn.agent.name}</span>
+          {turn.model !== undefined && (
+            <span title={turnTitle(turn)} className="truncate text-xs text-quiet">
+              {turn.model}
+            </span>
+          )}
+          <span className="shrink-0 text-xs text-quiet">
+            <TimeOfDay at={row.at} />
+          </span>
+        </div>
+        {row.parts.map((part, at) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: parts are only ever added at the end.
+          <Part key={at} part={part} turn={turn} />
+        ))}
+        {row.thinking && <Thinking />}
+      </div>
+    </article>
+  )
+}
+
+function Part({ part, turn }: { part: Call | Answer | Ending; turn: TurnFacts }) {
+  switch (part.kind) {
+    case 'call': {
+      const state = callState(part, turn)
+      return state === 'asking' && part.approval !== undefined ? (
+        <ApprovalCard approval={part.approval} />
+      ) : (
+        <CallCard call={part} state={state} />
+      )
+    }
+    case 'answer':
+      return (
+        <div>
+          <Markdown text={part.text} />
+          <Choices choices={part.choices} turn={turn} />
+        </div>
+      )
+    case 'ending':
+      return <TurnEnding ending={part} />
+  }
+}
+
+function Thinking() {
+  return (
+    <p className="flex items-center gap-2 py-0.5 text-quiet">
+      <span aria-hidden className="flex gap-1">
+        <span className="size-1.5 animate-pulse rounded-full bg-faint" />
+        <span className="size-1.5 animate-pulse rounded-full bg-faint [animation-delay:0.2s]" />
+        <span className="size-1.5 animate-pulse rounded-full bg-faint [animation-delay:0.4s]" />
+      </span>
+      Thinking…
+    </p>
+  )
+}
+
+const endings = {
+  failed: { icon: CircleAlert, colour: 'text-bad', words: 'This answer failed' },
+  cancelled: { icon: CircleSlash, colour: 'text-quiet', words: 'Stopped' },
+  interrupted: { icon: RotateCcw, colour: 'text-warn', words: 'Interrupted' },
+  needs_attention: { icon: TriangleAlert, colour: 'text-warn', words: 'Needs you' },
+} as const
+
+function TurnEnding({ ending }: { ending: Ending }) {
+  const { icon: Icon, colour, words } = endings[ending.status]
+  return (
+    <p className="flex items-start gap-2 text-sm">
+      <Icon size={16} aria-hidden className={classNames('mt-0.5 shrink-0', colour)} />
+      <span>
+        <span className="font-medium">{words}</span>
+        {ending.reason !== undefined && <span className="text-quiet">: {ending.reason}</span>}
+      </span>
+    </p>
+  )
+}
+
+function turnTitle(turn: TurnFacts): string {
+  if (turn.startedAt === undefined || turn.endedAt === undefined) return `Answered by ${turn.model}`
+  return `Answered by ${turn.model} in ${durationText(Date.parse(turn.endedAt) - Date.parse(turn.startedAt))}`
+}

@@ -1,0 +1,176 @@
+import { AtomClientError } from '@atom/client'
+import type { ProviderView } from '@atom/contract/connections.ts'
+import { useNavigate } from '@tanstack/react-router'
+import { Command } from 'cmdk'
+import { Cable, Keyboard, LogOut, MessageSquare, MessagesSquare, Plus, Settings, SunMoon } from 'lucide-react'
+import type { ReactNode } from 'react'
+import { connectAccount } from '../connections/connect-account.ts'
+import { ProviderMark } from '../connections/provider-mark.tsx'
+import { Dialog } from '../ui/dialog.tsx'
+import { atom, useObserved } from './atom.ts'
+import { useFrameDialogs } from './frame-dialogs.ts'
+import { signOut } from './sign-out.ts'
+import { type Theme, theme } from './theme.ts'
+import { useAnswer } from './use-answer.ts'
+
+const askProviders = () => atom.connections.providers()
+
+/** Goes anywhere and does anything. */
+export function CommandPalette({ onClose }: { onClose: () => void }) {
+  const navigate = useNavigate()
+  const open = useFrameDialogs()
+  const rooms = useObserved(atom.rooms)
+  const providers = useAnswer(askProviders)
+
+  function then(work: () => unknown): () => void {
+    return () => {
+      onClose()
+      void work()
+    }
+  }
+
+  async function connect(provider: ProviderView): Promise<void> {
+    // Without an app there is nothing to connect to yet; the page offers the ways to get one.
+    if (provider.app === 'none') return navigate({ to: '/connections' })
+    try {
+      const connection = await connectAccount(provider.id)
+      if (connection !== undefined)
+        await navigate({ to: '/connections', search: { connected: connection.id } })
+    } catch (error) {
+      const code = error instanceof AtomClientError ? error.code : 'internal'
+      await navigate({ to: '/connections', search: code === 'window_closed' ? {} : { problem: code } })
+    }
+  }
+
+  return (
+    <Dialog title="Go anywhere, do anything" titleHidden wide onClose={onClose}>
+      <Command label="Commands" loop className="grid">
+        <Command.Input
+          autoFocus
+          placeholder="Go to a room, or type what you want to do"
+          className="h-12 border-b border-line bg-transparent px-4 text-lg outline-none placeholder:text-quiet"
+        />
+        <Command.List className="max-h-[min(50vh,24rem)] overflow-y-auto p-2">
+          <Command.Empty className="px-3 py-8 text-center text-quiet">
+            Nothing goes by that name.
+          </Command.Empty>
+          {rooms.items.length > 0 && (
+            <Group heading="Rooms">
+              {rooms.items.map((room) => (
+                <Item
+                  key={room.id}
+                  value={`room ${room.name} ${room.id}`}
+                  icon={<MessageSquare size={16} aria-hidden />}
+                  onSelect={then(() => navigate({ to: '/rooms/$roomId', params: { roomId: room.id } }))}
+                >
+                  {room.name}
+                </Item>
+              ))}
+            </Group>
+          )}
+          <Group heading="Go to">
+            <Item
+              value="go rooms"
+              icon={<MessagesSquare size={16} aria-hidden />}
+              onSelect={then(() => navigate({ to: '/rooms' }))}
+            >
+              Rooms
+            </Item>
+            <Item
+              value="go connections"
+              icon={<Cable size={16} aria-hidden />}
+              onSelect={then(() => navigate({ to: '/connections' }))}
+            >
+              Connections
+            </Item>
+            <Item
+              value="go settings"
+              icon={<Settings size={16} aria-hidden />}
+              onSelect={then(() => navigate({ to: '/settings' }))}
+            >
+              Settings
+            </Item>
+          </Group>
+          <Group heading="Do">
+            <Item
+              value="new room create"
+              icon={<Plus size={16} aria-hidden />}
+              onSelect={() => open('new-room')}
+            >
+              New room
+            </Item>
+            {providers.state === 'ready' &&
+              providers.value.map((provider) => (
+                <Item
+                  key={provider.id}
+                  value={`connect ${provider.name}`}
+                  icon={<ProviderMark provider={provider.id} size={16} />}
+                  onSelect={then(() => connect(provider))}
+                >
+                  Connect {provider.name}
+                </Item>
+              ))}
+            {(['light', 'dark', 'system'] satisfies Theme[]).map((name) => (
+              <Item
+                key={name}
+                value={`theme ${name}`}
+                icon={<SunMoon size={16} aria-hidden />}
+                onSelect={then(() => theme.set(name))}
+              >
+                Theme: {name === 'system' ? 'as the system' : name}
+              </Item>
+            ))}
+            <Item
+              value="keys shortcuts help"
+              icon={<Keyboard size={16} aria-hidden />}
+              onSelect={() => open('keys')}
+            >
+              Show the keys
+            </Item>
+            <Item
+              value="sign out log out"
+              icon={<LogOut size={16} aria-hidden />}
+              onSelect={then(() => signOut(atom))}
+            >
+              Sign out
+            </Item>
+          </Group>
+        </Command.List>
+      </Command>
+    </Dialog>
+  )
+}
+
+function Group({ heading, children }: { heading: string; children: ReactNode }) {
+  return (
+    <Command.Group
+      heading={heading}
+      className="**:[[cmdk-group-heading]]:px-2 **:[[cmdk-group-heading]]:py-1.5 **:[[cmdk-group-heading]]:text-xs **:[[cmdk-group-heading]]:text-quiet"
+    >
+      {children}
+    </Command.Group>
+  )
+}
+
+function Item({
+  value,
+  icon,
+  onSelect,
+  children,
+}: {
+  value: string
+  icon: ReactNode
+  onSelect: () => void
+  children: ReactNode
+}) {
+  return (
+    <Command.Item
+      value={value}
+      onSelect={onSelect}
+      className="flex h-9 cursor-pointer items-center gap-2.5 rounded-control px-2 select-none data-[selected=true]:bg-chosen pointer-coarse:h-11"
+    >
+      <span className="text-quiet">{icon}</span>
+      <span className="truncate">{children}</span>
+    </Command.Item>
+  )
+}

@@ -1,0 +1,48 @@
+import type { RealtimeSnapshot } from '@atom/client'
+import { plural } from '../ui/clock-text.ts'
+
+export interface LiveLineWords {
+  readonly text: string
+  /** `now`: a button that tries again at once. `reload`: one that loads the page anew. */
+  readonly offer?: 'now' | 'reload'
+}
+
+/**
+ * What the line at the top says, or undefined when there is nothing to say.
+ * @param online what the browser believes about its network
+ */
+export function liveLineWords(
+  realtime: RealtimeSnapshot,
+  online: boolean,
+  now: number,
+): LiveLineWords | undefined {
+  const waiting =
+    realtime.pendingCount > 0 ? ` ${plural(realtime.pendingCount, 'message')} waiting to be sent.` : ''
+  switch (realtime.state) {
+    case 'idle':
+    case 'connected':
+    case 'closed':
+      return undefined
+    case 'connecting':
+      return { text: `Reconnecting…${waiting}` }
+    case 'draining':
+      return { text: `The server is restarting; Atom comes back by itself.${waiting}` }
+    case 'failed':
+      if (realtime.reason === 'protocol_unsupported') {
+        return { text: 'Atom was updated on the server. Reload to go on.', offer: 'reload' }
+      }
+      if (realtime.reason === 'replaced') {
+        return { text: 'This page was replaced by another one with the same session.', offer: 'reload' }
+      }
+      return { text: `The live connection has ended.${waiting}`, offer: 'reload' }
+    case 'suspended': {
+      if (!online) return { text: `Offline.${waiting || ' What you write is kept here and sent later.'}` }
+      if (realtime.reason === 'unavailable') {
+        return { text: `Degraded: the server cannot reach its database.${waiting}`, offer: 'now' }
+      }
+      const seconds = realtime.retryAt === undefined ? 0 : Math.ceil((realtime.retryAt - now) / 1000)
+      const when = seconds > 0 ? ` Next try in ${seconds} s.` : ''
+      return { text: `The server cannot be reached.${waiting}${when}`, offer: 'now' }
+    }
+  }
+}

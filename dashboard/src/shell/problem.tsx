@@ -1,0 +1,68 @@
+import { AtomClientError } from '@atom/client'
+import { errorTable } from '@atom/contract/errors.ts'
+import { Button } from '../ui/button.tsx'
+import { CopyButton } from '../ui/copy-button.tsx'
+import { Notice } from '../ui/notice.tsx'
+
+export interface ProblemWords {
+  /** What happened. */
+  readonly title: string
+  /** What to do next. */
+  readonly next: string
+  readonly requestId?: string
+}
+
+/** Any thrown thing in the words of the closed list. */
+export function problemWords(error: unknown): ProblemWords {
+  if (!(error instanceof AtomClientError)) {
+    return { title: 'Something went wrong on this page', next: 'Reload the page and try again.' }
+  }
+  const request = error.requestId === undefined ? {} : { requestId: error.requestId }
+  const row = codeWords(error.code)
+  if (row === undefined) return { title: firstSentence(error.detail), next: rest(error.detail), ...request }
+  // The server's own sentence says more than the general one; where it is the same, the remedy is what is missing.
+  return { title: row.title, next: error.detail.startsWith(row.title) ? row.next : error.detail, ...request }
+}
+
+/** The words of a code that came without a sentence, as in `?problem=consent_denied`. */
+export function codeWords(code: string): ProblemWords | undefined {
+  const row = Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined
+  return row === undefined ? undefined : { title: row.title, next: row.remedy }
+}
+
+/** What happened, what to do next, the request id to copy; the rest of the page keeps working. */
+export function ProblemNotice({
+  error,
+  onRetry,
+  onDismiss,
+}: {
+  error: unknown
+  onRetry?: () => void
+  onDismiss?: () => void
+}) {
+  const { title, next, requestId } = problemWords(error)
+  return (
+    <Notice
+      tone="bad"
+      title={title}
+      {...(onDismiss === undefined ? {} : { onDismiss })}
+      {...(onRetry === undefined ? {} : { actions: <Button onClick={onRetry}>Try again</Button> })}
+    >
+      {next !== '' && <p>{next}</p>}
+      {requestId !== undefined && (
+        <p className="mt-1 flex flex-wrap items-center gap-x-1 text-sm text-quiet">
+          Request <code className="font-mono text-xs select-all">{requestId}</code>
+          <CopyButton text={requestId} what="request id" />
+        </p>
+      )}
+    </Notice>
+  )
+}
+
+function firstSentence(text: string): string {
+  return /^.*?[.!?](?=\s|$)/s.exec(text)?.[0].replace(/\.$/, '') ?? text
+}
+
+function rest(text: string): string {
+  return text.slice(/^.*?[.!?](?=\s|$)/s.exec(text)?.[0].length ?? text.length).trim()
+}

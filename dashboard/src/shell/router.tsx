@@ -1,0 +1,83 @@
+import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
+import { ConnectionPanel } from '../connections/connection-panel.tsx'
+import type { ConnectionsPage } from '../connections/connections-page.tsx'
+import { RoomPage } from '../rooms/room-page.tsx'
+import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
+import { SettingsPage } from '../settings/settings-page.tsx'
+import { JoinPage } from '../sign-in/join-page.tsx'
+import { SetupPage } from '../sign-in/setup-page.tsx'
+import { SignInPage } from '../sign-in/sign-in-page.tsx'
+import { Inside } from './inside.tsx'
+import { NothingHere, PageFailed } from './page-failed.tsx'
+
+const root = createRootRoute({
+  component: Outlet,
+  notFoundComponent: NothingHere,
+  errorComponent: PageFailed,
+})
+
+const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: SetupPage })
+const join = createRoute({ getParentRoute: () => root, path: '/join', component: JoinPage })
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  validateSearch: (search: { next?: unknown }): { next?: string } => {
+    // A path of ours and nothing else: `//elsewhere` and `/\elsewhere` are addresses of other servers.
+    const { next } = search
+    return typeof next === 'string' && /^\/(?![/\\])/.test(next) ? { next } : {}
+  },
+  component: SignInPage,
+})
+const start = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/rooms', replace: true })
+  },
+})
+
+const inside = createRoute({ getParentRoute: () => root, id: 'inside', component: Inside })
+
+const rooms = createRoute({ getParentRoute: () => inside, path: '/rooms', component: RoomsPage })
+const noRoom = createRoute({ getParentRoute: () => rooms, path: '/', component: NoRoomChosen })
+const room = createRoute({ getParentRoute: () => rooms, path: '$roomId', component: RoomPage })
+
+const connections = createRoute({
+  getParentRoute: () => inside,
+  path: '/connections',
+  validateSearch: ({ connected, problem }: { connected?: unknown; problem?: unknown }): {
+    connected?: string
+    problem?: string
+  } => ({
+    ...(typeof connected === 'string' ? { connected } : {}),
+    ...(typeof problem === 'string' ? { problem } : {}),
+  }),
+    ...(typeof search['problem'] === 'string' ? { problem: search['problem'] } : {}),
+  }),
+  component: ConnectionsPage,
+})
+const connection = createRoute({
+  getParentRoute: () => connections,
+  path: '$connectionId',
+  component: ConnectionPanel,
+})
+
+const settings = createRoute({ getParentRoute: () => inside, path: '/settings', component: SettingsPage })
+
+const tree = root.addChildren([
+  setup,
+  join,
+  signIn,
+  start,
+  inside.addChildren([rooms.addChildren([noRoom, room]), connections.addChildren([connection]), settings]),
+])
+
+export function createDashboardRouter() {
+  return createRouter({ routeTree: tree })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof createDashboardRouter>
+  }
+}

@@ -1,0 +1,28 @@
+import { useCallback, useEffect, useState } from 'react'
+
+export type AnswerState<T> =
+  | { readonly state: 'loading' }
+  | { readonly state: 'ready'; readonly value: T }
+  | { readonly state: 'failed'; readonly error: unknown }
+
+/**
+ * Asks once, and again on `reload` (what is shown stays until the new answer is there).
+ * @param ask must keep its identity while the question is the same
+ */
+export function useAnswer<T>(ask: () => Promise<T>): AnswerState<T> & { reload: () => void } {
+  const [answer, setAnswer] = useState<AnswerState<T>>({ state: 'loading' })
+  const [round, setRound] = useState(0)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new round asks the same question again.
+  useEffect(() => {
+    let wanted = true
+    ask().then(
+      (value) => wanted && setAnswer({ state: 'ready', value }),
+      (error: unknown) => wanted && setAnswer({ state: 'failed', error }),
+    )
+    return () => {
+      wanted = false
+    }
+  }, [ask, round])
+  const reload = useCallback(() => setRound((n) => n + 1), [])
+  return { ...answer, reload }
+}

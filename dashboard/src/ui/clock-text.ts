@@ -1,0 +1,69 @@
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+
+/** How long ago, or how long until: "just now", "5 min ago", "in 23 h", "12 Nov". */
+export function relativeTime(at: Date, now: Date): string {
+  const distance = now.getTime() - at.getTime()
+  const size = Math.abs(distance)
+  if (size < minute) return distance >= 0 ? 'just now' : 'in a moment'
+  if (size >= 7 * day) return shortDate(at, now)
+  const amount =
+    size < hour
+      ? `${Math.floor(size / minute)} min`
+      : size < day
+        ? `${Math.floor(size / hour)} h`
+        : plural(Math.floor(size / day), 'day')
+  return distance >= 0 ? `${amount} ago` : `in ${amount}`
+}
+
+/** The heading over a day's messages: "Today", "Yesterday", "Wednesday", "12 November 2025". */
+export function dayTitle(at: Date, now: Date): string {
+  const days = Math.round((startOfDay(now) - startOfDay(at)) / day)
+  if (days === 0) return 'Today'
+  if (days === 1) return 'Yesterday'
+  if (days > 1 && days < 7) return at.toLocaleDateString('en', { weekday: 'long' })
+  return at.toLocaleDateString('en-GB', {
+    day: 'numeric',
+    month: 'long',
+    ...(at.getFullYear() === now.getFullYear() ? {} : { year: 'numeric' }),
+  })
+}
+
+export function sameDay(one: Date, other: Date): boolean {
+  return startOfDay(one) === startOfDay(other)
+}
+
+/** The time of day as the person's system writes it: "14:02". */
+export function timeOfDay(at: Date): string {
+  return at.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+}
+
+/** For hover: day and time to the second. */
+export function exactTime(at: Date): string {
+  return at.toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'medium' })
+}
+
+/** "38 ms", "1.2 s", "4 min 10 s". */
+export function durationText(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  if (ms < minute) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round((ms % minute) / 1000)
+  return `${Math.floor(ms / minute)} min${seconds > 0 ? ` ${seconds} s` : ''}`
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
+}
+
+function shortDate(at: Date, now: Date): string {
+  return at.toLocaleDateString('en-GB', {
+    day: 'numeric',
+    month: 'short',
+    ...(at.getFullYear() === now.getFullYear() ? {} : { year: 'numeric' }),
+  })
+}
+
+function startOfDay(at: Date): number {
+  return new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime()
+}
