@@ -8,7 +8,7 @@ create table agents (
 );
 create index agents_by_workspace on agents (workspace_id, id);
 
--- How far an agent has read a room's timeline. A row exists while the agent is a member.
+-- How far an agent has read a room's timeline.
 create table agent_cursors (
   agent_id uuid not null references agents (id) on delete cascade,
   room_id uuid not null,
@@ -31,6 +31,8 @@ create table turns (
   model text not null,
   -- The fencing token: raised by every claim, named by every write, so that a paused process cannot finish a turn taken over.
   attempt integer not null default 0,
+  -- How often a claim was lost while the turn ran.
+  interruptions integer not null default 0,
   -- running: until when the claim holds. waiting_approval: when to look again (the decision, or the expiry).
   due_at timestamptz not null default now(),
   -- seq of its turn.started; what was said before it is what the model reads.
@@ -53,8 +55,8 @@ create table turn_steps (
   n integer not null,
   model text not null,
   state text not null check (state in ('started', 'done', 'failed')),
-  -- The parts that the model said, as the loop replays them.
-  parts jsonb not null default '[]',
+  -- Text, choices and question, as the loop reads them again; tool calls are rows of their own.
+  said jsonb not null default '{"text": ""}',
   error text,
   input_tokens integer,
   output_tokens integer,

@@ -1,0 +1,199 @@
+import { limits, type RoomEvent } from '@atom/contract/rooms.ts'
+import type { AgentPrincipal } from '#access/principal.ts'
+import type { Database } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { derivedId } from '#foundation/ids.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Rooms } from '#rooms/rooms.ts'
+import type { RoomNews, Timeline } from '#rooms/timeline.ts'
+import * as store from './agent-store.ts'
+
+export interface DispatcherDependencies {
+  readonly database: Database
+  readonly timeline: Timeline
+  readonly rooms: Pick<Rooms, 'list' | 'get'>
+  /** What answers, as `turn.started` will name it. */
+  readonly model: string
+  readonly log: Log
+}
+
+/** Rooms whose agents are remembered. */
+const remembered = 10_000
+
+/**
+ * A reader of the timeline: every message of a person in a room where an agent is makes one turn of that agent, whatever is
+ * read twice, missed, or cut off in between. How far an agent has read is a row, moved in the transaction that makes the
+ * turns; a turn's id is derived from room, seq and agent.
+ */
+export class Dispatcher implements AsyncDisposable {
+  readonly #with: DispatcherDependencies
+  readonly #release = new DisposableStack()
+  /** Rooms that are being read, and whether there is more to read. */
+  readonly #reading = new Map<string, { again: boolean }>()
+  readonly #members = new Map<string, readonly store.AgentRow[]>()
+  #checking: Promise<void> | undefined
+  #ended = false
+
+  private constructor(dependencies: DispatcherDependencies) {
+    this.#with = dependencies
+  }
+
+  /** Resolves when everything that was said while nobody listened has its turns. */
+  static async start(dependencies: DispatcherDependencies): Promise<Dispatcher> {
+    const dispatcher = new Dispatcher(dependencies)
+    const subscription = dependencies.timeline.subscribe(
+      (news) => dispatcher.#heard(news),
+      () => dispatcher.#recheck(),
+    )
+    dispatcher.#release.use(subscription)
+    await dispatcher.#catchUp({ everything: true })
+    return dispatcher
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true
+    this.#release.dispose()
+    await this.#checking
+  }
+
+  #heard(news: RoomNews): void {
+    if (news.events?.some(movesAgents) ?? false) this.#members.delete(news.roomId)
+    // An agent's own events are skipped without a look; the cursor passes them with the next message.
+    if (news.events !== undefined && !news.events.some(concerns)) return
+    void this.#read(news.roomId)
+  }
+
+  #recheck(): void {
+    this.#members.clear()
+    this.#checking ??= this.#catchUp({ everything: false })
+      .catch((error) => this.#log(error, 'rooms could not be checked for new messages'))
+      .finally(() => {
+        this.#checking = undefined
+      })
+  }
+
+  /** Rooms come newest first, so the first page without anything new ends the search, unless `everything` is asked for. */
+  async #catchUp({ everything }: { everything: boolean }): Promise<void> {
+    for (const agent of await store.allAgents(this.#with.database)) {
+      for (let cursor: string | undefined; !this.#ended; ) {
+        const page = await this.#with.rooms.list(principalOf(agent), { cursor, limit: 100 })
+        const cursors = await store.cursorsOf(
+          this.#with.database,
+          agent.id,
+          page.items.map((room) => room.id),
+        )
+        const behind = page.items.filter((room) => room.head > (cursors.get(room.id) ?? 0))
+        for (const room of behind) await this.#read(room.id)
+        if (page.next === null || (!everything && behind.length === 0)) break
+        cursor = page.next
+      }
+    }
+  }
+
+  /** Reads a room to its end; asked again meanwhile, it looks once more. Never rejects: what failed is found by a recheck. */
+  async #read(roomId: string): Promise<void> {
+    const reading = this.#reading.get(roomId)
+    if (reading !== undefined) {
+      reading.again = true
+      return
+    }
+    const state = { again: true }
+    this.#reading.set(roomId, state)
+    try {
+      while (state.again && !this.#ended) {
+        state.again = false
+        for (const agent of await this.#agentsIn(roomId)) {
+          while (await this.#advance(agent, roomId)) if (this.#ended) break
+        }
+      }
+    } catch (error) {
+      this.#log(error, 'a room could not be read for its agents')
+    } finally {
+      this.#reading.delete(roomId)
+    }
+  }
+
+  async #agentsIn(roomId: string): Promise<readonly store.AgentRow[]> {
+    const known = this.#members.get(roomId)
+    if (known !== undefined) return known
+    const found: store.AgentRow[] = []
+    for (const agent of await store.allAgents(this.#with.database)) {
+      if ((await this.#joinedAt(agent, roomId)) !== undefined) found.push(agent)
+    }
+    if (this.#members.size >= remembered) this.#members.clear()
+    this.#members.set(roomId, found)
+    return found
+  }
+
+  /** Where the agent begins to listen: what was said before it came is not addressed to it. Undefined: it is not there. */
+  async #joinedAt(agent: store.AgentRow, roomId: string): Promise<number | undefined> {
+    try {
+      return (await this.#with.rooms.get(principalOf(agent), roomId)).readSeq
+    } catch (error) {
+      if (error instanceof AtomError && (error.code === 'not_found' || error.code === 'not_a_member'))
+        return undefined
+      throw error
+    }
+  }
+
+  /** One page. True: there is more. */
+  async #advance(agent: store.AgentRow, roomId: string): Promise<boolean> {
+    const known = (await store.cursorsOf(this.#with.database, agent.id, [roomId])).get(roomId)
+    const initial = known ?? (await this.#joinedAt(agent, roomId))
+    if (initial === undefined) return false
+    const page = await this.#with.timeline.since(roomId, initial, limits.pageEvents)
+    const last = page.events.at(-1)
+    if (last === undefined) return false
+    await this.#with.database.transaction(async (tx) => {
+      const cursor = await store.lockCursor(tx, agent, roomId, initial)
+      let turnId: string | undefined
+      for (const event of page.events) {
+        // Another process may have read further meanwhile.
+        if (event.seq <= cursor || !asks(event)) continue
+        const id = derivedId('turn', roomId, String(event.seq), agent.id)
+        const fresh = await store.insertTurn(tx, {
+          id,
+          workspaceId: agent.workspaceId,
+          roomId,
+          agentId: agent.id,
+          messageId: derivedId('answer', id),
+          triggerSeq: event.seq,
+          onBehalfOf: event.actor.id,
+          model: this.#with.model,
+        })
+        if (fresh) turnId = id
+      }
+      await store.moveCursor(tx, agent.id, roomId, last.seq)
+      if (turnId !== undefined) await store.notifyTurn(tx, turnId)
+    })
+    return page.more
+  }
+
+  #log(error: unknown, what: string): void {
+    const passing = error instanceof AtomError && error.row.retryable
+    this.#with.log[passing ? 'debug' : 'error']({ err: error }, what)
+  }
+}
+
+function asks(event: RoomEvent): boolean {
+  return event.type === 'message.created' && event.actor.kind === 'account'
+}
+
+function movesAgents(event: RoomEvent): boolean {
+  return (event.type === 'member.joined' || event.type === 'member.left') && event.member.kind === 'agent'
+}
+
+function concerns(event: RoomEvent): boolean {
+  return asks(event) || movesAgents(event)
+}
+
+/** The agent itself, asking which rooms it is in: it acts for nobody here. */
+function principalOf(agent: store.AgentRow): AgentPrincipal {
+  return {
+    kind: 'agent',
+    id: agent.id,
+    workspaceId: agent.workspaceId,
+    onBehalfOf: agent.id,
+    name: agent.name,
+  }
+}

@@ -1,0 +1,178 @@
+import type { Database } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import * as store from './agent-store.ts'
+import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'
+
+export interface TurnWorkerOptions extends TurnDependencies {
+  /** Turns that this process runs at once. */
+  readonly concurrency?: number
+  /** How long a turn stays with a process that does not say that it lives. */
+  readonly leaseMs?: number
+  /** How often it looks for turns that nobody told it of. */
+  readonly pollMs?: number
+  /** How long running turns may take to finish when the process ends. */
+  readonly graceMs?: number
+}
+
+interface Running {
+  readonly run: TurnRun
+  readonly lost: AbortController
+  readonly cancelled: AbortController
+  readonly heartbeat: NodeJS.Timeout
+  readonly done: Promise<void>
+}
+
+/**
+ * Takes turns that are due and runs them. Several processes may do so on one database: a claim has a lease, its attempt
+ * number fences every write, and a turn that waits for a person has no process at all.
+ */
+export class TurnWorker implements AsyncDisposable {
+  readonly #options: TurnWorkerOptions
+  readonly #database: Database
+  readonly #log: Log
+  readonly #leaseMs: number
+  readonly #running = new Map<string, Running>()
+  readonly #release = new AsyncDisposableStack()
+  #looking: Promise<void> | undefined
+  #again = false
+  #ending = false
+
+  private constructor(options: TurnWorkerOptions) {
+    this.#options = options
+    this.#database = options.database
+    this.#log = options.log
+    this.#leaseMs = options.leaseMs ?? 10_000
+  }
+
+  /** Resolves once it hears of new turns; those that are due already are taken at once. */
+  static async start(options: TurnWorkerOptions): Promise<TurnWorker> {
+    const worker = new TurnWorker(options)
+    worker.#release.use(await options.database.listen(store.turnChannel, (payload) => worker.#heard(payload)))
+    const poll = setInterval(() => worker.#look(), options.pollMs ?? 1_000)
+    poll.unref()
+    worker.#release.defer(() => clearInterval(poll))
+    worker.#look()
+    return worker
+  }
+
+  /** Takes no more turns, lets the running ones finish for a while, and gives the rest back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending = true
+    await this.#release.disposeAsync()
+    await this.#looking
+    const all = Promise.all([...this.#running.values()].map((running) => running.done))
+    let timer: NodeJS.Timeout | undefined
+    const grace = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.graceMs ?? 3_000)
+    })
+    await Promise.race([all, grace])
+    clearTimeout(timer)
+    const unfinished = [...this.#running.values()]
+    for (const running of unfinished) running.lost.abort(new LeaseLost())
+    await all
+    for (const { run } of unfinished) {
+      try {
+        await store.giveBack(this.#database, run.claim)
+      } catch (error) {
+        this.#log.warn(
+          { err: error, turnId: run.claim.id },
+          'a turn could not be given back; its lease will end',
+        )
+      }
+    }
+  }
+
+  #heard(turnId: string): void {
+    const running = this.#running.get(turnId)
+    if (running !== undefined) void this.#beat(turnId, running)
+    this.#look()
+  }
+
+  /** Takes what is due until nothing is, or all hands are full. Never rejects, and never runs twice at once. */
+  #look(): void {
+    this.#again = true
+    this.#looking ??= this.#takeAll().finally(() => {
+      this.#looking = undefined
+    })
+  }
+
+  async #takeAll(): Promise<void> {
+    while (this.#again && !this.#ending) {
+      this.#again = false
+      while (!this.#ending && this.#running.size < (this.#options.concurrency ?? 16)) {
+        const turn = await this.#claim()
+        if (turn === undefined) break
+        if (turn !== 'contended') this.#take(turn)
+      }
+    }
+  }
+
+  async #claim(): Promise<store.TurnRow | 'contended' | undefined> {
+    try {
+      return await store.claimTurn(this.#database, this.#leaseMs)
+    } catch (error) {
+      // Another worker took a turn of the same room in this very moment.
+      if (error instanceof Error && 'code' in error && error.code === '23505') return 'contended'
+      const passing = error instanceof AtomError && error.row.retryable
+      this.#log[passing ? 'debug' : 'error']({ err: error }, 'turns could not be looked for')
+      return undefined
+    }
+  }
+
+  #take(turn: store.TurnRow): void {
+    const lost = new AbortController()
+    const cancelled = new AbortController()
+    if (turn.cancelRequestedBy !== null) cancelled.abort()
+    const run = new TurnRun(turn, { lost: lost.signal, cancelled: cancelled.signal }, this.#options)
+    const heartbeat = setInterval(() => void this.#beat(turn.id, running), this.#leaseMs / 3)
+    const running: Running = { run, lost, cancelled, heartbeat, done: this.#see(turn.id, run, lost.signal) }
+    this.#running.set(turn.id, running)
+    void running.done.finally(() => {
+      clearInterval(heartbeat)
+      this.#running.delete(turn.id)
+      this.#look()
+    })
+  }
+
+  /** Sees a turn through. Never rejects. */
+  async #see(turnId: string, run: TurnRun, lost: AbortSignal): Promise<void> {
+    try {
+      // The caller enters it into the list of running turns first.
+      await Promise.resolve()
+      try {
+        await run.run()
+      } catch (thrown) {
+        if (lost.aborted || isPassing(thrown)) throw thrown
+        await run.fail(thrown)
+      }
+    } catch (thrown) {
+      if (thrown instanceof LeaseLost) this.#log.info({ turnId }, 'a turn went on elsewhere')
+      // Its lease ends by itself, and then it is tried again.
+      else this.#log.error({ err: thrown, turnId }, 'a turn was left unfinished')
+    }
+  }
+
+  /** Says that the turn is alive, and hears whether it still is this process's, and wanted. */
+  async #beat(turnId: string, running: Running): Promise<void> {
+    try {
+      const claim = await store.extendLease(this.#database, running.run.claim, this.#leaseMs)
+      if (claim === undefined) {
+        // A turn that has just ended or parked has no claim either; then nothing listens to this any more.
+        running.lost.abort(new LeaseLost())
+      } else if (claim.cancelRequestedBy !== null) {
+        running.cancelled.abort()
+      }
+    } catch (error) {
+      this.#log.debug({ err: error, turnId }, 'a heartbeat failed')
+    }
+  }
+}
+
+/** The database is away or too busy, or the turn is not ours any more: nothing is wrong with the turn. */
+function isPassing(thrown: unknown): boolean {
+  return (
+    thrown instanceof LeaseLost ||
+    (thrown instanceof AtomError && (thrown.code === 'unavailable' || thrown.code === 'busy'))
+  )
+}

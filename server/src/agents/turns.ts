@@ -1,0 +1,96 @@
+import type { Turn } from '@atom/contract/agents.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import type { Database, Transaction } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Rooms } from '#rooms/rooms.ts'
+import type { Timeline } from '#rooms/timeline.ts'
+import * as store from './agent-store.ts'
+import type { Approvals } from './approvals.ts'
+import { endingDrafts } from './turn-events.ts'
+
+const over: readonly Turn['status'][] = ['succeeded', 'failed', 'cancelled', 'interrupted', 'needs_attention']
+
+/** Runs of agents, as the people of the room see and stop them. */
+export class Turns {
+  readonly #database: Database
+  readonly #timeline: Timeline
+  readonly #rooms: Pick<Rooms, 'requireMember'>
+  readonly #approvals: Approvals
+
+  constructor(dependencies: {
+    database: Database
+    timeline: Timeline
+    rooms: Pick<Rooms, 'requireMember'>
+    approvals: Approvals
+  }) {
+    this.#database = dependencies.database
+    this.#timeline = dependencies.timeline
+    this.#rooms = dependencies.rooms
+    this.#approvals = dependencies.approvals
+  }
+
+  /** @throws AtomError `not_found` · `not_a_member` */
+  async get(principal: AccountPrincipal, turnId: string): Promise<Turn> {
+    return view(await this.#known(principal, turnId))
+  }
+
+  /**
+   * Stops a turn, durably: whatever process runs it sees it before its next step. What was done stays done. A turn that
+   * waits, or has not begun, ends here and now.
+   * @throws AtomError `not_found` · `not_a_member` · `turn_not_active`
+   */
+  async cancel(principal: AccountPrincipal, turnId: string): Promise<Turn> {
+    await this.#known(principal, turnId)
+    return await this.#database.transaction(async (tx) => {
+      const turn = await store.lockTurn(tx, turnId)
+      if (turn === undefined) throw new AtomError('not_found')
+      if (over.includes(turn.status)) throw new AtomError('turn_not_active')
+      await store.requestCancel(tx, turnId, principal.id)
+      if (turn.status !== 'running') await this.#endNow(tx, turn)
+      await store.notifyTurn(tx, turnId)
+      return view((await store.lockTurn(tx, turnId)) ?? turn)
+    })
+  }
+
+  async #endNow(tx: Transaction, turn: store.TurnRow): Promise<void> {
+    await this.#approvals.close(tx, turn, 'withdrawn')
+    const steps = await store.stepsOf(tx, turn.id)
+    await store.endTurn(tx, turn.id, { status: 'cancelled', reason: stopped, question: undefined })
+    await this.#timeline.append(
+      tx,
+      endingDrafts(turn, { status: 'cancelled', reason: stopped, text: answerOf(steps) || stopped }),
+    )
+  }
+
+  async #known(principal: AccountPrincipal, turnId: string): Promise<store.TurnRow> {
+    const turn = await store.findTurn(this.#database, principal.workspaceId, turnId)
+    if (turn === undefined) throw new AtomError('not_found', 'There is no such turn.')
+    await this.#rooms.requireMember(principal, turn.roomId)
+    return turn
+  }
+}
+
+export const stopped = 'Stopped.'
+
+/** What the steps said, one paragraph each. */
+export function answerOf(steps: readonly store.StepRow[]): string {
+  return steps
+    .filter((step) => step.state === 'done' && step.said.text !== '')
+    .map((step) => step.said.text)
+    .join('\n\n')
+}
+
+function view(turn: store.TurnRow): Turn {
+  return {
+    id: turn.id,
+    roomId: turn.roomId,
+    agentId: turn.agentId,
+    onBehalfOf: turn.onBehalfOf,
+    status: turn.status,
+    ...(turn.reason !== null && { reason: turn.reason }),
+    model: turn.model,
+    attempt: turn.attempt,
+    createdAt: turn.createdAt.toISOString(),
+    endedAt: turn.endedAt?.toISOString() ?? null,
+  }
+}
