@@ -28,6 +28,8 @@ export interface EmbeddedOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** The folder of the npm package with the programs; found by its name where absent. */
   readonly packageFolder?: string
+  /** Which package, as `<platform>-<architecture>`; this machine's where absent. */
+  readonly platform?: string
   /** Where copies of the programs may live when they cannot be used in place. */
   readonly shelters?: readonly string[]
 }
@@ -86,6 +88,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedD
     log: options.log,
     shelters: options.shelters ?? sheltersFor(dataDir),
     ...(options.packageFolder && { packageFolder: options.packageFolder }),
+    ...(options.platform && { platform: options.platform }),
   })
   options.onProgress?.('opening the database')
   await createIfMissing({ folder, binaries, runAs, log: options.log })

