@@ -1,6 +1,6 @@
 import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
 import { ConnectionPanel } from '../connections/connection-panel.tsx'
-import type { ConnectionsPage } from '../connections/connections-page.tsx'
+import { ConnectionsPage } from '../connections/connections-page.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
 import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
 import { SettingsPage } from '../settings/settings-page.tsx'
@@ -45,14 +45,15 @@ const room = createRoute({ getParentRoute: () => rooms, path: '$roomId', compone
 const connections = createRoute({
   getParentRoute: () => inside,
   path: '/connections',
-  validateSearch: ({ connected, problem }: { connected?: unknown; problem?: unknown }): {
-    connected?: string
-    problem?: string
-  } => ({
+  validateSearch: ({
+    connected,
+    problem,
+  }: {
+    connected?: unknown
+    problem?: unknown
+  }): { connected?: string; problem?: string } => ({
     ...(typeof connected === 'string' ? { connected } : {}),
     ...(typeof problem === 'string' ? { problem } : {}),
-  }),
-    ...(typeof search['problem'] === 'string' ? { problem: search['problem'] } : {}),
   }),
   component: ConnectionsPage,
 })
