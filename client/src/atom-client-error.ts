@@ -1,11 +1,9 @@
 import {
   type ErrorCode,
   errorTable,
-  type FieldProblem,
   type FrameError,
   type Problem,
 } from '@atom/contract/errors.ts'
-import type { Static } from 'typebox'
 
 /** What can go wrong on this side of the wire, where no server has answered. */
 export const clientErrorTable = {
@@ -29,7 +27,7 @@ export const clientErrorTable = {
 } as const satisfies Record<string, { retryable: boolean; detail: string }>
 
 export type ClientErrorCode = keyof typeof clientErrorTable
-export type FieldTrouble = Static<typeof FieldProblem>
+export type FieldTrouble = NonNullable<Problem['errors']>[number]
 
 interface Particulars {
   readonly detail?: string | undefined
