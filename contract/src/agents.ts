@@ -16,6 +16,7 @@ export const ToolRow = Type.Object({
   url: Type.Optional(Type.String()),
   state: Type.Optional(Type.String()),
 })
+export type ToolRow = Static<typeof ToolRow>
 
 /** How a tool call ended, as a person reads it. The provider's raw answer stays on the server. */
 export const ToolOutcome = Type.Object({

@@ -153,10 +153,15 @@ export class TurnWorker implements AsyncDisposable {
     }
   }
 
+  /** Tried twice before it counts: a turn that raises its own attempt may do so in between. */
+  #extend({ run }: Running): Promise<{ readonly cancelRequestedBy: string | null } | undefined> {
+    return store.extendLease(this.#database, run.claim, this.#leaseMs)
+  }
+
   /** Says that the turn is alive, and hears whether it still is this process's, and wanted. */
   async #beat(turnId: string, running: Running): Promise<void> {
     try {
-      const claim = await store.extendLease(this.#database, running.run.claim, this.#leaseMs)
+      const claim = (await this.#extend(running)) ?? (await this.#extend(running))
       if (claim === undefined) {
         // A turn that has just ended or parked has no claim either; then nothing listens to this any more.
         running.lost.abort(new LeaseLost())
