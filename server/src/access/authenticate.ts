@@ -29,3 +29,17 @@ export function requireAudience(audience: Audience, principal: AccountPrincipal)
 export function isOperator(principal: AccountPrincipal): boolean {
   return principal.role === 'owner' || principal.role === 'admin'
 }
+
+/** Whether the caller is an operator; a stranger or a spent token is simply none. */
+export async function isOperatorsToken(
+  tokens: Pick<AccessTokens, 'verify'>,
+  authorization: string | undefined,
+): Promise<boolean> {
+  if (authorization === undefined) return false
+  try {
+    return isOperator(await authenticate(tokens, authorization))
+  } catch (thrown) {
+    if (thrown instanceof AtomError && thrown.row.status === 401) return false
+    throw thrown
+  }
+}

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { Body, Params, Query, Route } from '@atom/contract/route.ts'
-import { fastifyCookie } from '@fastify/cookie'
+import { parseCookie, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Log } from '#foundation/log.ts'
@@ -122,7 +122,7 @@ export function createGuards(dependencies: {
       log: log.child({ requestId: request.id }),
       ip: request.ip,
       userAgent: request.headers['user-agent'] ?? '',
-      cookies: request.headers.cookie === undefined ? {} : fastifyCookie.parse(request.headers.cookie),
+      cookies: request.headers.cookie === undefined ? {} : parseCookie(request.headers.cookie),
       headers: request.headers,
       signal: request.signal,
     }
@@ -223,7 +223,9 @@ function answerSchemas(route: Route): Record<string, TSchema> {
 }
 
 function written(cookie: Cookie, secure: boolean): string {
-  return fastifyCookie.serialize(cookie.name, cookie.value, {
+  return stringifySetCookie({
+    name: cookie.name,
+    value: cookie.value,
     path: cookie.path,
     maxAge: cookie.maxAgeSeconds,
     sameSite: cookie.sameSite,

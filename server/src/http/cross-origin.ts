@@ -7,9 +7,12 @@ import { AtomError } from '#foundation/errors.ts'
  */
 export class CrossOrigin {
   readonly #allowed: ReadonlySet<string>
+  readonly #own: () => string
 
-  constructor(origins: readonly string[]) {
-    this.#allowed = new Set(origins)
+  /** `own`: the origin people use; a proxy may have changed the Host field on the way. */
+  constructor(options: { allowed: readonly string[]; own: () => string }) {
+    this.#allowed = new Set(options.allowed)
+    this.#own = options.own
   }
 
   /** Answers preflights and marks answers for allowed origins. True where the request is answered already. */
@@ -45,7 +48,7 @@ export class CrossOrigin {
     site?: string | undefined
   }): void {
     if (headers.origin !== undefined) {
-      if (this.#allowed.has(headers.origin)) return
+      if (headers.origin === this.#own() || this.#allowed.has(headers.origin)) return
       const host = URL.canParse(headers.origin) ? new URL(headers.origin).host : undefined
       if (host !== undefined && host !== '' && host === headers.host?.toLowerCase()) return
       throw new AtomError('origin_refused')

@@ -62,7 +62,7 @@ export class HttpServer implements AsyncDisposable {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
-    this.crossOrigin = new CrossOrigin(options.allowedOrigins ?? [])
+    this.crossOrigin = new CrossOrigin({ allowed: options.allowedOrigins ?? [], own: () => this.publicUrl })
     this.fastify = fastify({
       logger: false,
       genReqId: () => newId(),
