@@ -112,7 +112,7 @@ export class ConnectionProxy {
     for (let at = target, hops = 0; ; hops++) {
       const answer = await this.#dial(placed(at, standIns), request.signal, {
         method,
-        headers,
+        headers: [...headers],
         ...(body !== undefined && { body }),
       })
       const next = redirectTarget(api, answer, placed(at, standIns), (url) => unplaced(url, standIns))

@@ -1,0 +1,229 @@
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { Role } from '@atom/contract/accounts.ts'
+import type { Connection } from '@atom/contract/connections.ts'
+import { pino } from 'pino'
+import { type Dispatcher, request } from 'undici'
+import { createGuards } from '#access/guarded-route.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import { Revocations } from '#access/revocations.ts'
+import { SigningKeyStore } from '#access/signing-key-store.ts'
+import { AccessTokens, accessTokenLifetimeMs } from '#access/tokens.ts'
+import type { SandboxOffer } from '#connections/apps.ts'
+import { type ConnectionRoom, createConnectionRoom } from '#connections/connection-room.ts'
+import { type Clock, systemClock } from '#foundation/clock.ts'
+import { Envelope } from '#foundation/crypto/envelope.ts'
+import { type Keyring, parseKeyring } from '#foundation/crypto/keyring.ts'
+import type { Database } from '#foundation/database/pool.ts'
+import { newId } from '#foundation/ids.ts'
+import { createOutbound, type Outbound } from '#foundation/outbound.ts'
+import { createHttpServer } from '#http/server.ts'
+
+export interface HouseOptions {
+  readonly database: Database
+  readonly sandbox: SandboxOffer | undefined
+  /** Origins on loopback that may be called. */
+  readonly reach: readonly string[]
+  readonly clock?: Clock
+  /** Shared between houses that are processes of one installation. */
+  readonly keyring?: Keyring
+}
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads whatever came
+  readonly body: any
+}
+
+export interface CallOptions {
+  readonly token?: string | undefined
+  readonly json?: unknown
+  readonly body?: string | Buffer | Readable
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export class Person {
+  readonly principal: AccountPrincipal
+  readonly token: string
+  readonly #house: ConnectionHouse
+
+  constructor(house: ConnectionHouse, principal: AccountPrincipal, token: string) {
+    this.#house = house
+    this.principal = principal
+    this.token = token
+  }
+
+  call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+    return this.#house.call(method, path, { token: this.token, ...options })
+  }
+
+  browser(): Browser {
+    return new Browser(this.#house, this)
+  }
+}
+
+/** Keeps cookies as a browser does, by name and path, and goes where it is sent only when told to. */
+export class Browser {
+  readonly cookies = new Map<string, { value: string; path: string }>()
+  readonly #house: ConnectionHouse
+  readonly #person: Person
+
+  constructor(house: ConnectionHouse, person: Person) {
+    this.#house = house
+    this.#person = person
+  }
+
+  async connect(provider: string, wish: object = {}): Promise<URL> {
+    const reply = await this.#person.call('POST', '/v1/connections', { json: { provider, ...wish } })
+    if (reply.status !== 201) throw new Error(`${reply.text}\n${this.#house.lines.slice(-3).join('')}`)
+    this.#keep(reply)
+    return new URL(reply.body.authorizeUrl)
+  }
+
+  /** Opens an address of Atom as a page, or as a program with `page` false. */
+  async open(address: string | URL, { page = true } = {}): Promise<Reply> {
+    const url = new URL(address, this.#house.url)
+    const cookies = [...this.cookies]
+      .filter(([, { path }]) => url.pathname === path || url.pathname.startsWith(`${path}/`))
+      .map(([name, { value }]) => `${name}=${value}`)
+    const reply = await this.#house.call('GET', url.pathname + url.search, {
+      headers: {
+        accept: page ? 'text/html,application/xhtml+xml' : 'application/json',
+        ...(cookies.length > 0 && { cookie: cookies.join('; ') }),
+      },
+    })
+    this.#keep(reply)
+    return reply
+  }
+
+  #keep(reply: Reply): void {
+    for (const line of reply.headers.getSetCookie()) {
+      const [pair = '', ...attributes] = line.split(/;\s*/)
+      const name = pair.slice(0, pair.indexOf('='))
+      const path = attributes.find((text) => /^path=/i.test(text))?.slice(5) ?? '/'
+      if (/max-age=0\b/i.test(line)) this.cookies.delete(name)
+      else this.cookies.set(name, { value: pair.slice(name.length + 1), path })
+    }
+  }
+}
+
+/** One process of an installation, as far as connections go: real database, tokens, doors and room, on a port. */
+export class ConnectionHouse implements AsyncDisposable {
+  readonly url: string
+  readonly room: ConnectionRoom
+  readonly outbound: Outbound
+  /** Every log line of every level, before anything is scrubbed from it. */
+  readonly lines: string[]
+  /** Every answer given, head and body. */
+  readonly answers: string[] = []
+  readonly #tokens: AccessTokens
+  readonly #parts: AsyncDisposableStack
+
+  constructor(built: {
+    url: string
+    room: ConnectionRoom
+    outbound: Outbound
+    lines: string[]
+    tokens: AccessTokens
+    parts: AsyncDisposableStack
+  }) {
+    this.url = built.url
+    this.room = built.room
+    this.outbound = built.outbound
+    this.lines = built.lines
+    this.#tokens = built.tokens
+    this.#parts = built.parts
+  }
+
+  async person(role: Role = 'owner', workspaceId: string = newId()): Promise<Person> {
+    const principal = {
+      kind: 'account',
+      id: newId(),
+      workspaceId,
+      role,
+      sessionId: newId(),
+      name: 'Ada',
+    } as const
+    const { accessToken } = await this.#tokens.mint(principal)
+    return new Person(this, principal, accessToken)
+  }
+
+  async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+    // Not `fetch`, which says by `Sec-Fetch-Mode` that it is no page.
+    const response = await request(new URL(path, this.url), {
+      method: method as Dispatcher.HttpMethod,
+      headers: {
+        ...(options.token !== undefined && { authorization: `Bearer ${options.token}` }),
+        ...(options.json !== undefined && { 'content-type': 'application/json' }),
+        ...options.headers,
+      },
+      ...(options.json !== undefined && { body: JSON.stringify(options.json) }),
+      ...(options.body !== undefined && { body: options.body }),
+    })
+    const text = await response.body.text()
+    const headers = new Headers()
+    for (const [name, value] of Object.entries(response.headers))
+      for (const one of [value ?? []].flat()) headers.append(name, one)
+    this.answers.push(JSON.stringify(response.headers), text)
+    const isJson = /json/.test(headers.get('content-type') ?? '')
+    return {
+      status: response.statusCode,
+      headers,
+      text,
+      body: isJson && text !== '' ? JSON.parse(text) : undefined,
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts[Symbol.asyncDispose]()
+  }
+}
+
+export function newKeyring(): Keyring {
+  return parseKeyring(`v1:${randomBytes(32).toString('base64url')}`, 'the test')
+}
+
+export async function openHouse(options: HouseOptions): Promise<ConnectionHouse> {
+  const { database } = options
+  const clock = options.clock ?? systemClock
+  const parts = new AsyncDisposableStack()
+  const lines: string[] = []
+  const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
+  const envelope = new Envelope({ keyring: options.keyring ?? newKeyring() })
+  const outbound = parts.use(createOutbound({ allowLoopback: () => options.reach, log }))
+  const http = parts.use(createHttpServer({ log }))
+  const revocations = parts.use(
+    await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
+  )
+  const tokens = await AccessTokens.open({
+    store: new SigningKeyStore(database),
+    envelope,
+    revocations,
+    clock: systemClock,
+    issuer: () => 'https://atom.test',
+  })
+  const room = parts.use(
+    createConnectionRoom({
+      database,
+      envelope,
+      outbound,
+      clock,
+      log,
+      publicUrl: () => http.publicUrl,
+      sandbox: options.sandbox,
+    }),
+  )
+  room.doors(createGuards({ http, tokens, log }))
+  const listening = await http.listen({ host: '127.0.0.1', port: 0 })
+  return new ConnectionHouse({ url: listening, room, outbound, lines, tokens, parts })
+}
+
+/** The connection that a finished flow led to. */
+export async function connected(person: Person, reply: Reply): Promise<Connection> {
+  const id = new URL(reply.headers.get('location') ?? '', 'http://atom.test').searchParams.get('connected')
+  if (reply.status !== 303 || id === null)
+    throw new Error(`not connected: ${reply.status} ${reply.headers.get('location')} ${reply.text}`)
+  return (await person.call('GET', `/v1/connections/${id}`)).body
+}
