@@ -53,7 +53,12 @@ function table(rows: readonly Figure[]): string {
   return [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-async function save(run: { bench: string; commit: string; at: string; figures: readonly Figure[] }): Promise<void> {
+async function save(run: {
+  bench: string
+  commit: string
+  at: string
+  figures: readonly Figure[]
+}): Promise<void> {
   const page = `# ${run.bench}
 
 ${benchmark.question}

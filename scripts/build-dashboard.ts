@@ -26,13 +26,23 @@ export async function buildDashboard(): Promise<void> {
   await writeFile(join(next, '.built-from'), sources)
   await rm(dist, { recursive: true, force: true })
   await rename(next, dist)
-  process.stderr.write(`${live ? '\r\x1b[K' : ''}Building the dashboard: ${((Date.now() - began) / 1000).toFixed(1)} s\n`)
+  process.stderr.write(
+    `${live ? '\r\x1b[K' : ''}Building the dashboard: ${((Date.now() - began) / 1000).toFixed(1)} s\n`,
+  )
 }
 
 async function vite(outDir: string): Promise<{ code: number | null; said: string }> {
   const child = spawn(
     process.execPath,
-    [join(root, 'node_modules', 'vite', 'bin', 'vite.js'), 'build', '--outDir', outDir, '--emptyOutDir', '--logLevel', 'warn'],
+    [
+      join(root, 'node_modules', 'vite', 'bin', 'vite.js'),
+      'build',
+      '--outDir',
+      outDir,
+      '--emptyOutDir',
+      '--logLevel',
+      'warn',
+    ],
     { cwd: join(root, 'dashboard'), stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let said = ''
@@ -49,7 +59,12 @@ async function vite(outDir: string): Promise<{ code: number | null; said: string
 async function fingerprintOfSources(): Promise<string> {
   const hash = createHash('sha256')
   const folders = ['dashboard/src', 'dashboard/public', 'client/src', 'contract/src']
-  const files = ['dashboard/index.html', 'dashboard/vite.config.ts', 'dashboard/package.json', 'package-lock.json']
+  const files = [
+    'dashboard/index.html',
+    'dashboard/vite.config.ts',
+    'dashboard/package.json',
+    'package-lock.json',
+  ]
   for (const folder of folders) {
     const place = join(root, folder)
     if (!existsSync(place)) continue
@@ -59,7 +74,12 @@ async function fingerprintOfSources(): Promise<string> {
   }
   for (const file of files.sort()) {
     const path = join(root, file)
-    if (existsSync(path)) hash.update(file).update('\0').update(await readFile(path)).update('\0')
+    if (existsSync(path))
+      hash
+        .update(file)
+        .update('\0')
+        .update(await readFile(path))
+        .update('\0')
   }
   return hash.digest('hex')
 }

@@ -24,6 +24,8 @@ for (const [title, command, ...args] of steps) {
   }
 }
 if (failed.length > 0) {
-  console.log(`${failed.length} of ${steps.length} failed: ${failed.join(', ')}. \`npm run format\` mends the format.`)
+  console.log(
+    `${failed.length} of ${steps.length} failed: ${failed.join(', ')}. \`npm run format\` mends the format.`,
+  )
   process.exit(1)
 }

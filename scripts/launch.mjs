@@ -40,7 +40,9 @@ if (node === process.execPath) {
 }
 
 async function install(scope) {
-  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   if (isInstalled(wanted, scope)) return
   await withLock(async () => {
     if (isInstalled(wanted, scope)) return
@@ -65,7 +67,10 @@ async function install(scope) {
     clearInterval(ticking)
     if (code !== 0) {
       bar.end('failed')
-      stop(1, `${said.trim()}\nThe packages could not be installed. Check that the npm registry is in reach, then run the same command again.`)
+      stop(
+        1,
+        `${said.trim()}\nThe packages could not be installed. Check that the npm registry is in reach, then run the same command again.`,
+      )
     }
     mkdirSync(modules, { recursive: true })
     writeFileSync(stamp, `${wanted} ${scope}\n`)
@@ -111,9 +116,13 @@ async function withLock(work) {
       break
     } catch (error) {
       if (error.code !== 'EEXIST') {
-        stop(1, `The folder ${root} is not writable (${error.code}). Give this user the right to write there and start again.`)
+        stop(
+          1,
+          `The folder ${root} is not writable (${error.code}). Give this user the right to write there and start again.`,
+        )
       }
-      if (isAlive(Number(readFileSync(lock, 'utf8')))) await new Promise((resolve) => setTimeout(resolve, 300))
+      if (isAlive(Number(readFileSync(lock, 'utf8'))))
+        await new Promise((resolve) => setTimeout(resolve, 300))
       else rmSync(lock, { force: true })
     }
   }
@@ -167,7 +176,9 @@ function progress(label, total) {
     at(done) {
       if (!live) return
       const filled = Math.min(24, Math.round((24 * done) / total))
-      process.stderr.write(`\r${label} ${'━'.repeat(filled)}${'─'.repeat(24 - filled)} ${Math.min(done, total)}/${total} ${seconds()} `)
+      process.stderr.write(
+        `\r${label} ${'━'.repeat(filled)}${'─'.repeat(24 - filled)} ${Math.min(done, total)}/${total} ${seconds()} `,
+      )
     },
     end(outcome) {
       process.stderr.write(`${live ? '\r\x1b[K' : ''}${label}: ${outcome}, ${seconds()}\n`)

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
-import { createLog } from '../server/src/foundation/log.ts'
 import { startEmbedded } from '../server/src/foundation/database/embedded.ts'
+import { createLog } from '../server/src/foundation/log.ts'
 import { buildDashboard } from './build-dashboard.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -99,13 +99,37 @@ async function startDebianServer(): Promise<AsyncDisposable & { url: string }> {
       process.getuid?.() === 0
         ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', command, ...args]]
         : [command, args]
-    const done = spawnSync(program as string, argv as string[], { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
+    const done = spawnSync(program as string, argv as string[], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+    })
     if (done.status !== 0) throw new Error(`${command} failed: ${done.stderr}`)
   }
   if (process.getuid?.() === 0) spawnSync('chown', ['-R', 'postgres:postgres', data])
-  asOwner(join(bin, 'initdb'), ['-D', join(data, 'db'), '-U', 'atom', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '-N'])
+  asOwner(join(bin, 'initdb'), [
+    '-D',
+    join(data, 'db'),
+    '-U',
+    'atom',
+    '--auth=trust',
+    '-E',
+    'UTF8',
+    '--locale=C.UTF-8',
+    '-N',
+  ])
   const settings = `-c listen_addresses= -c unix_socket_directories=${data} -c max_connections=200`
-  asOwner(join(bin, 'pg_ctl'), ['-D', join(data, 'db'), '-w', '-t', '30', '-l', join(data, 'log'), '-o', settings, 'start'])
+  asOwner(join(bin, 'pg_ctl'), [
+    '-D',
+    join(data, 'db'),
+    '-w',
+    '-t',
+    '30',
+    '-l',
+    join(data, 'log'),
+    '-o',
+    settings,
+    'start',
+  ])
   await chmod(data, 0o755)
   return {
     url: `postgres://atom@localhost/postgres?host=${encodeURIComponent(data)}`,
@@ -127,7 +151,9 @@ function installDebianPackages(): void {
   if (missing.length === 0) return
   const command = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
-    console.error(`The tests need ${missing.join(' and ')}. Install them as root (${command}) and run npm test again.`)
+    console.error(
+      `The tests need ${missing.join(' and ')}. Install them as root (${command}) and run npm test again.`,
+    )
     process.exit(1)
   }
   console.log(`Installing Debian packages: ${missing.join(', ')}`)

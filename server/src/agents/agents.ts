@@ -1,6 +1,6 @@
 import type { Agent } from '@atom/contract/agents.ts'
 import type { Principal } from '#access/principal.ts'
-import type { Database, Transaction } from '#foundation/database/pool.ts'
+import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import * as store from './agent-store.ts'
@@ -20,6 +20,13 @@ export class Agents {
   async createDefault(tx: Transaction, workspaceId: string): Promise<{ id: string; name: string }> {
     const agent = { id: newId(), workspaceId, name: 'Atom' }
     await store.insertAgent(tx, agent)
+    return { id: agent.id, name: agent.name }
+  }
+
+  /** The agent that is in every new room: the oldest of the workspace. */
+  async default(db: Queryable, workspaceId: string): Promise<{ id: string; name: string }> {
+    const [agent] = await store.agentsOf(db, workspaceId, { after: undefined, limit: 1 })
+    if (agent === undefined) throw new AtomError('internal', undefined, { cause: `workspace ${workspaceId} has no agent` })
     return { id: agent.id, name: agent.name }
   }
 

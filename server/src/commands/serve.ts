@@ -18,7 +18,7 @@ export function serveCommand(): Command {
       const setupUrl = await app.setupUrl()
       if (setupUrl !== undefined) process.stdout.write(`  Set it up here, the link works once: ${setupUrl}\n`)
       process.stdout.write('\n')
-      const reason = await Promise.race([stopped, app.failed])
+      const reason = await stopped
       if (reason instanceof Error) {
         log.fatal({ err: reason }, 'stopping after a failure')
         process.exitCode = 1

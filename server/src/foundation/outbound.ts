@@ -1,12 +1,12 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { Agent, fetch as undiciFetch } from 'undici'
+import { Agent, type HeadersInit, fetch as undiciFetch } from 'undici'
 import { AtomError } from './errors.ts'
 import type { Log } from './log.ts'
 
 export interface OutboundRequest {
   readonly method?: string
-  readonly headers?: ConstructorParameters<typeof Headers>[0]
+  readonly headers?: HeadersInit
   readonly body?: string | Uint8Array<ArrayBuffer> | URLSearchParams | ReadableStream<Uint8Array> | null
   readonly signal?: AbortSignal
   /** From the call to the last byte of the answer; 30 s where absent. */
@@ -22,7 +22,7 @@ export interface Address {
 
 export interface OutboundOptions {
   /** Origins (`http://127.0.0.1:4000`) that may be called wherever they lead, also by plain HTTP: named by the operator. */
-  readonly allowLoopback: readonly string[]
+  readonly allowLoopback: () => readonly string[]
   readonly log: Log
   /** All addresses of a host; the system's resolver where absent. */
   readonly resolve?: (hostname: string) => Promise<readonly Address[]>
@@ -79,7 +79,6 @@ export function isPublicAddress(address: string): boolean {
 }
 
 export function createOutbound(options: OutboundOptions): Outbound {
-  const listed = new Set(options.allowLoopback.map((origin) => new URL(origin).origin))
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
   const limits = { connections: 128, headersTimeout: 0, bodyTimeout: 0 }
   const connect = { timeout: connectTimeoutMs }
@@ -89,7 +88,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
   return {
     async fetch(address, request = {}) {
       const url = new URL(address)
-      const isListed = listed.has(url.origin)
+      const isListed = options.allowLoopback().some((origin) => new URL(origin).origin === url.origin)
       if (!isListed) refuseUnfit(url)
       const { signal, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes, body, ...rest } = request
       const patience = AbortSignal.timeout(timeoutMs)

@@ -1,0 +1,307 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { isOperatorsToken } from '#access/authenticate.ts'
+import { createGuards } from '#access/guarded-route.ts'
+import { keyRoutes } from '#access/key-routes.ts'
+import { Revocations } from '#access/revocations.ts'
+import { SigningKeyStore } from '#access/signing-key-store.ts'
+import { AccessTokens, accessTokenLifetimeMs, clockToleranceMs } from '#access/tokens.ts'
+import { accountRoutes } from '#accounts/account-routes.ts'
+import { AccountStore } from '#accounts/account-store.ts'
+import { Accounts } from '#accounts/accounts.ts'
+import { SessionStore } from '#accounts/session-store.ts'
+import { Sessions } from '#accounts/sessions.ts'
+import { SignInThrottle } from '#accounts/sign-in-throttle.ts'
+import { agentRoutes } from '#agents/agent-routes.ts'
+import { Agents } from '#agents/agents.ts'
+import { Approvals } from '#agents/approvals.ts'
+import { Dispatcher } from '#agents/dispatcher.ts'
+import { Drafts } from '#agents/drafts.ts'
+import { EmbeddedModel } from '#agents/models/embedded.ts'
+import type { Model } from '#agents/models/model.ts'
+import { OpenAICompatibleModel } from '#agents/models/openai-compatible.ts'
+import { githubTools } from '#agents/tools/github-tools.ts'
+import { googleTools } from '#agents/tools/google-tools.ts'
+import type { TurnDependencies } from '#agents/turn.ts'
+import { TurnWorker } from '#agents/turn-worker.ts'
+import { Turns } from '#agents/turns.ts'
+import { openUnderstanding } from '#agents/understanding/understanding.ts'
+import type { SandboxOffer } from '#connections/apps.ts'
+import { createConnectionRoom } from '#connections/connection-room.ts'
+import { type Clock, systemClock } from '#foundation/clock.ts'
+import { Envelope } from '#foundation/crypto/envelope.ts'
+import { openKeyring } from '#foundation/crypto/keyring.ts'
+import { startEmbedded } from '#foundation/database/embedded.ts'
+import { migrate } from '#foundation/database/migrate.ts'
+import { type Database, openDatabase } from '#foundation/database/pool.ts'
+import { randomToken } from '#foundation/ids.ts'
+import { createLog, type Log } from '#foundation/log.ts'
+import { createOutbound } from '#foundation/outbound.ts'
+import { Secret } from '#foundation/secret.ts'
+import { dashboardDoors } from '#http/dashboard-files.ts'
+import { Health, healthDoors } from '#http/health.ts'
+import { openApiDoor } from '#http/openapi.ts'
+import { referenceDoors } from '#http/reference.ts'
+import { createHttpServer } from '#http/server.ts'
+import { operationDoors } from '#operations/operation-routes.ts'
+import { SocketServer } from '#realtime/socket-server.ts'
+import { Messages } from '#rooms/messages.ts'
+import { roomRoutes } from '#rooms/room-routes.ts'
+import { Rooms } from '#rooms/rooms.ts'
+import { Signals } from '#rooms/signals.ts'
+import { Timeline } from '#rooms/timeline.ts'
+import packageJson from '../package.json' with { type: 'json' }
+import type { Config } from './config.ts'
+import { LocalSandbox } from './local-sandbox.ts'
+
+const migrations = join(import.meta.dirname, '..', 'migrations')
+const dashboard = join(import.meta.dirname, '..', '..', 'dashboard', 'dist')
+/** Measured knee of a pool on two processors; more sessions made the slowest queries slower. */
+const poolSize = 10
+
+/** What a test may put in the place of a real part. */
+export interface Overrides {
+  readonly log?: Log
+  readonly clock?: Clock
+  /** A sandbox that outlives this server, and the origins it is reached by. */
+  readonly sandbox?: SandboxOffer & { reach(): readonly string[] }
+  readonly models?: readonly [Model, ...Model[]]
+  readonly turns?: Pick<TurnDependencies, 'checkpoint' | 'limits'> & { readonly leaseMs?: number }
+  readonly dashboard?: string
+}
+
+export interface App extends AsyncDisposable {
+  /** Where it is reached; once it listens. */
+  readonly url: string
+  readonly database: Database
+  /** The one-time setup link, while there is no account. */
+  setupUrl(): Promise<string | undefined>
+  /** Opens the port and takes traffic. */
+  listen(): Promise<void>
+}
+
+/**
+ * Everything Atom is made of, in the order in which it comes to life; released in reverse.
+ *
+ * @throws StartError one sentence for the person at the terminal
+ */
+export async function createApp(config: Config, overrides: Overrides = {}): Promise<App> {
+  await using born = new AsyncDisposableStack()
+  const log = overrides.log ?? createLog({ level: config.logLevel })
+  const clock = overrides.clock ?? systemClock
+
+  // The ground: keys, database, the one way out.
+  const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir: config.dataDir, log })
+  const envelope = new Envelope({ keyring })
+  const { database } = await openAtomDatabase(config, { log, born })
+  const http = createHttpServer({
+    log,
+    publicUrl: config.publicUrl,
+    trustedProxies: config.trustedProxies,
+    allowedOrigins: config.corsOrigins,
+  })
+  const publicUrl = () => http.publicUrl
+  const sandbox = overrides.sandbox ?? sandboxOf(config, { log, publicUrl, born })
+  const outbound = born.use(createOutbound({ allowLoopback: () => sandbox?.reach() ?? [], log }))
+
+  // Who is calling.
+  const revocations = born.use(
+    await Revocations.open({
+      database,
+      clock,
+      log,
+      tokenLifetimeMs: accessTokenLifetimeMs + clockToleranceMs,
+    }),
+  )
+  const tokens = await AccessTokens.open({
+    store: new SigningKeyStore(database),
+    envelope,
+    revocations,
+    clock,
+    issuer: publicUrl,
+  })
+
+  // Rooms and what is said in them.
+  const timeline = born.use(await Timeline.open({ database, log }))
+  const agents = new Agents({ database, model: config.model?.name ?? 'rules' })
+  const setupToken = config.setupToken ?? new Secret(randomToken())
+  const accounts = new Accounts({
+    database,
+    store: new AccountStore(),
+    sessions: new Sessions({ database, store: new SessionStore(), revocations, clock, log }),
+    tokens,
+    throttle: new SignInThrottle({ clock }),
+    clock,
+    log,
+    setupToken,
+    publicUrl,
+    // Whoever arrives finds a room with the agent in it.
+    arrived: async (tx, { workspace, account, founded }) => {
+      const agent = founded
+        ? await agents.createDefault(tx, workspace.id)
+        : await agents.default(tx, workspace.id)
+      await rooms.create(tx, {
+        workspaceId: workspace.id,
+        name: `${account.name} and ${agent.name}`,
+        members: [
+          { kind: 'account', id: account.id, name: account.name },
+          { kind: 'agent', id: agent.id, name: agent.name },
+        ],
+        createdBy: account.id,
+      })
+    },
+  })
+  const rooms = new Rooms({
+    database,
+    timeline,
+    directory: {
+      find: (workspaceId, kind, id) =>
+        kind === 'account' ? accounts.find(workspaceId, id) : agents.find(workspaceId, id),
+    },
+  })
+  const messages = born.use(new Messages({ database, timeline, log }))
+  const signals = born.use(await Signals.open({ database, log }))
+
+  // Accounts at providers.
+  const connectionRoom = born.use(
+    createConnectionRoom({ database, envelope, outbound, clock, log, publicUrl, sandbox }),
+  )
+  const { connections, apps, proxy } = connectionRoom
+  const providerName = (provider: string) => apps.provider(provider).name
+
+  // Agents, and what answers for them.
+  const tools = [...githubTools, ...googleTools]
+  const understanding = born.use(openUnderstanding({ dataDir: config.dataDir, tools, log }))
+  const embedded = new EmbeddedModel({ understanding, providerName })
+  const models =
+    overrides.models ??
+    (config.model === undefined
+      ? ([embedded] as const)
+      : ([new OpenAICompatibleModel(config.model), embedded] as const))
+  const approvals = new Approvals({ database, timeline, tools })
+  const turns = new Turns({ database, timeline, rooms, approvals })
+  const drafts = new Drafts({ tell: (signal) => signals.tell(signal) })
+  born.use(
+    await TurnWorker.start({
+      database,
+      timeline,
+      approvals,
+      drafts,
+      proxy,
+      connectionsOf: (workspaceId, accountId, provider) =>
+        connections.ownedBy(workspaceId, accountId, provider),
+      providerName,
+      tools,
+      models,
+      clock,
+      log,
+      ...overrides.turns,
+    }),
+  )
+  born.use(await Dispatcher.start({ database, timeline, rooms, model: models[0].name, log }))
+
+  // The doors.
+  const health = new Health({
+    log,
+    checks: [
+      {
+        name: 'database',
+        required: true,
+        check: async () => {
+          await database.check()
+          return undefined
+        },
+      },
+    ],
+  })
+  born.use(http)
+  const guards = createGuards({ http, tokens, log })
+  accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
+  keyRoutes(guards.guard, { tokens })
+  roomRoutes(guards.guard, {
+    rooms,
+    messages,
+    timeline,
+    companions: async ({ workspaceId }) => {
+      const agent = await agents.default(database, workspaceId)
+      return [{ kind: 'agent', id: agent.id, name: agent.name }]
+    },
+  })
+  connectionRoom.doors(guards)
+  agentRoutes(guards.guard, { agents, approvals, turns })
+  operationDoors(guards.guard, { sandbox })
+  healthDoors(http, {
+    health,
+    mayKnow: (authorization) => isOperatorsToken(tokens, authorization),
+  })
+  openApiDoor(http, { version: packageJson.version })
+  referenceDoors(http)
+  await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
+  born.use(
+    new SocketServer({
+      http: http.node,
+      rooms,
+      messages,
+      timeline,
+      signals,
+      tokens,
+      revocations,
+      turns,
+      drafts,
+      crossOrigin: http.crossOrigin,
+      clock,
+      log,
+    }),
+  )
+
+  const alive = born.move()
+  return {
+    get url() {
+      return http.publicUrl
+    },
+    database,
+    setupUrl: async () =>
+      (await accounts.setupOpen()) ? `${publicUrl()}/setup#token=${setupToken.reveal()}` : undefined,
+    async listen() {
+      await http.listen({ host: config.host, port: config.port })
+      if (sandbox !== undefined && (config.sandbox === 'on' || sandboxWasUsed(sandbox))) await sandbox.open()
+      http.takeTraffic()
+    },
+    async [Symbol.asyncDispose]() {
+      await http.drain()
+      await alive.disposeAsync()
+    },
+  }
+}
+
+/** The database of the configuration, migrated; what has to be closed again goes onto `born`. */
+export async function openAtomDatabase(
+  config: Config,
+  { log, born }: { log: Log; born: AsyncDisposableStack },
+): Promise<{ database: Database; applied: readonly string[] }> {
+  const connection =
+    config.databaseUrl === undefined
+      ? born.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
+      : { connectionString: config.databaseUrl.reveal() }
+  const database = born.use(await openDatabase({ connection, poolSize, log }))
+  const { applied } = await migrate(database, { directory: migrations, log })
+  return { database, applied }
+}
+
+function sandboxOf(
+  config: Config,
+  { log, publicUrl, born }: { log: Log; publicUrl: () => string; born: AsyncDisposableStack },
+): LocalSandbox | undefined {
+  if (config.sandbox === 'off') return undefined
+  return born.use(
+    new LocalSandbox({
+      dataDir: config.dataDir,
+      log,
+      redirectUris: () => ['github', 'google'].map((id) => `${publicUrl()}/v1/oauth/callback/${id}`),
+    }),
+  )
+}
+
+function sandboxWasUsed(sandbox: object): boolean {
+  return sandbox instanceof LocalSandbox && existsSync(sandbox.file)
+}
