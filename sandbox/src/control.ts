@@ -45,6 +45,9 @@ export interface SeenRequest {
 export interface Control {
   /** From now on, until it has struck `times` times. Returns a handle that lifts it. */
   fault(fault: Fault): Disposable & { readonly struck: number }
+  clearFaults(): void
+  /** As `Sandbox.allowRedirect`. */
+  allowRedirect(uri: string): void
   /** What somebody wrote, oldest first. Exactly-once tests count these. */
   effects(filter?: {
     readonly provider?: SandboxProviderId

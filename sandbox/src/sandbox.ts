@@ -1,4 +1,30 @@
+import { randomBytes, randomInt } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import { AppRegistry } from './app-registry.ts'
+import { type AuthorizationDialect, AuthorizationServer } from './authorization-server.ts'
 import type { Control } from './control.ts'
+import { controlRoutes } from './control-routes.ts'
+import { Effects } from './effects.ts'
+import { Faults } from './faults.ts'
+import { frontPage } from './front-page.ts'
+import { githubFaults } from './github/github-answers.ts'
+import { githubApi } from './github/github-api.ts'
+import { GithubData } from './github/github-data.ts'
+import { githubDialect, githubOauth } from './github/github-oauth.ts'
+import { githubPages } from './github/github-pages.ts'
+import { GithubViews } from './github/github-views.ts'
+import { calendarApi } from './google/calendar-api.ts'
+import { CalendarData } from './google/calendar-data.ts'
+import { calendarPages } from './google/calendar-pages.ts'
+import { googleFaults } from './google/google-answers.ts'
+import { googleDialect, googleOauth } from './google/google-oauth.ts'
+import { GrantStore } from './grant-store.ts'
+import { avatarOf } from './people.ts'
+import { RateLimits } from './rate-limits.ts'
+import { paramOf } from './request-parts.ts'
+import { SandboxClock } from './sandbox-clock.ts'
+import { SandboxStore } from './sandbox-store.ts'
 
 /** Every provider the sandbox can stand in for. */
 export type SandboxProviderId = 'github' | 'google'
@@ -65,6 +91,162 @@ export interface Sandbox extends AsyncDisposable {
   readonly control: Control
 }
 
+/**
+ * Opens the sandbox and listens on 127.0.0.1. Throws one sentence where `port` is taken or another sandbox holds the folder.
+ * Releasing it closes every connection and the file.
+ */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
-  throw new Error(`not yet: ${Object.keys(options).join()}`)
+  const { dataDir, log } = options
+  const store = new SandboxStore(dataDir)
+  let url = 'http://127.0.0.1'
+  const here = () => url
+  const clock = new SandboxClock(store)
+  const effects = new Effects(store, clock)
+  const limits = new RateLimits(clock)
+  const faults = new Faults()
+  const apps = new AppRegistry(store)
+  for (const uri of options.redirectUris ?? []) apps.allowRedirect(uri)
+  const grants = {
+    github: new GrantStore({ store, clock, provider: 'github' }),
+    google: new GrantStore({ store, clock, provider: 'google' }),
+  }
+
+  const server = fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true })
+  // A web page that makes its own name resolve to 127.0.0.1 is not let in.
+  server.addHook('onRequest', async (request, reply) =>
+    /^(127\.0\.0\.1|localhost|\[::1\])$/i.test(request.hostname)
+      ? undefined
+      : reply.status(421).send({ error: 'The sandbox answers to 127.0.0.1 and localhost only.' }),
+  )
+  server.setErrorHandler<FastifyError>((error, request, reply) => {
+    const status = error.statusCode ?? 500
+    if (status >= 500)
+      log?.error({ err: error, method: request.method, path: request.url }, 'the sandbox failed')
+    return reply.status(status).send({ error: status >= 500 ? 'The sandbox failed.' : error.message })
+  })
+  const registered = {
+    github: apps.register('github', () => ({
+      clientId: `Ov23li${randomBytes(7).toString('hex')}`,
+      clientSecret: randomBytes(20).toString('hex'),
+    })),
+    google: apps.register('google', () => ({
+      clientId: `${randomInt(10 ** 11, 10 ** 12)}-${randomBytes(16).toString('hex')}.apps.googleusercontent.com`,
+      clientSecret: `GOCSPX-${randomBytes(21).toString('base64url')}`,
+    })),
+  }
+  const github = {
+    server: serverOf(githubDialect, grants.github),
+    data: new GithubData({ store, clock, effects }),
+  }
+  const google = {
+    server: serverOf(googleDialect(here), grants.google),
+    data: new CalendarData({ store, clock, effects }),
+  }
+
+  function serverOf(dialect: AuthorizationDialect, kept: GrantStore): AuthorizationServer {
+    return new AuthorizationServer({ dialect, store, grants: kept, apps, log })
+  }
+
+  const chosen = (provider: SandboxProviderId | undefined) =>
+    provider === undefined ? [grants.github, grants.google] : [grants[provider]]
+  const control: Control = {
+    fault: (fault) => faults.add(fault),
+    clearFaults: () => faults.clear(),
+    allowRedirect: (uri) => apps.allowRedirect(uri),
+    effects: (filter) => effects.list(filter),
+    requests: (filter) => faults.seen(filter),
+    revoke: (provider, person) => grants[provider].revoke(person),
+    expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
+    advance: (seconds) => clock.advance(seconds),
+    rateLimit: (provider, perHour) => limits.set(provider, perHour),
+    reset: () => {
+      store.transaction(() => {
+        for (const each of chosen(undefined)) each.clear()
+        effects.clear()
+        github.data.seed()
+        google.data.seed()
+      })
+      faults.clear()
+      faults.forgetSeen()
+      limits.clear()
+    },
+  }
+
+  await server.register(async (scope) => {
+    // Providers differ in how they complain about a body, so each reads the text itself.
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser(
+      '*',
+      { parseAs: 'string' },
+      async (_request: FastifyRequest, body: string) => body,
+    )
+    faults.watch(scope, [githubFaults, googleFaults])
+    githubOauth(scope, { server: github.server, apps })
+    const views = new GithubViews(github.data, here)
+    githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
+    githubPages(scope, github.data)
+    googleOauth(scope, { server: google.server, apps, url: here })
+    calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
+    calendarPages(scope, google.data)
+  })
+  server.get('/avatars/:file', async (request, reply) => {
+    const picture = avatarOf(paramOf(request, 'file').replace(/\.png$/, ''))
+    if (picture === undefined) return reply.status(404).send({ error: 'Nobody has this picture.' })
+    return reply.type('image/png').header('cache-control', 'public, max-age=86400').send(picture)
+  })
+  const about = () => ({ url, origins: originsOf(url), apps: registered })
+  controlRoutes(server, control, about)
+  frontPage(server, about)
+
+  try {
+    await listen(server, options.port, store.setting('port'))
+  } catch (thrown) {
+    await server.close()
+    store[Symbol.dispose]()
+    throw thrown
+  }
+  const { port } = server.server.address() as AddressInfo
+  url = `http://127.0.0.1:${port}`
+  store.keepSetting('port', String(port))
+  log?.info({ url }, 'the sandbox listens')
+
+  return {
+    ...about(),
+    port,
+    control,
+    allowRedirect: (uri) => apps.allowRedirect(uri),
+    [Symbol.asyncDispose]: async () => {
+      await server.close()
+      store[Symbol.dispose]()
+    },
+  }
+}
+
+/** On the port asked for; else on the one of last time, else on any. */
+async function listen(
+  server: FastifyInstance,
+  asked: number | undefined,
+  last: string | undefined,
+): Promise<void> {
+  const ports = asked === undefined ? [...(last === undefined ? [] : [Number(last)]), 0] : [asked]
+  for (const port of ports) {
+    try {
+      await server.listen({ host: '127.0.0.1', port })
+      return
+    } catch (thrown) {
+      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EADDRINUSE')) throw thrown
+    }
+  }
+  throw new Error(`Port ${asked} is taken: choose another for the sandbox.`)
+}
+
+function originsOf(url: string): Sandbox['origins'] {
+  return {
+    'https://github.com': `${url}/github`,
+    'https://api.github.com': `${url}/github/api`,
+    'https://accounts.google.com': `${url}/google`,
+    'https://oauth2.googleapis.com': `${url}/google`,
+    'https://openidconnect.googleapis.com': `${url}/google`,
+    'https://www.googleapis.com': `${url}/google`,
+  }
 }

@@ -1,0 +1,68 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { AdapterPayload } from 'oidc-provider'
+import type { SandboxApp, SandboxProviderId } from './sandbox.ts'
+import type { SandboxStore } from './sandbox-store.ts'
+
+/** The one built-in app per provider, and where apps may send people back to. */
+export class AppRegistry {
+  readonly #store: SandboxStore
+  readonly #apps = new Map<SandboxProviderId, SandboxApp>()
+  readonly #redirectUris: Set<string>
+
+  constructor(store: SandboxStore) {
+    this.#store = store
+    const kept: unknown = JSON.parse(store.setting('apps.redirectUris') ?? '[]')
+    this.#redirectUris = new Set(Array.isArray(kept) ? kept.map(String) : [])
+  }
+
+  /** The provider's app; made and kept on first sight. */
+  register(provider: SandboxProviderId, make: () => SandboxApp): SandboxApp {
+    const app: SandboxApp = JSON.parse(
+      this.#store.settingOr(`apps.${provider}`, () => JSON.stringify(make())),
+    ) as SandboxApp
+    this.#apps.set(provider, app)
+    return app
+  }
+
+  get redirectUris(): readonly string[] {
+    return [...this.#redirectUris]
+  }
+
+  /** Throws `TypeError` for something that is no absolute http(s) URL, or has a fragment (RFC 6749, section 3.1.2). */
+  allowRedirect(uri: string): void {
+    const parsed = new URL(uri)
+    if (!/^https?:$/.test(parsed.protocol) || uri.includes('#')) {
+      throw new TypeError('A redirect URI is an absolute http or https URL without a fragment.')
+    }
+    if (this.#redirectUris.has(uri)) return
+    this.#redirectUris.add(uri)
+    this.#store.keepSetting('apps.redirectUris', JSON.stringify([...this.#redirectUris]))
+  }
+
+  knows(provider: SandboxProviderId, clientId: string): boolean {
+    return this.#apps.get(provider)?.clientId === clientId
+  }
+
+  authenticates(provider: SandboxProviderId, clientId: string, secret: string): boolean {
+    const app = this.#apps.get(provider)
+    if (app?.clientId !== clientId) return false
+    const [given, kept] = [Buffer.from(secret), Buffer.from(app.clientSecret)]
+    return given.length === kept.length && timingSafeEqual(given, kept)
+  }
+
+  /** As `oidc-provider` wants to know it. */
+  metadataOf(provider: SandboxProviderId, clientId: string): AdapterPayload | undefined {
+    const app = this.#apps.get(provider)
+    if (app?.clientId !== clientId) return undefined
+    return {
+      client_id: app.clientId,
+      client_secret: app.clientSecret,
+      token_endpoint_auth_method: 'client_secret_post',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      // The library wants at least one; nobody can be sent to this.
+      redirect_uris:
+        this.#redirectUris.size > 0 ? [...this.#redirectUris] : ['https://unregistered.invalid/'],
+    }
+  }
+}

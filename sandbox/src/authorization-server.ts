@@ -1,0 +1,432 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import inject from 'light-my-request'
+import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { AppRegistry } from './app-registry.ts'
+import type { GrantStore } from './grant-store.ts'
+import { type Person, personByKey } from './people.ts'
+import type { SandboxLog, SandboxProviderId } from './sandbox.ts'
+import type { SandboxStore } from './sandbox-store.ts'
+
+const tenYears = 10 * 365 * 24 * 3600
+
+/** How one provider's authorization server differs from the standard one, as data and small functions. */
+export interface AuthorizationDialect {
+  readonly provider: SandboxProviderId
+  readonly issuer: string
+  /** Paths below the sandbox's URL. The browser's cookies are bound to `cookiePath`. */
+  readonly paths: {
+    readonly authorize: string
+    readonly consent: string
+    readonly token: string
+    readonly jwks: string
+    readonly cookies: string
+  }
+  readonly scopes: readonly string[]
+  /** Claims of the id_token by scope. */
+  readonly claims: Readonly<Record<string, readonly string[]>>
+  claimsOf(person: Person, clientId: string): Record<string, string | boolean>
+  readonly accessTokenSeconds: number
+  readonly refreshTokens: boolean
+  /** A fresh code or token of the provider's looks. */
+  mint(kind: 'code' | 'access' | 'refresh'): string
+  /** What a request stands for once it is known who asks and what they granted before. */
+  widen(requested: readonly string[], granted: readonly string[], parameters: Parameters): readonly string[]
+  /** Parameters beyond OAuth that `widen`, the pages or `issueRefreshToken` read. */
+  readonly extraParameters: readonly string[]
+  /** Should the code that is about to be issued be worth a refresh token? */
+  offline(parameters: Parameters, consentShown: boolean): boolean
+}
+
+export type Parameters = Readonly<Record<string, string | undefined>>
+
+/** Where an authorization request stands. */
+export type Outcome =
+  /** The person has something to do: a page below the sandbox. */
+  | { readonly kind: 'page'; readonly location: string; readonly cookies: readonly string[] }
+  /** It is over, well or not: the app's redirect URI with `code` or `error`. */
+  | {
+      readonly kind: 'callback'
+      readonly url: URL
+      readonly cookies: readonly string[]
+      /** What the code is worth; empty with an error. */
+      readonly scope: string
+      readonly consentShown: boolean
+    }
+  /** It cannot go back to the app. */
+  | { readonly kind: 'refused'; readonly error: string; readonly description: string }
+
+export interface TokenAnswer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+  /** What exactly was wrong, in the words of `oidc-provider`; never sent outside. */
+  readonly detail: string
+}
+
+/** What the person is asked. */
+export interface Question {
+  readonly uid: string
+  readonly step: 'person' | 'consent'
+  readonly person: Person | undefined
+  readonly parameters: Parameters
+  /** The scopes to consent to; what was granted before is left out unless consent is asked again. */
+  readonly asked: readonly string[]
+}
+
+export interface TokenOwner {
+  readonly person: Person
+  readonly clientId: string
+  readonly scopes: readonly string[]
+  readonly grantId: string | undefined
+}
+
+/**
+ * A real authorization server: the certified `oidc-provider`, called in-process. A dialect translates what goes in and what
+ * comes out, so that the protocol's decisions are never ours and the provider's manners never the library's.
+ */
+export class AuthorizationServer {
+  readonly dialect: AuthorizationDialect
+  readonly #provider: Provider
+  readonly #handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>
+  readonly #grants: GrantStore
+  readonly #cookie: string
+
+  constructor(dependencies: {
+    dialect: AuthorizationDialect
+    store: SandboxStore
+    grants: GrantStore
+    apps: AppRegistry
+    log: SandboxLog | undefined
+  }) {
+    const { dialect, store, grants, apps, log } = dependencies
+    this.dialect = dialect
+    this.#grants = grants
+    this.#cookie = `sandbox_${dialect.provider}`
+    const secret = (name: string) =>
+      store.settingOr(`${dialect.provider}.${name}`, () => randomBytes(32).toString('base64url'))
+    const configuration: Configuration = {
+      adapter: (model: string) =>
+        model === 'Client'
+          ? { ...grants.adapter(model), find: async (id: string) => apps.metadataOf(dialect.provider, id) }
+          : grants.adapter(model),
+      jwks: { keys: [JSON.parse(store.settingOr(`${dialect.provider}.jwk`, signingKey))] },
+      cookies: {
+        keys: [secret('cookieKey')],
+        names: {
+          session: this.#cookie,
+          interaction: `${this.#cookie}_page`,
+          resume: `${this.#cookie}_resume`,
+        },
+        long: { httpOnly: true, sameSite: 'lax', signed: true, path: dialect.paths.cookies },
+        short: { httpOnly: true, sameSite: 'lax', signed: true },
+      },
+      routes: {
+        authorization: dialect.paths.authorize,
+        token: dialect.paths.token,
+        jwks: dialect.paths.jwks,
+      },
+      features: {
+        devInteractions: { enabled: false },
+        rpInitiatedLogout: { enabled: false },
+        userinfo: { enabled: false },
+      },
+      scopes: ['openid', ...dialect.scopes],
+      claims: Object.fromEntries(
+        Object.entries(dialect.claims).map(([scope, claims]) => [scope, [...claims]]),
+      ),
+      conformIdTokenClaims: false,
+      responseTypes: ['code'],
+      pkce: { required: () => false },
+      extraParams: [...dialect.extraParameters],
+      findAccount: async (ctx, key) => {
+        const person = personByKey(key)
+        if (person === undefined) return undefined
+        const clientId = ctx.oidc.client?.clientId ?? ''
+        return {
+          accountId: key,
+          claims: async () => ({ sub: key, ...dialect.claimsOf(person, clientId) }),
+        }
+      },
+      loadExistingGrant: async (ctx) => this.#existingGrant(ctx),
+      interactions: {
+        policy: policy(),
+        url: (_ctx, interaction) => `${dialect.paths.consent}/${interaction.uid}`,
+      },
+      expiresWithSession: async () => false,
+      rotateRefreshToken: false,
+      revokeGrantPolicy: () => false,
+      issueRefreshToken: async (_ctx, _client, code) =>
+        dialect.refreshTokens && grants.find('Offline', code.jti) !== undefined,
+      ttl: {
+        AccessToken: dialect.accessTokenSeconds,
+        AuthorizationCode: 600,
+        Grant: tenYears,
+        IdToken: 3600,
+        Interaction: 3600,
+        RefreshToken: tenYears,
+        Session: 14 * 24 * 3600,
+      },
+      renderError: async (ctx, out) => {
+        ctx.body = out
+      },
+    }
+    this.#provider = new Provider(dialect.issuer, configuration)
+    const shape = (model: { prototype: object }, kind: 'code' | 'access' | 'refresh') =>
+      Object.defineProperty(model.prototype, 'generateTokenId', { value: () => dialect.mint(kind) })
+    shape(this.#provider.AuthorizationCode, 'code')
+    shape(this.#provider.AccessToken, 'access')
+    shape(this.#provider.RefreshToken, 'refresh')
+    this.#provider.on('grant.error', (ctx, error) => {
+      ctx.set('x-sandbox-detail', String(error.error_detail ?? ''))
+    })
+    this.#provider.on('authorization.success', (ctx, out) => {
+      const code = out?.['code']
+      if (typeof code !== 'string') return
+      const consentShown = ctx.oidc.result?.consent !== undefined
+      ctx.set('x-sandbox-consent', consentShown ? 'shown' : 'known')
+      ctx.set('x-sandbox-scope', grants.find('AuthorizationCode', code)?.scope ?? '')
+      if (dialect.offline(parametersOf(ctx.oidc.params ?? {}), consentShown)) {
+        grants.save('Offline', code, { exp: Math.floor(Date.now() / 1000) + 600 })
+      }
+    })
+    this.#provider.on('server_error', (_ctx, error) => {
+      log?.error({ provider: dialect.provider, err: error }, 'the sandbox authorization server failed')
+    })
+    this.#handle = this.#provider.callback()
+  }
+
+  /** A new authorization request. `forgetPerson`: the browser's session is not looked at, so that the person chooses again. */
+  async begin(
+    parameters: Parameters,
+    cookie: string | undefined,
+    options: { forgetPerson: boolean },
+  ): Promise<Outcome> {
+    const query = new URLSearchParams(
+      Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    )
+    const outcome = await this.#visit(
+      `${this.dialect.paths.authorize}?${query}`,
+      options.forgetPerson ? undefined : cookie,
+    )
+    if (!options.forgetPerson || outcome.kind === 'refused') return outcome
+    const forgotten = [this.#cookie, `${this.#cookie}.sig`].map(
+      (name) =>
+        `${name}=; path=${this.dialect.paths.cookies}; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly`,
+    )
+    return { ...outcome, cookies: [...forgotten, ...outcome.cookies] }
+  }
+
+  /** On with a request whose page has been answered. */
+  async resume(uid: string, cookie: string | undefined): Promise<Outcome> {
+    return this.#visit(`${this.dialect.paths.authorize}/${encodeURIComponent(uid)}`, cookie)
+  }
+
+  /** The page that is open in this browser; undefined where there is none (any more). */
+  async question(request: IncomingMessage, response: ServerResponse): Promise<Question | undefined> {
+    const interaction = await this.#interaction(request, response)
+    if (interaction === undefined) return undefined
+    const parameters = parametersOf(interaction.params)
+    const person = interaction.session === undefined ? undefined : personByKey(interaction.session.accountId)
+    const consent = interaction.prompt.name === 'consent'
+    const grant = interaction.grantId ? await this.#provider.Grant.find(interaction.grantId) : undefined
+    const granted = grant?.getOIDCScope().split(' ') ?? []
+    const requested = scopeList(parameters['scope'])
+    const fresh = requested.filter((scope) => !granted.includes(scope))
+    return {
+      uid: interaction.uid,
+      step: consent ? 'consent' : 'person',
+      person,
+      parameters,
+      asked: fresh.length > 0 ? fresh : requested,
+    }
+  }
+
+  /** Where the browser goes on, below the sandbox; undefined where the page is no longer open. */
+  async choosePerson(
+    request: IncomingMessage,
+    response: ServerResponse,
+    key: string,
+  ): Promise<string | undefined> {
+    return this.#answer(request, response, { login: { accountId: key } })
+  }
+
+  /** Grants `scopes` to the app, on top of what it has. */
+  async consent(
+    request: IncomingMessage,
+    response: ServerResponse,
+    scopes: readonly string[],
+  ): Promise<string | undefined> {
+    const interaction = await this.#interaction(request, response)
+    if (interaction?.session === undefined) return undefined
+    const known = interaction.grantId ? await this.#provider.Grant.find(interaction.grantId) : undefined
+    const grant =
+      known ??
+      new this.#provider.Grant({
+        accountId: interaction.session.accountId,
+        clientId: String(interaction.params['client_id']),
+      })
+    grant.addOIDCScope(scopes.join(' '))
+    return this.#answer(request, response, { consent: { grantId: await grant.save() } })
+  }
+
+  async cancel(request: IncomingMessage, response: ServerResponse): Promise<string | undefined> {
+    return this.#answer(request, response, { error: 'access_denied' })
+  }
+
+  async token(parameters: Parameters, authorization: string | undefined): Promise<TokenAnswer> {
+    const form = new URLSearchParams(
+      Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    )
+    const answer = await inject((request, response) => void this.#handle(request, response), {
+      method: 'POST',
+      url: this.dialect.paths.token,
+      headers: {
+        accept: 'application/json',
+        'content-type': 'application/x-www-form-urlencoded',
+        ...(authorization === undefined ? undefined : { authorization }),
+      },
+      payload: form.toString(),
+    })
+    return {
+      status: answer.statusCode,
+      body: answer.json<Record<string, unknown>>(),
+      detail: String(answer.headers['x-sandbox-detail'] ?? ''),
+    }
+  }
+
+  async jwks(): Promise<unknown> {
+    const answer = await inject((request, response) => void this.#handle(request, response), {
+      method: 'GET',
+      url: this.dialect.paths.jwks,
+    })
+    return answer.json()
+  }
+
+  /** Who a live access token speaks for; undefined where it is unknown, expired or revoked. */
+  async owner(accessToken: string): Promise<TokenOwner | undefined> {
+    const token = await this.#provider.AccessToken.find(accessToken)
+    const person = token === undefined ? undefined : personByKey(token.accountId)
+    if (token === undefined || person === undefined) return undefined
+    return {
+      person,
+      clientId: token.clientId ?? '',
+      scopes: scopeList(token.scope),
+      grantId: token.grantId,
+    }
+  }
+
+  /** The grant an access or refresh token was issued under, whether or not the token has expired. */
+  grantOf(token: string): string | undefined {
+    const payload = this.#grants.find('AccessToken', token) ?? this.#grants.find('RefreshToken', token)
+    return payload?.grantId
+  }
+
+  /** Where the code was sent; for providers that do not want to hear it again. */
+  redirectUriOf(code: string): string | undefined {
+    return this.#grants.find('AuthorizationCode', code)?.redirectUri
+  }
+
+  revokeAccessToken(token: string): void {
+    this.#grants.destroy('AccessToken', token)
+  }
+
+  /** The consent and every token under it. */
+  revokeGrant(grantId: string): void {
+    this.#grants.destroyTokens(grantId)
+    this.#grants.destroy('Grant', grantId)
+  }
+
+  async #existingGrant(ctx: KoaContextWithOIDC) {
+    const { client, session, params } = ctx.oidc
+    if (client === undefined || session?.accountId === undefined || params === undefined) return undefined
+    const grantId = this.#grants.grantIdOf(session.accountId, client.clientId)
+    const grant = grantId === undefined ? undefined : await this.#provider.Grant.find(grantId)
+    const parameters = parametersOf(params)
+    const granted = scopeList(grant?.getOIDCScope())
+    const widened = this.dialect.widen(scopeList(parameters['scope']), granted, parameters)
+    params['scope'] = [...new Set(widened)].join(' ')
+    return grant
+  }
+
+  async #visit(url: string, cookie: string | undefined): Promise<Outcome> {
+    const answer = await inject((request, response) => void this.#handle(request, response), {
+      method: 'GET',
+      url,
+      headers: { accept: 'application/json', ...(cookie === undefined ? undefined : { cookie }) },
+    })
+    const { location, 'set-cookie': set } = answer.headers
+    if (location === undefined) {
+      const { error, error_description: description } = answer.json<Record<string, unknown>>()
+      return { kind: 'refused', error: String(error), description: String(description ?? '') }
+    }
+    const cookies = set === undefined ? [] : Array.isArray(set) ? set : [set]
+    return location.startsWith('/')
+      ? { kind: 'page', location, cookies }
+      : {
+          kind: 'callback',
+          url: new URL(location),
+          cookies,
+          scope: String(answer.headers['x-sandbox-scope'] ?? ''),
+          consentShown: answer.headers['x-sandbox-consent'] === 'shown',
+        }
+  }
+
+  async #interaction(request: IncomingMessage, response: ServerResponse) {
+    try {
+      return await this.#provider.interactionDetails(request, response)
+    } catch (thrown) {
+      // The library's way to say that the page is no longer open; anything else is a fault of ours.
+      if (thrown instanceof Error && thrown.name === 'SessionNotFound') return undefined
+      throw thrown
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, result: object) {
+    if ((await this.#interaction(request, response)) === undefined) return undefined
+    const returnTo = await this.#provider.interactionResult(request, response, { ...result })
+    // The library believes to be reachable under the provider's own name; only the path is ours.
+    return new URL(returnTo).pathname
+  }
+}
+
+export function scopeList(scope: string | undefined): string[] {
+  return (scope ?? '').split(/[\s,]+/).filter((part) => part !== '')
+}
+
+function parametersOf(source: object): Parameters {
+  return Object.fromEntries(
+    Object.entries(source).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
+}
+
+function signingKey(): string {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return JSON.stringify({
+    ...privateKey.export({ format: 'jwk' }),
+    kid: randomBytes(20).toString('hex'),
+    alg: 'RS256',
+    use: 'sig',
+  })
+}
+
+/**
+ * The library's consent check counts a declined scope as settled for ever; the providers ask again when it is requested
+ * again. So: consent is needed whenever something requested is not granted, once per request.
+ */
+function policy(): interactionPolicy.DefaultPolicy {
+  const { base, Check, Prompt } = interactionPolicy
+  const prompts = base()
+  prompts.remove('consent')
+  prompts.add(
+    new Prompt(
+      { name: 'consent', requestable: true },
+      new Check('scopes_missing', 'requested scopes not granted', 'consent_required', (ctx) => {
+        if (ctx.oidc.result?.consent !== undefined) return Check.NO_NEED_TO_PROMPT
+        const granted = scopeList(ctx.oidc.entities.Grant?.getOIDCScope())
+        const requested = scopeList(parametersOf(ctx.oidc.params ?? {})['scope'])
+        return requested.some((scope) => !granted.includes(scope))
+      }),
+    ),
+  )
+  return prompts
+}

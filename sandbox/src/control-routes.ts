@@ -1,0 +1,95 @@
+import type { FastifyInstance } from 'fastify'
+import type { Control, Fault } from './control.ts'
+import type { Sandbox, SandboxProviderId } from './sandbox.ts'
+
+const provider = { type: 'string', enum: ['github', 'google'] } as const
+const json = (properties: object, required: readonly string[] = []) => ({
+  schema: { body: { type: 'object', properties, required, additionalProperties: false } },
+})
+
+/**
+ * `Control` over HTTP, for tests in other languages and for curiosity. JSON in and out; a body needs
+ * `Content-Type: application/json`, which no foreign web page can send here without being asked first.
+ */
+export function controlRoutes(
+  app: FastifyInstance,
+  control: Control,
+  about: () => Pick<Sandbox, 'url' | 'origins' | 'apps'>,
+): void {
+  app.get('/_control', async () => about())
+  app.get<{ Querystring: { provider?: SandboxProviderId; kind?: string; title?: string } }>(
+    '/_control/effects',
+    async ({ query }) => ({ items: control.effects(query) }),
+  )
+  app.get<{ Querystring: { method?: string; path?: string } }>('/_control/requests', async ({ query }) => ({
+    items: control.requests(query),
+  }))
+  app.post<{ Body: Fault }>(
+    '/_control/faults',
+    json(
+      {
+        path: { type: 'string', pattern: '^/' },
+        method: { type: 'string' },
+        times: { type: 'integer', minimum: 1 },
+        delayMs: { type: 'integer', minimum: 0 },
+        retryAfterSeconds: { type: 'integer', minimum: 0 },
+        outcome: {
+          anyOf: [
+            { type: 'string', enum: ['none', 'rate_limited', 'cut', 'cut_after'] },
+            {
+              type: 'object',
+              properties: { status: { type: 'integer', minimum: 400, maximum: 599 } },
+              required: ['status'],
+              additionalProperties: false,
+            },
+          ],
+        },
+      },
+      ['path'],
+    ),
+    async ({ body }, reply) => {
+      control.fault(body)
+      return reply.status(204).send()
+    },
+  )
+  app.delete('/_control/faults', async (_request, reply) => {
+    control.clearFaults()
+    return reply.status(204).send()
+  })
+  app.post<{ Body: { provider: SandboxProviderId; person?: string } }>(
+    '/_control/revoke',
+    json({ provider, person: { type: 'string' } }, ['provider']),
+    async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
+  )
+  app.post<{ Body: { provider?: SandboxProviderId } }>(
+    '/_control/expire',
+    json({ provider }),
+    async ({ body }) => ({
+      expired: control.expireTokens(body.provider),
+    }),
+  )
+  app.post<{ Body: { seconds: number } }>(
+    '/_control/advance',
+    json({ seconds: { type: 'integer', minimum: 1 } }, ['seconds']),
+    async ({ body }, reply) => {
+      control.advance(body.seconds)
+      return reply.status(204).send()
+    },
+  )
+  app.post<{ Body: { provider: SandboxProviderId; perHour: number } }>(
+    '/_control/rate-limit',
+    json({ provider, perHour: { type: 'integer', minimum: 0 } }, ['provider', 'perHour']),
+    async ({ body }, reply) => {
+      control.rateLimit(body.provider, body.perHour)
+      return reply.status(204).send()
+    },
+  )
+  app.post('/_control/redirects', json({ uri: { type: 'string' } }, ['uri']), async ({ body }, reply) => {
+    control.allowRedirect((body as { uri: string }).uri)
+    return reply.status(204).send()
+  })
+  app.post('/_control/reset', json({}), async (_request, reply) => {
+    control.reset()
+    return reply.status(204).send()
+  })
+}

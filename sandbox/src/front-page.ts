@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify'
+import { html, sendPage } from './page.ts'
+import { people } from './people.ts'
+import type { Sandbox } from './sandbox.ts'
+
+/** What stands at `/`: what this is, and what an app needs to use it. */
+export function frontPage(
+  app: FastifyInstance,
+  about: () => Pick<Sandbox, 'url' | 'origins' | 'apps'>,
+): void {
+  app.get('/', async (_request, reply) => {
+    const { url, origins, apps } = about()
+    return sendPage(reply, {
+      title: 'Atom sandbox',
+      note: 'Sandbox: stand-ins for GitHub and Google on this machine',
+      wide: true,
+      body: html`<h1>Atom sandbox</h1>
+<p class="quiet">Speaks like the providers, over a real authorization server, with made-up people and data. Nothing leaves this machine.</p>
+<h2>Say this instead of the provider’s own address</h2>
+<table><thead><tr><th scope="col">Provider</th><th scope="col">Here</th></tr></thead><tbody>${Object.entries(
+        origins,
+      ).map(
+        ([real, here]) =>
+          html`<tr><td>${real.slice('https://'.length)}</td><td><code>${here}</code></td></tr>`,
+      )}</tbody></table>
+<h2>Apps</h2>
+<table><thead><tr><th scope="col">Provider</th><th scope="col">Client id and secret</th></tr></thead><tbody>
+<tr><td>GitHub</td><td><code>${apps.github.clientId}</code><br><code>${apps.github.clientSecret}</code></td></tr>
+<tr><td>Google</td><td><code>${apps.google.clientId}</code><br><code>${apps.google.clientSecret}</code></td></tr></tbody></table>
+<h2>People</h2>
+<table><thead><tr><th scope="col">Name</th><th scope="col">At GitHub and Google</th></tr></thead><tbody>${people.map(
+        ({ key, name, email }) =>
+          html`<tr><td>${name}</td><td><a href="/github/${key}">${key}</a>, ${email}</td></tr>`,
+      )}</tbody></table>
+<h2>To turn things</h2>
+<p class="quiet">Faults, revocations, time and what was written: <code>${url}/_control</code></p>`,
+    })
+  })
+}

@@ -1,0 +1,34 @@
+import { parseArgs } from 'node:util'
+import { startSandbox } from './sandbox.ts'
+
+const help = `Runs the provider sandbox alone: GitHub and Google on this machine.
+
+  --data-dir <folder>   keep apps, consents, tokens and data there (in memory without it)
+  --port <number>       listen there (any free port without it)
+  --redirect-uri <uri>  let apps send people back to this address; may be given several times
+`
+
+const { values } = parseArgs({
+  options: {
+    'data-dir': { type: 'string' },
+    port: { type: 'string' },
+    'redirect-uri': { type: 'string', multiple: true, default: [] },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+if (values.help) {
+  process.stdout.write(help)
+} else {
+  const { port } = values
+  const sandbox = await startSandbox({
+    ...(values['data-dir'] === undefined ? undefined : { dataDir: values['data-dir'] }),
+    ...(port === undefined ? undefined : { port: Number(port) }),
+    redirectUris: values['redirect-uri'],
+  })
+  process.stdout.write(`The sandbox listens on ${sandbox.url}\n`)
+  const end = (): void => {
+    void sandbox[Symbol.asyncDispose]()
+  }
+  process.once('SIGTERM', end)
+  process.once('SIGINT', end)
+}
