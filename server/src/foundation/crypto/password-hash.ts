@@ -50,10 +50,15 @@ export async function isWeak(
 ): Promise<boolean> {
   const text = plain(password)
   if ([...text].length < shortestPassword) return true
-  const [mailbox = ''] = (person.email ?? '').toLowerCase().split('@')
-  if (mailbox.length >= 4 && text.toLowerCase().includes(mailbox)) return true
+  const mailbox = squeezed((person.email ?? '').split('@')[0] ?? '')
+  if (mailbox.length >= 4 && squeezed(text).includes(mailbox)) return true
   const estimate = await estimator()
   return estimate.check(text.slice(0, estimatedCharacters), knownWords(person)).score < leastScore
+}
+
+/** Without what people put between words: "Marie.Curie" and "mariecurie" are one. */
+function squeezed(text: string): string {
+  return text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '')
 }
 
 function knownWords(person: { readonly email?: string; readonly name?: string }): string[] {
