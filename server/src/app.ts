@@ -31,6 +31,7 @@ import { createConnectionRoom } from '#connections/connection-room.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { openKeyring } from '#foundation/crypto/keyring.ts'
+import { openDataDir } from '#foundation/database/database-folder.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { type Database, openDatabase } from '#foundation/database/pool.ts'
@@ -90,8 +91,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const log = overrides.log ?? createLog({ level: config.logLevel })
   const clock = overrides.clock ?? systemClock
 
-  // The ground: keys, database, the one way out.
-  const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir: config.dataDir, log })
+  // The ground: data folder, keys, database, the one way out.
+  const dataDir = await openDataDir(config.dataDir)
+  const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir, log })
   const envelope = new Envelope({ keyring })
   const { database } = await openAtomDatabase(config, { log, born })
   const http = createHttpServer({
@@ -171,7 +173,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   // Agents, and what answers for them.
   const tools = [...githubTools, ...googleTools]
-  const understanding = born.use(openUnderstanding({ dataDir: config.dataDir, tools, log }))
+  const understanding = born.use(openUnderstanding({ dataDir, tools, log }))
   const embedded = new EmbeddedModel({ understanding, providerName })
   const models =
     overrides.models ??
