@@ -1,9 +1,4 @@
-import {
-  type ErrorCode,
-  errorTable,
-  type FrameError,
-  type Problem,
-} from '@atom/contract/errors.ts'
+import { type ErrorCode, errorTable, type FrameError, type Problem } from '@atom/contract/errors.ts'
 
 /** What can go wrong on this side of the wire, where no server has answered. */
 export const clientErrorTable = {

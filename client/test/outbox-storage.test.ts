@@ -47,7 +47,10 @@ for (const [name, open] of Object.entries(siblings)) {
       const first = await storage.add(message('first'))
       const second = await storage.add(message('second'))
       await storage.update({ ...first, error: { code: 'not_a_member', detail: 'no' } })
-      assert.deepEqual(await storage.list('me'), [{ ...first, error: { code: 'not_a_member', detail: 'no' } }, second])
+      assert.deepEqual(await storage.list('me'), [
+        { ...first, error: { code: 'not_a_member', detail: 'no' } },
+        second,
+      ])
       await storage.remove(first.clientId)
       await storage.remove(first.clientId)
       await storage.update(first)

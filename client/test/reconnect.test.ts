@@ -32,12 +32,16 @@ test('[CL1] ten thousand clients that lose one server come back spread over the 
 
 test('[CL2] however often it fails, the next attempt is at most twenty seconds away, and never without jitter', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 200 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, dice) => {
-      const policy = new Reconnect({ random: () => dice })
-      const last = waits(policy, new Array<Loss>(failures + 1).fill(offline)).at(-1)
-      const bound = Math.min(20_000, 500 * 2 ** failures)
-      assert.equal(last, Math.round(dice * bound))
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 200 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (failures, dice) => {
+        const policy = new Reconnect({ random: () => dice })
+        const last = waits(policy, new Array<Loss>(failures + 1).fill(offline)).at(-1)
+        const bound = Math.min(20_000, 500 * 2 ** failures)
+        assert.equal(last, Math.round(dice * bound))
+      },
+    ),
   )
 })
 
@@ -65,7 +69,15 @@ test('[CL3] a client comes back from what passes, and stays away from what does 
     assert.equal(verdict({ kind: 'closed', reason }), true, reason)
   for (const reason of ['session_revoked', 'replaced'] as const)
     assert.equal(verdict({ kind: 'closed', reason }), false, reason)
-  for (const code of ['busy', 'draining', 'unavailable', 'rate_limited', 'offline', 'token_expired', 'internal'] as const)
+  for (const code of [
+    'busy',
+    'draining',
+    'unavailable',
+    'rate_limited',
+    'offline',
+    'token_expired',
+    'internal',
+  ] as const)
     assert.equal(verdict({ kind: 'refused', error: new AtomClientError(code) }), true, code)
   for (const code of ['session_revoked', 'protocol_unsupported', 'forbidden'] as const)
     assert.equal(verdict({ kind: 'refused', error: new AtomClientError(code) }), false, code)

@@ -51,6 +51,7 @@ const noDrafts: ReadonlyMap<string, Draft> = new Map()
 const nobody: readonly Actor[] = []
 /** More than this ahead of a gap is let go: the fetch that closes the gap brings it anyway. */
 const heldLimit = 1_000
+const retryCapMs = 10_000
 
 /**
  * The timeline of one room as a device holds it: a stretch without gaps up to a cursor. Whatever comes, in whatever order,
@@ -61,6 +62,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   readonly #wire: FeedWire
   readonly #onEvents: (events: readonly RoomEvent[]) => void
   readonly #patienceMs: number
+  readonly #retryMs: number
   #events: RoomEvent[] = []
   #epoch: string | undefined
   #cursor = 0
@@ -69,7 +71,9 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   #head = 0
   #joined = false
   #error: AtomClientError | undefined
+  /** Events that are ahead of their turn, all of one epoch. */
   readonly #held = new Map<number, RoomEvent>()
+  #heldEpoch: string | undefined
   readonly #drafts = new Map<string, Draft>()
   /** Messages and turns that are over: a delta that comes late must not raise them. */
   readonly #over = new Set<string>()
@@ -89,16 +93,19 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   /**
    * @param onEvents hears events as they take their place, before anybody sees them
    * @param patienceMs how long announced events may take to arrive before they are fetched
+   * @param retryMs the widest first pause after a failed question; it doubles with each further one
    */
   constructor(parts: {
     wire: FeedWire
     onEvents?: (events: readonly RoomEvent[]) => void
     patienceMs?: number
+    retryMs?: number
   }) {
     super()
     this.#wire = parts.wire
     this.#onEvents = parts.onEvents ?? (() => undefined)
     this.#patienceMs = parts.patienceMs ?? 3_000
+    this.#retryMs = parts.retryMs ?? 300
   }
 
   /** Up to where everything is held; undefined before the first page. */
@@ -165,16 +172,16 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     if (this.#closed) return
     if (this.#epoch === undefined) {
       // The first page is on its way; what is newer than it waits here.
-      for (const event of events) this.#hold(event)
+      for (const event of events) this.#hold(epoch, event)
       return
     }
     if (epoch !== this.#epoch) {
       this.#reset()
-      for (const event of events) this.#hold(event)
+      for (const event of events) this.#hold(epoch, event)
       void this.#join()
       return
     }
-    this.#absorb(events)
+    this.#absorb(epoch, events)
   }
 
   signal(signal: RoomSignal): void {
@@ -270,7 +277,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
           if (this.#epoch !== undefined) this.#reset()
           this.#base(answer, (answer.events[0]?.seq ?? 1) > 1)
         } else {
-          this.#absorb(answer.events)
+          this.#absorb(answer.epoch, answer.events)
         }
         this.#expect(answer.head)
         this.changed()
@@ -282,8 +289,8 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
           this.#refused(error)
           return
         }
+        await this.#pause(failures, error.retryAfterMs)
         failures += 1
-        await pause(Math.max(error.retryAfterMs ?? 0, Math.random() * Math.min(10_000, 250 * 2 ** failures)))
       }
     }
   }
@@ -300,11 +307,15 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   /** The first page of a timeline: from here on there are no gaps. */
   #base(page: EventPage, hasOlder: boolean): void {
     const first = page.events[0]?.seq
+    if (this.#heldEpoch !== page.epoch) {
+      this.#held.clear()
+      this.#head = 0
+    }
     this.#epoch = page.epoch
     this.#loadedFrom = first ?? page.head + 1
     this.#cursor = this.#loadedFrom - 1
     this.#hasOlder = hasOlder && this.#loadedFrom > 1
-    this.#absorb(page.events)
+    this.#absorb(page.epoch, page.events)
     this.#expect(page.head)
     this.changed()
   }
@@ -324,7 +335,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.changed()
   }
 
-  #absorb(events: readonly RoomEvent[]): void {
+  #absorb(epoch: string, events: readonly RoomEvent[]): void {
     const placed: RoomEvent[] = []
     const place = (event: RoomEvent) => {
       this.#events.push(event)
@@ -333,7 +344,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     }
     for (const event of events) {
       if (event.seq === this.#cursor + 1) place(event)
-      else if (event.seq > this.#cursor) this.#hold(event)
+      else if (event.seq > this.#cursor) this.#hold(epoch, event)
     }
     if (this.#held.size > 0) {
       for (let next = this.#held.get(this.#cursor + 1); next; next = this.#held.get(this.#cursor + 1))
@@ -350,10 +361,19 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
       this.#onEvents(placed)
       this.changed()
     }
-    if (this.#held.size > 0) void this.#heal()
+    if (this.#held.size > 0) {
+      // Something newer exists than what is shown.
+      this.changed()
+      void this.#heal()
+    }
   }
 
-  #hold(event: RoomEvent): void {
+  #hold(epoch: string, event: RoomEvent): void {
+    if (epoch !== this.#heldEpoch) {
+      this.#held.clear()
+      this.#heldEpoch = epoch
+      if (this.#epoch === undefined) this.#head = 0
+    }
     this.#head = Math.max(this.#head, event.seq)
     if (this.#held.size < heldLimit) this.#held.set(event.seq, event)
   }
@@ -388,7 +408,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
             void this.#join()
             return
           }
-          this.#absorb(page.events)
+          this.#absorb(page.epoch, page.events)
         } catch (thrown) {
           const error = asAtomClientError(thrown)
           if (!error.retryable) {
@@ -400,8 +420,8 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
           failures = 0
           continue
         }
+        await this.#pause(failures)
         failures += 1
-        await pause(Math.random() * Math.min(10_000, 100 * 2 ** failures))
       }
     } finally {
       this.#healing = false
@@ -508,6 +528,14 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.changed()
   }
 
+  /** Full jitter, as with the socket: rooms that failed together must not ask again together. */
+  #pause(failures: number, atLeastMs = 0): Promise<void> {
+    const ms = atLeastMs + Math.random() * Math.min(retryCapMs, this.#retryMs * 2 ** failures)
+    return new Promise((resolve) => {
+      setTimeout(resolve, ms)
+    })
+  }
+
   /** @throws AtomClientError where the room may not be read */
   #until(holds: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -532,10 +560,4 @@ async function matches(event: { readonly text: string; readonly sha256: string }
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(event.text))
   const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
   return hex === event.sha256.toLowerCase()
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 }

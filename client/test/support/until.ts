@@ -1,7 +1,11 @@
 import type { Observable } from '../../src/observable.ts'
 
 /** Resolves with the first snapshot that satisfies; fails by the test's own timeout, with what it saw last. */
-export function until<S>(observable: Observable<S>, holds: (snapshot: S) => boolean, withinMs = 10_000): Promise<S> {
+export function until<S>(
+  observable: Observable<S>,
+  holds: (snapshot: S) => boolean,
+  withinMs = 10_000,
+): Promise<S> {
   return new Promise((resolve, reject) => {
     const look = () => {
       const snapshot = observable.getSnapshot()
@@ -13,7 +17,11 @@ export function until<S>(observable: Observable<S>, holds: (snapshot: S) => bool
     const unsubscribe = observable.subscribe(look)
     const timer = setTimeout(() => {
       unsubscribe()
-      reject(new Error(`it never came to pass; last seen: ${JSON.stringify(observable.getSnapshot())?.slice(0, 2_000)}`))
+      reject(
+        new Error(
+          `it never came to pass; last seen: ${JSON.stringify(observable.getSnapshot())?.slice(0, 2_000)}`,
+        ),
+      )
     }, withinMs)
     look()
   })
