@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import type { ReadableStream as WebStream } from 'node:stream/web'
+import { TransformStream, type ReadableStream as WebStream } from 'node:stream/web'
 import type { Body, Params, Query, Route } from '@atom/contract/route.ts'
 import { parseCookie, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TSchema } from 'typebox'
+import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
 import { compileCheck } from '#http/validation.ts'
@@ -116,7 +117,7 @@ export function createGuards(dependencies: {
     return principal
   }
 
-  function circumstances(request: FastifyRequest): Circumstances {
+  function circumstances(request: FastifyRequest, reply: FastifyReply): Circumstances {
     return {
       requestId: request.id,
       log: log.child({ requestId: request.id }),
@@ -124,7 +125,7 @@ export function createGuards(dependencies: {
       userAgent: request.headers['user-agent'] ?? '',
       cookies: request.headers.cookie === undefined ? {} : parseCookie(request.headers.cookie),
       headers: request.headers,
-      signal: request.signal,
+      signal: goneSignal(reply),
     }
   }
 
@@ -149,7 +150,7 @@ export function createGuards(dependencies: {
       },
       handler: async (request, reply) => {
         const answer = await handler({
-          ...circumstances(request),
+          ...circumstances(request, reply),
           principal: request.principal as GuardedRequest<R>['principal'],
           params: checkParams?.(request.params) as Params<R>,
           query: checkQuery?.(request.query) as Query<R>,
@@ -179,15 +180,22 @@ export function createGuards(dependencies: {
           request.principal = await identify(request, route.audience)
         },
         handler: async (request, reply) => {
-          const answer = await handler({
-            ...circumstances(request),
-            principal: request.principal as AccountPrincipal,
-            method: request.method,
-            params: request.params as Record<string, string>,
-            rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
-            body: request.body instanceof Readable ? Readable.toWeb(request.body) : undefined,
-          })
-          return sendStream(reply, answer)
+          const upload =
+            request.body instanceof Readable ? new Upload(request.body, route.bodyLimit) : undefined
+          upload?.requireSize(request.headers['content-length'])
+          try {
+            const answer = await handler({
+              ...circumstances(request, reply),
+              principal: request.principal as AccountPrincipal,
+              method: request.method,
+              params: request.params as Record<string, string>,
+              rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
+              body: upload?.stream,
+            })
+            return sendStream(reply, answer)
+          } catch (thrown) {
+            throw upload?.refusal ?? thrown
+          }
         },
       })
     })
@@ -202,6 +210,47 @@ declare module 'fastify' {
     /** Whom the guard found; set before the body is read. */
     principal: AccountPrincipal | undefined
   }
+}
+
+/** A body on its way through, counted: whoever passes it on sees it fail at the limit, and so does the caller. */
+class Upload {
+  readonly stream: WebStream<Uint8Array>
+  readonly #limit: number
+  refusal: AtomError | undefined
+
+  constructor(source: Readable, limit: number) {
+    this.#limit = limit
+    let bytes = 0
+    const counted = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, controller) => {
+        bytes += chunk.byteLength
+        if (bytes > limit) {
+          this.refusal = this.#tooLarge()
+          throw this.refusal
+        }
+        controller.enqueue(chunk)
+      },
+    })
+    this.stream = (Readable.toWeb(source) as WebStream<Uint8Array>).pipeThrough(counted)
+  }
+
+  /** @throws AtomError `payload_too_large` where the caller announces too much */
+  requireSize(contentLength: string | undefined): void {
+    if (Number(contentLength ?? 0) > this.#limit) throw this.#tooLarge()
+  }
+
+  #tooLarge(): AtomError {
+    return new AtomError('payload_too_large', `The largest body accepted here is ${this.#limit} bytes.`)
+  }
+}
+
+/** Aborts when the connection closes before the answer is out. Fastify's own signal also aborts once a body has been read. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) gone.abort()
+  })
+  return gone.signal
 }
 
 function sendStream(reply: FastifyReply, answer: StreamAnswer): FastifyReply {

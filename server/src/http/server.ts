@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
@@ -32,6 +33,9 @@ export interface HttpServerOptions {
   readonly trustedProxies?: readonly string[]
   /** Origins besides its own whose pages may call. */
   readonly allowedOrigins?: readonly string[]
+  /** How long header fields may take to arrive, and how long the whole request, in ms. */
+  readonly headersTimeoutMs?: number
+  readonly requestTimeoutMs?: number
   /** How long `drain` goes on taking requests, so that a balancer can look away first. */
   readonly drainMs?: number
   /** How long requests under way may take once the server closes; then they are cut. */
@@ -69,10 +73,10 @@ export class HttpServer implements AsyncDisposable {
       bodyLimit: defaultBodyLimit,
       trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
       // Fastify turns Node's own limit off; slow senders would then hold their connection for ever.
-      requestTimeout: 30_000,
+      requestTimeout: options.requestTimeoutMs ?? 30_000,
       keepAliveTimeout: 72_000,
       http: {
-        headersTimeout: 10_000,
+        headersTimeout: options.headersTimeoutMs ?? 10_000,
         connectionsCheckingInterval: 1_000,
         maxHeaderSize: 16_384,
         requireHostHeader: true,
@@ -246,9 +250,10 @@ export class HttpServer implements AsyncDisposable {
       ...(request.caller !== undefined && { caller: request.caller }),
       ...(error !== undefined && { code: error.code }),
     }
-    if (error?.code === 'internal') this.#options.log.error({ ...line, err: error.cause }, 'request failed')
+    if (error?.code === 'internal')
+      this.#options.log.error({ ...line, failure: told(error.cause) }, 'request failed')
     else if (error !== undefined && error.row.status >= 500)
-      this.#options.log.warn({ ...line, err: error.cause }, 'request refused')
+      this.#options.log.warn({ ...line, failure: told(error.cause) }, 'request refused')
     else if (request.routeOptions.config?.quiet === true) this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
   }
@@ -256,6 +261,14 @@ export class HttpServer implements AsyncDisposable {
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   return new HttpServer(options)
+}
+
+/** A thrown thing as text, whatever it is: no getter, no `toJSON` of it runs, and a megabyte of message stays out of the log. */
+function told(thrown: unknown): string {
+  return inspect(thrown, { depth: 3, getters: false, maxStringLength: 2_000, maxArrayLength: 10 }).slice(
+    0,
+    8_000,
+  )
 }
 
 /** Framing that Node lets pass but that two servers in a row may read differently (RFC 9112 3.2, 3.2.2). */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { type IncomingHttpHeaders, request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import type { Problem } from '@atom/contract/errors.ts'
 import { Problem as ProblemSchema } from '@atom/contract/errors.ts'
 import { Compile } from 'typebox/compile'
@@ -53,4 +55,22 @@ export function assertProblem(answer: Called<unknown>, code: Problem['code']): P
   assert.equal(problem.status, answer.status)
   assert.equal(problem.requestId, answer.headers.get('x-request-id'))
   return problem
+}
+
+/** One address, as a browser goes to it that shows what comes as a page. */
+export async function browse(
+  url: string,
+  path: string,
+): Promise<{ status: number; headers: IncomingHttpHeaders; page: string }> {
+  return await new Promise((resolve, reject) => {
+    const headers = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-mode': 'navigate' }
+    request(`${url}${path}`, { headers }, (response) => {
+      text(response).then(
+        (page) => resolve({ status: response.statusCode ?? 0, headers: response.headers, page }),
+        reject,
+      )
+    })
+      .once('error', reject)
+      .end()
+  })
 }
