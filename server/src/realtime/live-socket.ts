@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import {
   type CloseReason,
   closeReasons,
@@ -42,6 +43,7 @@ export class LiveSocket implements ResumingOutlet {
   /** When this socket last said that its person types, by room; `performance.now()`. */
   readonly typedAt = new Map<string, number>()
   readonly #socket: IoSocket
+  readonly #tcp: Duplex
   readonly #buffer: SendBuffer
   readonly #hub: Hub<LiveSocket>
   readonly #clock: Clock
@@ -53,6 +55,8 @@ export class LiveSocket implements ResumingOutlet {
 
   constructor(options: {
     readonly socket: IoSocket
+    /** The connection below. */
+    readonly tcp: Duplex
     readonly deviceId: string
     readonly admitted: VerifiedToken
     readonly limits: SocketLimits
@@ -67,6 +71,7 @@ export class LiveSocket implements ResumingOutlet {
     this.deviceId = options.deviceId
     this.limits = options.limits
     this.#socket = socket
+    this.#tcp = options.tcp
     this.#hub = hub
     this.#clock = options.clock
     this.#expiry = options.expiry
@@ -155,16 +160,22 @@ export class LiveSocket implements ResumingOutlet {
     // Socket.IO clients take a lost transport as a reason to come back, and the server's DISCONNECT packet as one not to.
     if (closeReasons[reason].comeBack) this.#socket.conn.close()
     else this.#socket.disconnect(true)
-    if (this.#socket.conn.readyState !== 'closed') {
-      this.#cut = setTimeout(() => this.#socket.conn.close(true), closeMs)
-    }
+    // Who does not read would not see a goodbye.
+    this.#cut = setTimeout(() => this.#tcp.destroy(), reason === 'too_slow' ? 0 : closeMs)
   }
 
-  /** The transport is gone. */
+  /**
+   * The engine has closed it. The connection below is ended, too, if the other side does not: the WebSocket would wait half a
+   * minute for a farewell that a lost peer never sends.
+   */
   release(): void {
     this.#closing = true
     clearTimeout(this.#timer)
-    clearTimeout(this.#cut)
+    if (this.#tcp.destroyed) clearTimeout(this.#cut)
+    else {
+      this.#cut ??= setTimeout(() => this.#tcp.destroy(), closeMs)
+      this.#tcp.once('close', () => clearTimeout(this.#cut))
+    }
     this.#buffer.release()
     for (const roomId of [...this.followers.keys()]) this.leave(roomId)
   }

@@ -11,7 +11,7 @@ export interface SocketBudget {
   readonly patience: number
 }
 
-export const defaultBudget: SocketBudget = { perSecond: 60, burst: 240, inFlight: 64, patience: 500 }
+export const defaultBudget: SocketBudget = { perSecond: 100, burst: 400, inFlight: 64, patience: 500 }
 
 /** What one socket may ask of the server: a bucket of tokens that fills up steadily, and a bound on what is under way. */
 export class SocketLimits {

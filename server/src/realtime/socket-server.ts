@@ -1,4 +1,5 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
 import { type DefaultEventsMap, Server } from 'socket.io'
@@ -49,6 +50,8 @@ export interface SocketServerOptions {
   readonly expiry?: Expiry
 }
 
+type Conn = IoSocket['conn']
+
 /** Handshakes per second that this process takes well; clients that lost it come back spread over a time that respects it. */
 const handshakesPerSecond = 400
 const spreadMargin = 1.25
@@ -73,6 +76,7 @@ export class SocketServer implements AsyncDisposable {
   /** By account and device: a device has one socket, the newest. */
   readonly #devices = new Map<string, LiveSocket>()
   readonly #admitted = new WeakMap<IoSocket, Admitted>()
+  readonly #tcp = new WeakMap<Conn, Duplex>()
   readonly #release = new DisposableStack()
   #gone: (() => void) | undefined
   #drained: Promise<void> | undefined
@@ -130,15 +134,21 @@ export class SocketServer implements AsyncDisposable {
     })
     this.#io.on('connection', (socket) => this.#connected(socket))
     this.#io.attach(options.http)
-    // The request holds headers and buffers that nobody reads again.
-    this.#io.engine.on('connection', (conn: { request: IncomingMessage | null }) => {
-      conn.request = null
+    this.#io.engine.on('connection', (conn: Conn) => {
+      this.#tcp.set(conn, conn.request.socket)
+      // The request holds headers and buffers that nobody reads again.
+      Object.assign(conn, { request: null })
     })
   }
 
   /** How many sockets are connected. */
   get count(): number {
     return this.#sockets.size
+  }
+
+  /** What waits to be sent to each socket, in UTF-16 code units. */
+  unsent(): number[] {
+    return [...this.#sockets].map((socket) => socket.unsent)
   }
 
   /**
@@ -190,9 +200,12 @@ export class SocketServer implements AsyncDisposable {
 
   #connected(io: IoSocket): void {
     const admitted = this.#admitted.get(io)
-    if (admitted === undefined) throw new Error('a socket came in without having been admitted')
+    const tcp = this.#tcp.get(io.conn)
+    if (admitted === undefined || tcp === undefined)
+      throw new Error('a socket came in without having been admitted')
     const socket = new LiveSocket({
       socket: io,
+      tcp,
       deviceId: admitted.deviceId ?? newId(),
       admitted: admitted.token,
       limits: new SocketLimits(this.#budget),

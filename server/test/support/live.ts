@@ -84,7 +84,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     revocations,
     turns: { cancel: () => Promise.reject(new Error('no turn here')) },
     drafts: { open: () => [] },
-    crossOrigin: new CrossOrigin([issuer]),
+    crossOrigin: new CrossOrigin({ allowed: [], own: () => issuer }),
     clock,
     log,
     ...options,
