@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { cruise, type IReporterOutput } from 'dependency-cruiser'
-import configuration from '../.dependency-cruiser.mjs'
+import { importArrows } from './import-arrows.ts'
 
 interface Cruised {
   readonly modules: readonly {
@@ -42,7 +42,7 @@ test('file names are unique in the server, so that a stack trace lands', async (
 
 async function cruised(): Promise<{ output: Cruised }> {
   process.chdir(join(import.meta.dirname, '..'))
-  const { forbidden, options } = configuration
+  const { forbidden, options } = importArrows
   const result: IReporterOutput = await cruise(places, { ...options, ruleSet: { forbidden }, validate: true })
   assert.ok(typeof result.output === 'object', 'the cruise gave no graph')
   return { output: result.output as Cruised }

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { Readable } from 'node:stream'
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import type { Role } from '@atom/contract/accounts.ts'
 import type { Connection } from '@atom/contract/connections.ts'
 import { pino } from 'pino'
-import { type Dispatcher, request } from 'undici'
 import { createGuards } from '#access/guarded-route.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import { Revocations } from '#access/revocations.ts'
@@ -151,33 +153,48 @@ export class ConnectionHouse implements AsyncDisposable {
   }
 
   async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
-    // Not `fetch`, which says by `Sec-Fetch-Mode` that it is no page.
-    const response = await request(new URL(path, this.url), {
-      method: method as Dispatcher.HttpMethod,
+    // Not `fetch`, which says by `Sec-Fetch-Mode` that it is no page, and tidies up addresses before it sends them.
+    const { hostname, port } = new URL(this.url)
+    const body = options.json === undefined ? options.body : JSON.stringify(options.json)
+    const outgoing = request({
+      hostname,
+      port,
+      method,
+      path,
       headers: {
         ...(options.token !== undefined && { authorization: `Bearer ${options.token}` }),
         ...(options.json !== undefined && { 'content-type': 'application/json' }),
+        ...(body !== undefined &&
+          !(body instanceof Readable) && { 'content-length': Buffer.byteLength(body) }),
         ...options.headers,
       },
-      ...(options.json !== undefined && { body: JSON.stringify(options.json) }),
-      ...(options.body !== undefined && { body: options.body }),
     })
-    const text = await response.body.text()
-    const headers = new Headers()
-    for (const [name, value] of Object.entries(response.headers))
-      for (const one of [value ?? []].flat()) headers.append(name, one)
-    this.answers.push(JSON.stringify(response.headers), text)
-    const isJson = /json/.test(headers.get('content-type') ?? '')
-    return {
-      status: response.statusCode,
-      headers,
-      text,
-      body: isJson && text !== '' ? JSON.parse(text) : undefined,
-    }
+    // Who is refused while still sending may have the rest of the body broken off.
+    outgoing.on('error', () => undefined)
+    if (body instanceof Readable) body.on('error', () => undefined).pipe(outgoing)
+    else outgoing.end(body)
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+    const reply = await replyOf(response)
+    this.answers.push(JSON.stringify(response.headers), reply.text)
+    return reply
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts[Symbol.asyncDispose]()
+  }
+}
+
+async function replyOf(response: IncomingMessage): Promise<Reply> {
+  const body = await text(response)
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(response.headers))
+    for (const one of [value ?? []].flat()) headers.append(name, one)
+  const isJson = /json/.test(headers.get('content-type') ?? '')
+  return {
+    status: response.statusCode ?? 0,
+    headers,
+    text: body,
+    body: isJson && body !== '' ? JSON.parse(body) : undefined,
   }
 }
 

@@ -40,6 +40,7 @@ export interface Live extends AsyncDisposable {
   readonly signals: Signals
   readonly revocations: Revocations
   readonly sockets: SocketServer
+  readonly tokens: AccessTokens
   /** Ends all sockets at once, as a lost network does. */
   cut(): void
   /** A token of this person, with this long to live. */
@@ -105,6 +106,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     signals,
     revocations,
     sockets,
+    tokens,
     cut: () => {
       for (const connection of connections) connection.destroy()
     },

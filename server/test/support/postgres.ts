@@ -122,6 +122,19 @@ export function named(server: DatabaseAddress, database: string): DatabaseAddres
   return { host, port, database, ...(user && { user }), ...(password && { password }) }
 }
 
+/** As DATABASE_URL takes it. */
+export function urlOf(address: DatabaseAddress): string {
+  const { user, password, host, port, database } = new pg.Client(address)
+  const url = new URL(`postgres://localhost/${database}`)
+  url.username = user ?? ''
+  if (typeof password === 'string') url.password = password
+  // A Unix socket has no place in an address but here.
+  if (host.startsWith('/')) url.searchParams.set('host', host)
+  else url.hostname = host
+  url.port = String(port)
+  return url.href
+}
+
 /** Runs `work` on a superuser's session of its own. */
 export async function asOperator<T>(
   server: DatabaseAddress,

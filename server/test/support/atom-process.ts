@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { emptyTestDatabase, urlOf } from './postgres.ts'
+
+const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
+
+/**
+ * Atom as a person runs it: a process of its own, with its data folder, on a port of its own. It is the same after a `kill`:
+ * `start` again, and everything acknowledged is there. With ATOM_TEST_EXTERNAL=1 the database is one of the test server's
+ * instead of the embedded one.
+ */
+export class AtomProcess implements AsyncDisposable {
+  readonly url: string
+  readonly dataDir: string
+  /** Everything that it printed, over all starts. */
+  output = ''
+  readonly #environment: Readonly<Record<string, string>>
+  readonly #release = new AsyncDisposableStack()
+  #child: ChildProcess | undefined
+
+  private constructor(url: string, dataDir: string, environment: Readonly<Record<string, string>>) {
+    this.url = url
+    this.dataDir = dataDir
+    this.#environment = environment
+  }
+
+  /** A new installation, not yet started. */
+  static async prepare(environment: Readonly<Record<string, string>> = {}): Promise<AtomProcess> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'atom-home-'))
+    await chmod(dataDir, 0o755)
+    const port = await freePort()
+    const release = new AsyncDisposableStack()
+    const database: Record<string, string> = {}
+    if (process.env['ATOM_TEST_EXTERNAL'] === '1') {
+      const { connection } = release.use(await emptyTestDatabase())
+      database['DATABASE_URL'] = urlOf(connection)
+    }
+    const atom = new AtomProcess(`http://127.0.0.1:${port}`, dataDir, {
+      ATOM_DATA_DIR: dataDir,
+      ATOM_PORT: String(port),
+      ATOM_LOG_LEVEL: 'debug',
+      ...database,
+      ...environment,
+    })
+    atom.#release.use(release)
+    atom.#release.defer(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }))
+    return atom
+  }
+
+  static async started(environment: Readonly<Record<string, string>> = {}): Promise<AtomProcess> {
+    const atom = await AtomProcess.prepare(environment)
+    await atom.start()
+    return atom
+  }
+
+  /** The setup link that was printed last. */
+  get setupUrl(): string {
+    const found = [...this.output.matchAll(/http:\S+\/setup#token=\S+/g)].at(-1)?.[0]
+    if (found === undefined) throw new Error(`no setup link was printed:\n${this.output}`)
+    return found
+  }
+
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error('it does not run')
+    return this.#child.pid
+  }
+
+  /** Resolves when it is ready for traffic. */
+  async start(): Promise<void> {
+    const child = this.#spawn()
+    const ended = new Promise<never>((_resolve, reject) => {
+      child.once('exit', (code) =>
+        reject(new Error(`it ended with ${code} instead of starting:\n${this.output}`)),
+      )
+    })
+    await Promise.race([this.#ready(), ended])
+    child.removeAllListeners('exit')
+  }
+
+  /** Runs it until it ends by itself: for starts that must fail. */
+  async runToEnd(): Promise<{ code: number | null; said: string }> {
+    const before = this.output.length
+    const child = this.#spawn()
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+    this.#child = undefined
+    return { code, said: this.output.slice(before) }
+  }
+
+  /** kill -9 */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  /** SIGTERM; the exit status. */
+  async stop(): Promise<number | null> {
+    return await this.#end('SIGTERM')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child !== undefined) await this.#end('SIGTERM')
+    await this.#release.disposeAsync()
+  }
+
+  #spawn(): ChildProcess {
+    const { DATABASE_URL: _url, ...inherited } = process.env
+    const child = spawn(process.execPath, [main, 'serve'], {
+      env: { ...inherited, ...this.#environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const listen = (chunk: Buffer) => {
+      this.output += chunk
+    }
+    child.stdout.on('data', listen)
+    child.stderr.on('data', listen)
+    this.#child = child
+    return child
+  }
+
+  async #ready(): Promise<void> {
+    for (;;) {
+      const answer = await fetch(`${this.url}/ready`).catch(() => undefined)
+      if (answer?.ok === true) return
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+    child.kill(signal)
+    const code = await ended
+    this.#child = undefined
+    return code
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port was free')
+  return address.port
+}
