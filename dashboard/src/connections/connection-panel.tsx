@@ -55,7 +55,7 @@ function Panel({ connectionId }: { connectionId: string }) {
         >
           <ArrowLeft size={16} aria-hidden />
         </Link>
-        <h2 className="font-semibold">{provider?.name ?? 'Connection'}</h2>
+        <h1 className="font-semibold">{provider?.name ?? 'Connection'}</h1>
         <Button look="quiet" square aria-label="Close" className="max-lg:hidden" onClick={close}>
           <X size={16} aria-hidden />
         </Button>
@@ -135,7 +135,7 @@ function Details({
       </div>
       <Facts connection={connection} />
       <div className="grid gap-2">
-        <h3 className="text-sm text-quiet">Access</h3>
+        <h2 className="text-sm text-quiet">Access</h2>
         <ul className="grid gap-2">
           {connection.scopes.map((scope) => (
             <Scope key={scope} scope={scope} meaning={meaning.get(scope)} granted />
@@ -174,15 +174,11 @@ function Facts({ connection }: { connection: Connection }) {
       <Fact name="Last used">
         {connection.lastUsedAt === null ? 'never' : <RelativeTime at={connection.lastUsedAt} />}
       </Fact>
-      <Fact name="Renewed">
-        {connection.expiresAt === null ? (
-          'does not expire'
-        ) : (
-          <>
-            by itself, <RelativeTime at={connection.expiresAt} /> at the latest
-          </>
-        )}
-      </Fact>
+      {connection.expiresAt !== null && connection.status === 'active' && (
+        <Fact name="Expires">
+          <RelativeTime at={connection.expiresAt} />; Atom renews it by itself
+        </Fact>
+      )}
       {connection.sandbox && <Fact name="Provider">the sandbox on this machine</Fact>}
       <Fact name="Id">
         <span className="flex items-center gap-1">
@@ -266,7 +262,7 @@ function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; provider: 
   const words = receiptWords(receipt, provider?.name ?? receipt.provider)
   return (
     <div role="status" className="grid gap-3">
-      <h3 className="font-semibold">Disconnected</h3>
+      <h2 className="font-semibold">Disconnected</h2>
       <ul className="grid gap-2">
         <li className="flex items-start gap-2">
           <Check size={16} aria-hidden className="mt-[3px] shrink-0 text-good" />

@@ -180,12 +180,18 @@ function ProviderCard({
           <h2 className="font-semibold">{provider.name}</h2>
           <p className="text-sm text-quiet">{appWords(provider, operator)}</p>
         </div>
-        {operator && (
-          <Button look="quiet" aria-label={`App for ${provider.name}`} onClick={() => setAppOpen(true)}>
-            {provider.app === 'configured' ? 'App' : 'Your own app'}
-          </Button>
-        )}
-        {buttons}
+        <div className="flex flex-wrap items-center gap-2 max-sm:w-full max-sm:flex-row-reverse max-sm:justify-end">
+          {operator && (
+            <Button
+              look="quiet"
+              aria-label={`Your own app for ${provider.name}`}
+              onClick={() => setAppOpen(true)}
+            >
+              Your own app
+            </Button>
+          )}
+          {buttons}
+        </div>
       </div>
       {error !== undefined && !gaveUp && (
         <div className="px-4 pb-3">

@@ -29,11 +29,13 @@ export function ApprovalCard({ approval }: { approval: ApprovalView }) {
 
   const decide = useAction(async (decision: 'approve' | 'deny') => {
     setDeciding(decision)
+    // Asked before the buttons are disabled, which takes the focus from them.
+    const focused = card.current?.contains(document.activeElement) === true
     const edits = decision === 'approve' && editing ? editsOf(form.current, approval) : undefined
     try {
       await atom.agents.decide(approval.id, { decision, ...(edits === undefined ? {} : { edits }) })
       // The card folds with the event; whoever decided by keyboard goes on where they write.
-      if (card.current?.contains(document.activeElement)) focusComposer()
+      if (focused) focusComposer()
     } finally {
       setDeciding(undefined)
     }
@@ -76,10 +78,10 @@ export function ApprovalCard({ approval }: { approval: ApprovalView }) {
           <ProviderMark provider={approval.provider} size={16} />
         </span>
         <div className="min-w-0 flex-1">
-          <h3 id={heading} className="font-semibold">
+          <h2 id={heading} className="font-semibold">
             <span className="sr-only">Approval needed: </span>
             {approval.title}
-          </h3>
+          </h2>
           <p className="text-sm text-quiet">
             on the account of {approval.account} · expires <RelativeTime at={approval.expiresAt} />
           </p>

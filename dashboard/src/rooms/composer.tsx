@@ -32,10 +32,12 @@ interface ComposerProps {
   /** Given while an agent is at work. */
   onStop: (() => void) | undefined
   stopping: boolean
+  /** Esc stops it too. */
+  escStops: boolean
 }
 
 /** Where one writes. Enter sends, Shift+Enter begins a line; what is not sent yet is kept for each room. */
-export function Composer({ ref, room, name, hint, onSend, onStop, stopping }: ComposerProps) {
+export function Composer({ ref, room, name, hint, onSend, onStop, stopping, escStops }: ComposerProps) {
   const field = useRef<HTMLTextAreaElement>(null)
   const [text, setText] = useState(() => readDraft(room.id))
   const lastTyping = useRef(0)
@@ -94,7 +96,7 @@ export function Composer({ ref, room, name, hint, onSend, onStop, stopping }: Co
             className="flex h-6 shrink-0 items-center gap-1.5 rounded-control px-1.5 font-medium text-text hover:bg-hover disabled:text-quiet pointer-coarse:h-11 pointer-coarse:px-3"
           >
             <Square size={12} aria-hidden fill="currentColor" />
-            {stopping ? 'Stopping…' : 'Stop'} <Key>Esc</Key>
+            {stopping ? 'Stopping…' : 'Stop'} {escStops && <Key>Esc</Key>}
           </button>
         )}
       </div>

@@ -137,7 +137,7 @@ export function MessageList({
           className="absolute bottom-3 left-1/2 flex h-8 -translate-x-1/2 items-center gap-1.5 rounded-full border border-edge bg-page px-3 text-sm font-medium shadow-float hover:bg-hover pointer-coarse:h-11"
         >
           <ArrowDown size={14} aria-hidden />
-          {news > 0 ? `${news} new` : 'To the newest'}
+          {news > 0 ? `${news > 99 ? '99+' : news} new` : 'To the newest'}
         </button>
       )}
     </div>

@@ -4,6 +4,8 @@ import { createContext, use } from 'react'
 export interface RoomView {
   readonly room: Room
   readonly me: string
+  /** The line to the server stands: what is sent leaves at once. */
+  readonly live: boolean
   /** The name of somebody in this room. */
   readonly nameOf: (id: string) => string | undefined
   /** The one open approval that A, E and D act on. */

@@ -1,11 +1,13 @@
-import type { RoomSnapshot } from '@atom/client'
+import type { AtomClientError, RoomSnapshot } from '@atom/client'
 import { Link, useParams } from '@tanstack/react-router'
-import { ArrowLeft, Users } from 'lucide-react'
+import { ArrowLeft, MessageCircleQuestionMark, Users } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { atom, useMe, useObserved } from '../shell/atom.ts'
 import { isWriting } from '../shell/keys.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
+import { buttonClass } from '../ui/button.tsx'
+import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Announcer } from './announcer.tsx'
 import { Composer, type ComposerHandle } from './composer.tsx'
@@ -85,13 +87,14 @@ function Chat({ roomId }: { roomId: string }) {
     (): RoomView => ({
       room,
       me: me.id,
+      live: snapshot.state === 'live',
       nameOf: (id) => (id === me.id ? me.name : members?.find((member) => member.id === id)?.name),
       keyedApproval: keyed,
       lastPersonAt: timeline.lastPersonAt,
       focusComposer: () => composer.current?.focus(),
       say,
     }),
-    [room, me, members, keyed, timeline.lastPersonAt, say],
+    [room, me, snapshot.state, members, keyed, timeline.lastPersonAt, say],
   )
 
   const closed = snapshot.state === 'failed' && events.length === 0
@@ -120,9 +123,7 @@ function Chat({ roomId }: { roomId: string }) {
           )}
         </header>
         {closed ? (
-          <div className="mx-auto w-full max-w-[45rem] p-4">
-            <ProblemNotice error={snapshot.error} />
-          </div>
+          <Closed error={snapshot.error} />
         ) : (
           <>
             {events.length === 0 && rows.length === 0 ? (
@@ -152,6 +153,7 @@ function Chat({ roomId }: { roomId: string }) {
               onSend={say}
               onStop={turnId === undefined ? undefined : () => runStop(turnId)}
               stopping={stop.busy}
+              escStops={!asking}
             />
           </>
         )}
@@ -161,6 +163,29 @@ function Chat({ roomId }: { roomId: string }) {
         <MembersDialog room={room} members={description.members} onClose={() => setMembersOpen(false)} />
       )}
     </RoomContext>
+  )
+}
+
+/** A room that cannot be opened: which one it is, or that there is none, and where to go from here. */
+function Closed({ error }: { error: AtomClientError | undefined }) {
+  if (error?.code !== 'not_found') {
+    return (
+      <div className="mx-auto w-full max-w-[45rem] p-4">
+        <ProblemNotice error={error} />
+      </div>
+    )
+  }
+  return (
+    <Empty
+      icon={<MessageCircleQuestionMark size={24} aria-hidden />}
+      action={
+        <Link to="/rooms" className={buttonClass('plain')}>
+          Go to your rooms
+        </Link>
+      }
+    >
+      There is no such room, or you are not in it. Check the address, or ask somebody who is in it to add you.
+    </Empty>
   )
 }
 

@@ -22,7 +22,7 @@ export function RoomsPage() {
           roomId === undefined ? 'flex' : 'hidden',
         )}
       >
-        <RoomList />
+        <RoomList heading={roomId === undefined ? 'h1' : 'h2'} />
       </div>
       <div
         className={classNames(
@@ -51,7 +51,7 @@ export function NoRoomChosen() {
   return <Navigate to="/rooms/$roomId" params={{ roomId: first.id }} replace />
 }
 
-function RoomList() {
+function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
   const { state, items, error } = useObserved(atom.rooms)
   const open = useFrameDialogs()
   const reload = () => void atom.rooms.list().catch(() => undefined)
@@ -68,7 +68,7 @@ function RoomList() {
   return (
     <>
       <div className="flex h-12 shrink-0 items-center justify-between pr-2 pl-4">
-        <h2 className="text-lg font-semibold">Rooms</h2>
+        <Heading className="text-lg font-semibold">Rooms</Heading>
         <Button look="quiet" square aria-label="New room" title="New room" onClick={() => open('new-room')}>
           <Plus size={16} aria-hidden />
         </Button>

@@ -83,7 +83,7 @@ function Spoken({
 }
 
 function Outgoing({ row }: { row: Extract<Row, { kind: 'outgoing' }> }) {
-  const { room, me, nameOf } = useRoomView()
+  const { room, me, live, nameOf } = useRoomView()
   const { message } = row
   const failed = message.state === 'failed'
   const words = failed ? problemWords(message.error) : undefined
@@ -92,11 +92,11 @@ function Outgoing({ row }: { row: Extract<Row, { kind: 'outgoing' }> }) {
       <PlainText text={message.text} />
       {words === undefined ? (
         <p className="flex items-center gap-1.5 text-xs text-quiet">
-          <Clock3 size={12} aria-hidden /> Sending…
+          <Clock3 size={12} aria-hidden /> {live ? 'Sending…' : 'Waiting for the connection'}
         </p>
       ) : (
         <fieldset aria-label="Message not sent" className="mt-1.5 flex flex-wrap items-center gap-2">
-          <p className="mr-1 text-sm text-bad">
+          <p className="w-full text-sm text-bad">
             Not sent: {words.title}. {words.next}
           </p>
           <Button onClick={() => void room.retry(message.clientId)}>Retry</Button>

@@ -21,7 +21,7 @@ export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
       >
         <AtomMark size={18} />
       </span>
-      <div className="grid min-w-0 flex-1 gap-2.5">
+      <div className="grid min-w-0 flex-1 grid-cols-[minmax(0,1fr)] gap-2.5">
         <div className="-mb-2 flex items-baseline gap-2">
           <span className="truncate font-semibold">{turn.agent.name}</span>
           {turn.model !== undefined && (

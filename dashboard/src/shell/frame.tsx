@@ -71,10 +71,10 @@ function Rail({ onSearch }: { onSearch: () => void }) {
   const unread = rooms.items.some((room) => room.head > room.readSeq)
   const broken = connections.items.some((connection) => connection.status !== 'active')
   return (
-    <div
+    <header
       className={classNames(
         'flex shrink-0 border-line bg-panel max-md:border-t max-md:pb-[env(safe-area-inset-bottom)]',
-        'md:w-20 md:flex-col md:border-r md:px-2 md:py-3 xl:w-52 xl:px-3',
+        'md:w-[5.5rem] md:flex-col md:border-r md:px-1.5 md:py-3 xl:w-52 xl:px-3',
         // Room for the words while the touch keyboard is open.
         'max-md:pointer-coarse:group-has-[textarea:focus]/frame:hidden',
       )}
@@ -112,7 +112,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
       <div className="hidden md:block">
         <PersonMenu />
       </div>
-    </div>
+    </header>
   )
 }
 

@@ -1,4 +1,4 @@
-import { Navigate, Outlet, useRouterState } from '@tanstack/react-router'
+import { Outlet, useNavigate, useRouter } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { atom, useObserved } from './atom.ts'
@@ -9,7 +9,8 @@ import { resumeSession } from './resume-session.ts'
 /** Everything behind the door. A person who is not signed in goes to the door and comes back to where they wanted to be. */
 export function Inside() {
   const session = useObserved(atom.session)
-  const here = useRouterState({ select: (state) => state.location.href })
+  const router = useRouter()
+  const navigate = useNavigate()
   useEffect(() => {
     if (session.state !== 'signed_in') return
     // Their failures are shown by the pages that hold these lists.
@@ -17,10 +18,14 @@ export function Inside() {
     void atom.connections.list().catch(() => undefined)
   }, [session.state])
 
-  if (session.state === 'unknown') return <Waiting />
-  if (session.state === 'signed_out') {
-    return <Navigate to="/sign-in" search={here === '/rooms' || here === '/' ? {} : { next: here }} replace />
-  }
+  useEffect(() => {
+    if (session.state !== 'signed_out') return
+    const { href, pathname } = router.state.location
+    if (pathname === '/sign-in') return
+    void navigate({ to: '/sign-in', search: pathname === '/rooms' ? {} : { next: href }, replace: true })
+  }, [session.state, router, navigate])
+
+  if (session.state !== 'signed_in') return <Waiting />
   return (
     <Frame>
       <Outlet />

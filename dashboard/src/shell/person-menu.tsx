@@ -24,42 +24,40 @@ export function PersonMenu() {
           <span className="truncate text-xs text-quiet">{me.workspace.name}</span>
         </span>
       </DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
-        <DropdownMenu.Content
-          side="top"
-          align="start"
-          sideOffset={6}
-          className="z-20 min-w-56 rounded-card border border-line bg-page p-1 shadow-float"
+      <DropdownMenu.Content
+        side="top"
+        align="start"
+        sideOffset={6}
+        className="z-20 min-w-56 rounded-card border border-line bg-page p-1 shadow-float"
+      >
+        <div className="grid px-2 py-1.5 leading-tight">
+          <span className="font-medium">{me.account.name}</span>
+          <span className="text-sm text-quiet">{me.account.email}</span>
+        </div>
+        <DropdownMenu.Separator className="my-1 h-px bg-line" />
+        <DropdownMenu.RadioGroup
+          value={chosen}
+          onValueChange={(value) => theme.set(value as Theme)}
+          aria-label="Theme"
         >
-          <div className="grid px-2 py-1.5 leading-tight">
-            <span className="font-medium">{me.account.name}</span>
-            <span className="text-sm text-quiet">{me.account.email}</span>
-          </div>
-          <DropdownMenu.Separator className="my-1 h-px bg-line" />
-          <DropdownMenu.RadioGroup
-            value={chosen}
-            onValueChange={(value) => theme.set(value as Theme)}
-            aria-label="Theme"
-          >
-            <ThemeItem value="light" icon={<Sun size={16} aria-hidden />}>
-              Light
-            </ThemeItem>
-            <ThemeItem value="dark" icon={<Moon size={16} aria-hidden />}>
-              Dark
-            </ThemeItem>
-            <ThemeItem value="system" icon={<Monitor size={16} aria-hidden />}>
-              As the system
-            </ThemeItem>
-          </DropdownMenu.RadioGroup>
-          <DropdownMenu.Separator className="my-1 h-px bg-line" />
-          <DropdownMenu.Item className={item} onSelect={() => open('keys')}>
-            <Keyboard size={16} aria-hidden /> Keys
-          </DropdownMenu.Item>
-          <DropdownMenu.Item className={item} onSelect={() => void signOut(atom)}>
-            <LogOut size={16} aria-hidden /> Sign out
-          </DropdownMenu.Item>
-        </DropdownMenu.Content>
-      </DropdownMenu.Portal>
+          <ThemeItem value="light" icon={<Sun size={16} aria-hidden />}>
+            Light
+          </ThemeItem>
+          <ThemeItem value="dark" icon={<Moon size={16} aria-hidden />}>
+            Dark
+          </ThemeItem>
+          <ThemeItem value="system" icon={<Monitor size={16} aria-hidden />}>
+            As the system
+          </ThemeItem>
+        </DropdownMenu.RadioGroup>
+        <DropdownMenu.Separator className="my-1 h-px bg-line" />
+        <DropdownMenu.Item className={item} onSelect={() => open('keys')}>
+          <Keyboard size={16} aria-hidden /> Keys
+        </DropdownMenu.Item>
+        <DropdownMenu.Item className={item} onSelect={() => void signOut(atom)}>
+          <LogOut size={16} aria-hidden /> Sign out
+        </DropdownMenu.Item>
+      </DropdownMenu.Content>
     </DropdownMenu.Root>
   )
 }

@@ -20,8 +20,11 @@ export function problemWords(error: unknown): ProblemWords {
   const request = error.requestId === undefined ? {} : { requestId: error.requestId }
   const row = codeWords(error.code)
   if (row === undefined) return { title: firstSentence(error.detail), next: rest(error.detail), ...request }
-  // The server's own sentence says more than the general one; where it is the same, the remedy is what is missing.
-  return { title: row.title, next: error.detail.startsWith(row.title) ? row.next : error.detail, ...request }
+  // The server's own words say more than the general ones; where they only repeat the title, the remedy is what is missing.
+  const said = error.detail.startsWith(row.title)
+    ? error.detail.slice(row.title.length).replace(/^[.\s]+/, '')
+    : error.detail
+  return { title: row.title, next: said === '' ? row.next : said, ...request }
 }
 
 /** The words of a code that came without a sentence, as in `?problem=consent_denied`. */

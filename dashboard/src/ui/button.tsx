@@ -28,7 +28,7 @@ export function Button({ look = 'plain', busy = false, square = false, ...props 
       {...rest}
       disabled={disabled === true || busy}
       aria-busy={busy || undefined}
-      className={classNames(buttonClass(look), square && 'w-8 px-0 pointer-coarse:w-11', className)}
+      className={classNames(buttonClass(look, square), className)}
     >
       {busy && <LoaderCircle size={16} aria-hidden className="animate-spin" />}
       {children}
@@ -37,9 +37,10 @@ export function Button({ look = 'plain', busy = false, square = false, ...props 
 }
 
 /** The look of a button for a link that goes somewhere. */
-export function buttonClass(look: ButtonLook): string {
+export function buttonClass(look: ButtonLook, square = false): string {
   return classNames(
-    'inline-flex h-8 shrink-0 items-center justify-center gap-2 rounded-control px-3 font-medium whitespace-nowrap',
+    'inline-flex h-8 shrink-0 items-center justify-center gap-2 rounded-control font-medium whitespace-nowrap',
+    square ? 'w-8 pointer-coarse:w-11' : 'px-3',
     'transition-colors select-none pointer-coarse:h-11',
     looks[look],
   )

@@ -21,9 +21,9 @@ const components: Components = {
   table: ({ children }) => (
     // A wide table scrolls by itself, so it must be reachable by keyboard.
     // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
-    <section tabIndex={0} aria-label="Table" className="overflow-x-auto">
+    <figure tabIndex={0} aria-label="Table" className="overflow-x-auto">
       <table>{children}</table>
-    </section>
+    </figure>
   ),
   input: ({ checked }) => (
     <input
