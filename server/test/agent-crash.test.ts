@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Checkpoint } from '#agents/turn.ts'
 import { AgentHouse, type Cast } from './support/agent-house.ts'
 import { IssueTracker } from './support/issue-tracker.ts'
 import { type TestDatabase, testDatabase } from './support/postgres.ts'
@@ -70,31 +71,48 @@ async function finishAndCheck(
   assert.match(final?.text ?? '', /Created issue #1 “Fix the login page”/, where)
 }
 
-test('[AG1] a process killed between any two effects of a turn: the turn goes on, and the write happens exactly once', async () => {
-  await using db = await testDatabase()
-  // The sequence of checkpoints of an undisturbed turn says where to kill.
-  const trace: string[] = []
-  {
-    await using tracker = await IssueTracker.start()
-    await using house = await AgentHouse.open({
-      database: db.database,
-      providerUrl: tracker.url,
-      models: [obedient()],
-      checkpoint: async (name) => void trace.push(name),
-    })
-    const cast = await house.cast()
-    await house.say(cast, 'create Fix the login page')
-    await house.decide(cast, 'approve')
-    await house.nth(cast.roomId, 'turn.ended')
-    await until(() => trace.at(-1) === 'ended')
-  }
-  assert.ok(
-    trace.includes('dispatched') && trace.includes('answered') && trace.includes('parked'),
-    String(trace),
-  )
+/** Everything that an undisturbed turn with one approved write passes, in order. */
+const checkpoints: readonly Checkpoint[] = [
+  'claimed',
+  'started',
+  'step-started',
+  'step-said',
+  'step-done',
+  'parked',
+  'claimed',
+  'dispatching',
+  'dispatched',
+  'answered',
+  'call-done',
+  'step-started',
+  'step-said',
+  'step-done',
+  'ending',
+  'ended',
+]
 
-  for (const [index, name] of trace.entries()) {
-    const where = `killed at ${name} (${index + 1} of ${trace.length})`
+test('[AG1] the places where a turn may be cut are known: each is one of the tests below', async () => {
+  await using db = await testDatabase()
+  await using tracker = await IssueTracker.start()
+  const trace: Checkpoint[] = []
+  await using house = await AgentHouse.open({
+    database: db.database,
+    providerUrl: tracker.url,
+    models: [obedient()],
+    checkpoint: async (name) => void trace.push(name),
+  })
+  const cast = await house.cast()
+  await house.say(cast, 'create Fix the login page')
+  await house.decide(cast, 'approve')
+  await house.nth(cast.roomId, 'turn.ended')
+  await until(() => trace.at(-1) === 'ended')
+  assert.deepEqual(trace, checkpoints)
+})
+
+for (const [index, name] of checkpoints.entries()) {
+  const where = `${name} (${index + 1} of ${checkpoints.length})`
+  test(`[AG1] a process killed at ${where}: the turn goes on, and the write happens exactly once`, async () => {
+    await using db = await testDatabase()
     await using tracker = await IssueTracker.start()
     await using house = await AgentHouse.open({
       database: db.database,
@@ -115,8 +133,8 @@ test('[AG1] a process killed between any two effects of a turn: the turn goes on
     const [, signal] = await exited
     assert.equal(signal, 'SIGKILL', where)
     await finishAndCheck(house, tracker, cast, where)
-  }
-})
+  })
+}
 
 for (const [where, moment] of [
   ['before it took effect', 'arrived'],

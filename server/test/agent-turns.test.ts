@@ -5,7 +5,7 @@ import sql from 'sql-template-tag'
 import { Type } from 'typebox'
 import type { ModelPart } from '#agents/models/model.ts'
 import { defineTool } from '#agents/tools/tool.ts'
-import { LeaseLost } from '#agents/turn.ts'
+import { type Checkpoint, LeaseLost } from '#agents/turn.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { AgentHouse, type AgentHouseOptions, githubConnection, personIn } from './support/agent-house.ts'
@@ -266,30 +266,70 @@ test('[AG17] two processes on one database run every turn once', async () => {
   assert.equal(rows.length, 0)
 })
 
-test('[AG18] a process that was frozen cannot write into a turn that went on elsewhere', async () => {
-  let frozen: (() => void) | undefined
-  await using at = await open({
-    leaseMs: 150,
-    checkpoint: (name) =>
-      name === 'step-said' && frozen === undefined
+/** Stops the first run that comes to `place`, as a process does that the system does not let run. */
+function freezer(place: Checkpoint) {
+  let thaw: (() => void) | undefined
+  return {
+    frozen: () => thaw !== undefined,
+    thaw: () => thaw?.(),
+    checkpoint: (name: Checkpoint) =>
+      name === place && thaw === undefined
         ? new Promise<void>((resolve) => {
-            frozen = resolve
+            thaw = resolve
           })
         : Promise.resolve(),
-  })
+  }
+}
+
+const stealTurns = sql`
+  update turns set attempt = attempt + 1, due_at = now() - interval '1 second' where status = 'running'`
+
+test('[AG18] a process that was frozen cannot write into a turn that went on elsewhere', async () => {
+  const ice = freezer('step-said')
+  let answers = 0
+  const counting = new ScriptedModel(() => [say(`answer ${++answers}`)])
+  await using at = await open({ checkpoint: ice.checkpoint, models: [counting], working: true })
   await at.house.say(at.cast, 'hello')
-  await until(() => frozen !== undefined)
-  // Its heartbeat stops with it; here only the row shows that, because the clock of this process runs on.
-  await at.db.database.query(sql`update turns set attempt = attempt + 1, due_at = now()`)
+  await until(ice.frozen)
+  await using _other = await AgentHouse.open({
+    database: at.db.database,
+    providerUrl: at.tracker.url,
+    models: [counting],
+  })
+  await at.db.database.query(stealTurns)
   await at.house.nth(at.cast.roomId, 'turn.ended')
-  frozen?.()
+  ice.thaw()
   await at.house.say(at.cast, 'and again')
   await at.house.nth(at.cast.roomId, 'turn.ended', 2)
   const finals = await at.house.all(at.cast.roomId, 'message.final')
   assert.deepEqual(
     finals.map((final) => final.text),
-    ['You said: hello', 'You said: and again'],
+    ['answer 2', 'answer 3'],
   )
+  const steps = await at.db.database.query<{ text: string }>(
+    sql`select said->>'text' as text from turn_steps`,
+  )
+  assert.deepEqual(new Set(steps.map((step) => step.text)), new Set(['answer 2', 'answer 3']))
+})
+
+test('[AG37] a process that was frozen on the point of sending a write does not send it once another has the turn', async () => {
+  const ice = freezer('dispatched')
+  await using at = await open({ checkpoint: ice.checkpoint, leaseMs: 300 })
+  await at.house.say(at.cast, 'create Fix the login page')
+  await at.house.decide(at.cast, 'approve')
+  await until(ice.frozen)
+  await using _other = await AgentHouse.open({
+    database: at.db.database,
+    providerUrl: at.tracker.url,
+    models: [obedient()],
+  })
+  await at.db.database.query(stealTurns)
+  await at.house.nth(at.cast.roomId, 'turn.ended')
+  ice.thaw()
+  // Another turn all the way through: whatever the thawed one wanted to send would have left by now.
+  await at.house.say(at.cast, 'list my issues')
+  await at.house.nth(at.cast.roomId, 'turn.ended', 2)
+  assert.deepEqual(at.tracker.effects, ['create Fix the login page'])
 })
 
 test('[AG19] what was said while no agent listened is answered after the start, once', async () => {

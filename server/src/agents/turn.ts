@@ -540,7 +540,8 @@ export class TurnRun {
     // A process that was frozen since the commit must not send: by now somebody else may have the turn.
     if (this.#lost.aborted || performance.now() - began > this.#limits.callMs) throw new LeaseLost()
     try {
-      const presented = await tool.call(this.#account(connection, tool.effect), call.args, call.id)
+      const left = this.#limits.callMs - (performance.now() - began)
+      const presented = await tool.call(this.#account(connection, tool.effect, left), call.args, call.id)
       await this.#reach('answered')
       return await this.#callDone(call, presented, began)
     } catch (thrown) {
@@ -725,9 +726,16 @@ export class TurnRun {
     })
   }
 
-  /** A write that was sent is waited for, whatever people want meanwhile: its answer is worth knowing. */
-  #account(connection: Connection, effect: Tool['effect'] = 'read'): ProviderAccount {
-    const deadline = AbortSignal.timeout(this.#limits.callMs)
+  /**
+   * A write that was sent is waited for, whatever people want meanwhile: its answer is worth knowing. `withinMs` counts from
+   * the dispatch and stays below `settleMs`: who looks for traces after that looks at everything there can be.
+   */
+  #account(
+    connection: Connection,
+    effect: Tool['effect'] = 'read',
+    withinMs = this.#limits.callMs,
+  ): ProviderAccount {
+    const deadline = AbortSignal.timeout(Math.max(0, Math.round(withinMs)))
     const signals = effect === 'read' ? [deadline, this.#lost, this.#cancelled] : [deadline, this.#lost]
     return new ProxiedAccount({
       connection,
