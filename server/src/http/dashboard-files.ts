@@ -3,12 +3,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fastifyStatic from '@fastify/static'
 import type { FastifyReply } from 'fastify'
+import { AtomError } from '#foundation/errors.ts'
 import { html, page } from './page.ts'
 import { dashboardPolicy, newNonce, pagePolicy } from './security-headers.ts'
 import type { HttpServer } from './server.ts'
 
 /** The build writes this wherever a nonce belongs (Vite's `html.cspNonce`); each answer carries a fresh one instead. */
-export const noncePlaceholder = 'ATOM_CSP_NONCE'
+const noncePlaceholder = 'ATOM_CSP_NONCE'
 
 const yearMs = 365 * 86_400_000
 
@@ -22,18 +23,33 @@ export async function dashboardDoors(http: HttpServer, options: { folder: string
   const assets = join(folder, 'assets')
   if (existsSync(folder)) http.fastify.register(fastifyStatic, { root: folder, serve: false })
   if (existsSync(assets))
-    http.fastify.register(fastifyStatic, {
-      root: assets,
-      prefix: '/assets/',
-      decorateReply: false,
-      index: false,
-      immutable: true,
-      maxAge: yearMs,
-      dotfiles: 'deny',
+    http.fastify.register(async (scope) => {
+      scope.setErrorHandler((thrown) => {
+        throw refused(thrown)
+      })
+      await scope.register(fastifyStatic, {
+        root: assets,
+        prefix: '/assets/',
+        decorateReply: false,
+        index: false,
+        immutable: true,
+        maxAge: yearMs,
+        dotfiles: 'deny',
+      })
     })
   for (const name of await topFiles(folder))
     http.get(`/${name}`, async (_request, reply) => reply.sendFile(name, folder, { cacheControl: false }))
   http.otherwise(async (_request, reply) => await sendIndex(reply, folder))
+}
+
+/** An address that tries to leave the folder is told like one that does not exist. */
+function refused(thrown: unknown): unknown {
+  const isRefusal =
+    thrown instanceof Error &&
+    'statusCode' in thrown &&
+    typeof thrown.statusCode === 'number' &&
+    thrown.statusCode < 500
+  return isRefusal ? new AtomError('not_found', undefined, { cause: thrown }) : thrown
 }
 
 async function topFiles(folder: string): Promise<string[]> {

@@ -21,7 +21,7 @@ function frameworkCode(thrown: unknown): string | undefined {
 }
 
 /** What Fastify and Node throw before a handler runs, in Atom's words. Everything unknown becomes `internal`. */
-export function translate(thrown: unknown, bodyLimit: number): AtomError {
+function translate(thrown: unknown, bodyLimit: number): AtomError {
   switch (frameworkCode(thrown)) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new AtomError('unsupported_media_type', undefined, { cause: thrown })

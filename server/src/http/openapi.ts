@@ -32,6 +32,7 @@ export function errorsOf(route: Route): ErrorCode[] {
   if (route.body !== undefined || route.query !== undefined || route.params !== undefined)
     codes.add('validation_failed')
   for (const code of byAudience[route.audience]) codes.add(code)
+  if (route.path.startsWith('/v1/')) for (const code of ['busy', 'unavailable'] as const) codes.add(code)
   codes.add('internal')
   return [...codes].sort((one, other) => errorTable[one].status - errorTable[other].status)
 }
@@ -112,7 +113,7 @@ function parameters(place: 'path' | 'query', schema: TSchema | undefined): Recor
   }))
 }
 
-export function propertiesOf(schema: TSchema): Record<string, TSchema> {
+function propertiesOf(schema: TSchema): Record<string, TSchema> {
   return 'properties' in schema ? (schema.properties as Record<string, TSchema>) : {}
 }
 

@@ -64,7 +64,9 @@ export async function browse(
 ): Promise<{ status: number; headers: IncomingHttpHeaders; page: string }> {
   return await new Promise((resolve, reject) => {
     const headers = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-mode': 'navigate' }
-    request(`${url}${path}`, { headers }, (response) => {
+    const { hostname, port } = new URL(url)
+    // The path apart, or it would be normalised before it is sent.
+    request({ hostname, port, path, headers }, (response) => {
       text(response).then(
         (page) => resolve({ status: response.statusCode ?? 0, headers: response.headers, page }),
         reject,
