@@ -4,7 +4,7 @@ import inject from 'light-my-request'
 import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { AppRegistry } from './app-registry.ts'
 import type { GrantStore } from './grant-store.ts'
-import { type Person, personByKey } from './people.ts'
+import { type Person, people } from './people.ts'
 import type { SandboxLog, SandboxProviderId } from './sandbox.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 
@@ -25,6 +25,8 @@ export interface AuthorizationDialect {
   readonly scopes: readonly string[]
   /** Claims of the id_token by scope. */
   readonly claims: Readonly<Record<string, readonly string[]>>
+  /** The id the authorization server knows the person by; `sub` where there is an id_token. */
+  subjectOf(person: Person): string
   claimsOf(person: Person, clientId: string): Record<string, string | boolean>
   readonly accessTokenSeconds: number
   readonly refreshTokens: boolean
@@ -135,16 +137,18 @@ export class AuthorizationServer {
         Object.entries(dialect.claims).map(([scope, claims]) => [scope, [...claims]]),
       ),
       conformIdTokenClaims: false,
+      // One clock on this machine: what has expired is refused at once.
+      clockTolerance: 0,
       responseTypes: ['code'],
       pkce: { required: () => false },
       extraParams: [...dialect.extraParameters],
-      findAccount: async (ctx, key) => {
-        const person = personByKey(key)
+      findAccount: async (ctx, subject) => {
+        const person = this.#person(subject)
         if (person === undefined) return undefined
         const clientId = ctx.oidc.client?.clientId ?? ''
         return {
-          accountId: key,
-          claims: async () => ({ sub: key, ...dialect.claimsOf(person, clientId) }),
+          accountId: subject,
+          claims: async () => ({ sub: subject, ...dialect.claimsOf(person, clientId) }),
         }
       },
       loadExistingGrant: async (ctx) => this.#existingGrant(ctx),
@@ -171,8 +175,16 @@ export class AuthorizationServer {
       },
     }
     this.#provider = new Provider(dialect.issuer, configuration)
-    const shape = (model: { prototype: object }, kind: 'code' | 'access' | 'refresh') =>
-      Object.defineProperty(model.prototype, 'generateTokenId', { value: () => dialect.mint(kind) })
+    const shape = (model: { prototype: object }, kind: 'code' | 'access' | 'refresh') => {
+      const usual: unknown = Reflect.get(model.prototype, 'generateTokenId')
+      Object.defineProperty(model.prototype, 'generateTokenId', {
+        value: function mintInstead(this: object) {
+          // The library settles the token's format on the way; only the id it makes is not wanted.
+          if (typeof usual === 'function') Reflect.apply(usual, this, [])
+          return dialect.mint(kind)
+        },
+      })
+    }
     shape(this.#provider.AuthorizationCode, 'code')
     shape(this.#provider.AccessToken, 'access')
     shape(this.#provider.RefreshToken, 'refresh')
@@ -226,7 +238,7 @@ export class AuthorizationServer {
     const interaction = await this.#interaction(request, response)
     if (interaction === undefined) return undefined
     const parameters = parametersOf(interaction.params)
-    const person = interaction.session === undefined ? undefined : personByKey(interaction.session.accountId)
+    const person = this.#person(interaction.session?.accountId)
     const consent = interaction.prompt.name === 'consent'
     const grant = interaction.grantId ? await this.#provider.Grant.find(interaction.grantId) : undefined
     const granted = grant?.getOIDCScope().split(' ') ?? []
@@ -245,9 +257,9 @@ export class AuthorizationServer {
   async choosePerson(
     request: IncomingMessage,
     response: ServerResponse,
-    key: string,
+    person: Person,
   ): Promise<string | undefined> {
-    return this.#answer(request, response, { login: { accountId: key } })
+    return this.#answer(request, response, { login: { accountId: this.dialect.subjectOf(person) } })
   }
 
   /** Grants `scopes` to the app, on top of what it has. */
@@ -287,6 +299,7 @@ export class AuthorizationServer {
       },
       payload: form.toString(),
     })
+    if (answer.statusCode >= 500) throw new Error('The authorization server failed at its token endpoint.')
     return {
       status: answer.statusCode,
       body: answer.json<Record<string, unknown>>(),
@@ -305,7 +318,7 @@ export class AuthorizationServer {
   /** Who a live access token speaks for; undefined where it is unknown, expired or revoked. */
   async owner(accessToken: string): Promise<TokenOwner | undefined> {
     const token = await this.#provider.AccessToken.find(accessToken)
-    const person = token === undefined ? undefined : personByKey(token.accountId)
+    const person = this.#person(token?.accountId)
     if (token === undefined || person === undefined) return undefined
     return {
       person,
@@ -330,10 +343,19 @@ export class AuthorizationServer {
     this.#grants.destroy('AccessToken', token)
   }
 
+  /** As if the person withdrew their consent on the provider's own pages; everybody where nobody is named. */
+  withdraw(person: Person | undefined): number {
+    return this.#grants.revoke(person === undefined ? undefined : this.dialect.subjectOf(person))
+  }
+
   /** The consent and every token under it. */
   revokeGrant(grantId: string): void {
     this.#grants.destroyTokens(grantId)
     this.#grants.destroy('Grant', grantId)
+  }
+
+  #person(subject: string | undefined): Person | undefined {
+    return people.find((person) => this.dialect.subjectOf(person) === subject)
   }
 
   async #existingGrant(ctx: KoaContextWithOIDC) {

@@ -6,6 +6,8 @@ import { type Person, people } from './people.ts'
 /** A scope in words. */
 export interface ScopeWords {
   readonly scope: string
+  /** As the provider writes it. */
+  readonly shown: string
   readonly meaning: string
   /** The person may say no to this one and yes to others (Google's granular consent). */
   readonly optional: boolean
@@ -57,9 +59,9 @@ async function decide(
   form: URLSearchParams,
 ): Promise<string | undefined> {
   const { server } = manners
-  const person = form.get('person')
-  if (question.step === 'person' && people.some(({ key }) => key === person)) {
-    return server.choosePerson(request.raw, reply.raw, person ?? '')
+  const person = people.find(({ key }) => key === form.get('person'))
+  if (question.step === 'person' && person !== undefined) {
+    return server.choosePerson(request.raw, reply.raw, person)
   }
   if (question.step === 'consent' && form.get('decision') === 'agree') {
     const chosen = new Set(form.getAll('scope'))
@@ -129,8 +131,8 @@ function consentPage(reply: FastifyReply, note: string, manners: ConsentManners,
 
 // Google leaves the boxes empty. Here they start ticked: who tries Atom for the first time should not end with a
 // connection that may do nothing; a test that wants less takes the tick away.
-function scopeItem({ scope, meaning, open, implied }: ScopeWords & { open: boolean }): Html {
-  const words = html`<span>${meaning}${implied ? undefined : html`<code>${scope}</code>`}</span>`
+function scopeItem({ scope, shown, meaning, open, implied }: ScopeWords & { open: boolean }): Html {
+  const words = html`<span>${meaning}${implied ? undefined : html`<code>${shown}</code>`}</span>`
   return open
     ? html`<li><label><input type="checkbox" name="scope" value="${scope}" checked>${words}</label></li>`
     : html`<li>${words}</li>`

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Control, Fault } from './control.ts'
+import { people } from './people.ts'
 import type { Sandbox, SandboxProviderId } from './sandbox.ts'
 
 const provider = { type: 'string', enum: ['github', 'google'] } as const
@@ -58,7 +59,7 @@ export function controlRoutes(
   })
   app.post<{ Body: { provider: SandboxProviderId; person?: string } }>(
     '/_control/revoke',
-    json({ provider, person: { type: 'string' } }, ['provider']),
+    json({ provider, person: { type: 'string', enum: people.map(({ key }) => key) } }, ['provider']),
     async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
   )
   app.post<{ Body: { provider?: SandboxProviderId } }>(

@@ -56,7 +56,10 @@ export interface Control {
   }): Effect[]
   /** The last requests, oldest first (at most 10 000). */
   requests(filter?: { readonly method?: string; readonly path?: string }): SeenRequest[]
-  /** The person withdraws their consent at the provider: every token and the grant are dead. Returns tokens killed. */
+  /**
+   * The person (`ada`, `grace`, `katherine`; everybody where absent) withdraws their consent at the provider: every token and
+   * the grant are dead. Returns tokens killed; throws `TypeError` for somebody who does not exist.
+   */
   revoke(provider: SandboxProviderId, person?: string): number
   /** Access tokens expire now; refresh tokens live on. Returns how many. */
   expireTokens(provider?: SandboxProviderId): number

@@ -20,7 +20,7 @@ import { calendarPages } from './google/calendar-pages.ts'
 import { googleFaults } from './google/google-answers.ts'
 import { googleDialect, googleOauth } from './google/google-oauth.ts'
 import { GrantStore } from './grant-store.ts'
-import { avatarOf } from './people.ts'
+import { avatarOf, personByKey } from './people.ts'
 import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
 import { SandboxClock } from './sandbox-clock.ts'
@@ -155,7 +155,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     allowRedirect: (uri) => apps.allowRedirect(uri),
     effects: (filter) => effects.list(filter),
     requests: (filter) => faults.seen(filter),
-    revoke: (provider, person) => grants[provider].revoke(person),
+    revoke: (provider, key) => {
+      const person = key === undefined ? undefined : personByKey(key)
+      if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
+      return (provider === 'github' ? github : google).server.withdraw(person)
+    },
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
     rateLimit: (provider, perHour) => limits.set(provider, perHour),

@@ -56,6 +56,7 @@ export const githubDialect: AuthorizationDialect = {
   },
   scopes: [...Object.keys(meanings), publicData],
   claims: {},
+  subjectOf: (person) => person.key,
   claimsOf: () => ({}),
   // A token of an OAuth app does not expire.
   accessTokenSeconds: 10 * 365 * 24 * 3600,
@@ -96,6 +97,7 @@ export function githubOauth(
     agree: 'Authorize',
     words: (scope) => ({
       scope,
+      shown: scope,
       meaning: meanings[scope] ?? 'Read what is public',
       optional: false,
       implied: scope === publicData,

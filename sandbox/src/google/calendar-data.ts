@@ -120,7 +120,10 @@ export class CalendarData {
   #followTheWeek(): void {
     const monday = mondayOf(this.#clock.now())
     const kept = this.#store.setting('google.week')
-    if (kept === undefined) return this.seed()
+    if (kept === undefined) {
+      this.seed()
+      return
+    }
     if (Math.abs(monday.getTime() - Date.parse(kept)) < week / 2) return
     this.#store.transaction(() => {
       const untouched = new Map(

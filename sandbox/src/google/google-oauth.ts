@@ -64,8 +64,8 @@ export const googleDialect = (url: () => string): AuthorizationDialect => ({
     email: ['email', 'email_verified'],
     profile: ['name', 'given_name', 'family_name', 'picture'],
   },
+  subjectOf: (person) => person.googleSub,
   claimsOf: (person, clientId) => ({
-    sub: person.googleSub,
     azp: clientId,
     hd: workspaceDomain,
     email: person.email,
@@ -103,7 +103,8 @@ export function googleOauth(
     name: 'Google',
     agree: 'Continue',
     words: (scope) => ({
-      scope: longNames[scope] ?? scope,
+      scope,
+      shown: longNames[scope] ?? scope,
       meaning: meanings[scope] ?? scope,
       optional: !identityScopes.includes(scope),
       implied: scope === 'openid',
@@ -139,6 +140,8 @@ export function googleOauth(
       {
         ...asked,
         scope: scopes.join(' '),
+        // Outside OpenID Connect Google takes no notice of a nonce; the library would refuse it.
+        nonce: scopes.includes('openid') ? asked['nonce'] : undefined,
         prompt: prompt.filter((each) => each !== 'select_account').join(' ') || undefined,
       },
       request.headers.cookie,

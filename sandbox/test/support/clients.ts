@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import * as oauth from 'oauth4webapi'
+import type { Sandbox, SandboxProviderId } from '../../src/sandbox.ts'
+import { Browser } from './browser.ts'
+
+export const redirectUri = (provider: SandboxProviderId) =>
+  `http://127.0.0.1:3999/v1/oauth/callback/${provider}`
+export const redirectUris = [redirectUri('github'), redirectUri('google')]
+
+/** As Atom does it: the provider's true URL, dialled through the map of origins. */
+export function dial(sandbox: Sandbox, url: string | URL): URL {
+  const real = new URL(url)
+  const base = Object.entries(sandbox.origins).find(([origin]) => origin === real.origin)?.[1]
+  assert.ok(base, `the sandbox does not stand in for ${real.origin}`)
+  return new URL(`${base}${real.pathname}${real.search}`)
+}
+
+export function dialling(sandbox: Sandbox) {
+  return {
+    [oauth.allowInsecureRequests]: true,
+    [oauth.customFetch]: (url: string, init: object) => fetch(dial(sandbox, url), init),
+  }
+}
+
+const servers: Readonly<Record<SandboxProviderId, oauth.AuthorizationServer>> = {
+  github: {
+    issuer: 'https://github.com',
+    authorization_endpoint: 'https://github.com/login/oauth/authorize',
+    token_endpoint: 'https://github.com/login/oauth/access_token',
+  },
+  google: {
+    issuer: 'https://accounts.google.com',
+    authorization_endpoint: 'https://accounts.google.com/o/oauth2/v2/auth',
+    token_endpoint: 'https://oauth2.googleapis.com/token',
+    jwks_uri: 'https://www.googleapis.com/oauth2/v3/certs',
+  },
+}
+
+export interface Ask {
+  readonly scope: string
+  readonly person?: string
+  readonly extra?: Readonly<Record<string, string>>
+  /** The scopes ticked on the consent page; all where absent. */
+  readonly tick?: readonly string[]
+  readonly decision?: 'agree' | 'cancel'
+  readonly browser?: Browser
+}
+
+/** One connection attempt of a real OAuth client (`oauth4webapi`), PKCE included, up to the callback. */
+export async function askConsent(sandbox: Sandbox, provider: SandboxProviderId, ask: Ask) {
+  const as = servers[provider]
+  const app = sandbox.apps[provider]
+  const client: oauth.Client = { client_id: app.clientId }
+  const verifier = oauth.generateRandomCodeVerifier()
+  const state = oauth.generateRandomState()
+  const nonce = oauth.generateRandomNonce()
+  const url = dial(sandbox, as.authorization_endpoint ?? '')
+  url.search = new URLSearchParams({
+    client_id: app.clientId,
+    redirect_uri: redirectUri(provider),
+    response_type: 'code',
+    scope: ask.scope,
+    state,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    ...(provider === 'google' ? { nonce } : undefined),
+    ...ask.extra,
+  }).toString()
+
+  const browser = ask.browser ?? new Browser()
+  const pages: string[] = []
+  let stop = await browser.open(url)
+  while (!stop.left && stop.status === 200) {
+    pages.push(stop.text)
+    const choosing = stop.text.includes('name="person"')
+    const ticked = [...stop.text.matchAll(/name="scope" value="([^"]+)"/g)]
+      .map((match) => match[1] ?? '')
+      .filter((scope) => ask.tick === undefined || ask.tick.includes(scope))
+    stop = await browser.submit(
+      stop,
+      choosing
+        ? [['person', ask.person ?? 'ada']]
+        : [['decision', ask.decision ?? 'agree'], ...ticked.map((scope) => ['scope', scope] as const)],
+    )
+  }
+  return { as, client, secret: app.clientSecret, verifier, state, nonce, stop, pages, browser }
+}
+
+type Asked = Awaited<ReturnType<typeof askConsent>>
+
+/** The token request itself, over the wire, as a client sends it. */
+export async function exchange(
+  sandbox: Sandbox,
+  provider: SandboxProviderId,
+  asked: Asked,
+  verifier = asked.verifier,
+) {
+  const callback = oauth.validateAuthResponse(asked.as, asked.client, asked.stop.url, asked.state)
+  return oauth.authorizationCodeGrantRequest(
+    asked.as,
+    asked.client,
+    oauth.ClientSecretPost(asked.secret),
+    callback,
+    redirectUri(provider),
+    verifier,
+    { ...dialling(sandbox), headers: { accept: 'application/json' } },
+  )
+}
+
+export async function connect(sandbox: Sandbox, provider: SandboxProviderId, ask: Ask) {
+  const asked = await askConsent(sandbox, provider, ask)
+  assert.ok(asked.stop.left, `stopped at ${asked.stop.url}: ${asked.stop.text}`)
+  const response = await exchange(sandbox, provider, asked)
+  const body = (await response.clone().json()) as Record<string, unknown>
+  assert.ok(body['access_token'], `no token: ${JSON.stringify(body)}`)
+  return { asked, response, body, token: String(body['access_token']) }
+}
+
+export const githubApi = (
+  sandbox: Sandbox,
+  token: string | undefined,
+  path: string,
+  init: RequestInit = {},
+) =>
+  fetch(dial(sandbox, `https://api.github.com${path}`), {
+    ...init,
+    headers: {
+      'user-agent': 'sandbox-test',
+      ...(token === undefined ? undefined : { authorization: `Bearer ${token}` }),
+      ...init.headers,
+    },
+  })
+
+export const googleApi = (sandbox: Sandbox, token: string, path: string, init: RequestInit = {}) =>
+  fetch(dial(sandbox, `https://www.googleapis.com${path}`), {
+    ...init,
+    headers: { authorization: `Bearer ${token}`, ...init.headers },
+  })
