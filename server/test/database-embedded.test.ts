@@ -114,10 +114,11 @@ class Child implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>
   readonly #reader: Interface
 
-  constructor(options: Partial<EmbeddedOptions>, user?: number) {
+  constructor(options: Partial<EmbeddedOptions>, user?: number, env = process.env) {
     this.process = spawn(process.execPath, [childFile, JSON.stringify(options)], {
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
+      env,
       ...(user !== undefined && { uid: user, gid: user }),
     })
     this.#reader = createInterface({ input: this.process.stdout })
@@ -283,6 +284,61 @@ test('[DB25] a user id that no file knows, as containers give it, works', asStra
   await ask(connection)
   assert.equal((await stat(join(dataDir, 'database'))).uid, stranger)
 })
+
+test('[DB25] a database made for a nameless user has all that any other one has', asStrangers, async () => {
+  await using folder = await temporaryFolder()
+  const dataDir = join(folder.path, 'data')
+  await mkdir(dataDir)
+  await chown(dataDir, stranger, stranger)
+  await using child = new Child({ dataDir }, stranger)
+  await using usual = await start(join(folder.path, 'usual'))
+  const [own, other] = await Promise.all([child.ready(), usual.connection].map(inventory))
+  assert.deepEqual(own, other)
+})
+
+test(
+  '[DB25] where a nameless user cannot borrow a name, one sentence says what to do',
+  asStrangers,
+  async () => {
+    await using folder = await temporaryFolder()
+    const dataDir = join(folder.path, 'data')
+    await mkdir(dataDir)
+    await chown(dataDir, stranger, stranger)
+    await using child = new Child({ dataDir }, stranger, { ...process.env, PATH: '/nowhere' })
+    const said = await child.says()
+    assert.equal(said.state, 'refused')
+    assert.match(
+      said.message,
+      /user id 54321 has no name.*Add a line for it to \/etc\/passwd.*or set DATABASE_URL/,
+    )
+    assert.deepEqual(await readdir(dataDir), [])
+  },
+)
+
+/** Every object of the catalogs with its owner and rights, and where databases differ by nature, nothing. */
+async function inventory(address: Promise<DatabaseAddress> | DatabaseAddress) {
+  await using database = await openDatabase({ connection: await address, poolSize: 1, log: testLog })
+  const queries = [
+    sql`select datname, pg_encoding_to_char(encoding), datlocprovider, datlocale, datistemplate, datallowconn, datacl::text from pg_database`,
+    sql`select oid::regclass::text as name, relkind, relacl::text from pg_class where relkind <> 't' and oid::regclass::text !~ 'pg_toast'`,
+    sql`select oid::regprocedure::text as name, proacl::text, prosrc from pg_proc`,
+    sql`select collname, collprovider from pg_collation`,
+    sql`select nspname, nspacl::text from pg_namespace`,
+    sql`select extname, extversion from pg_extension`,
+    sql`select typname, typacl::text from pg_type where typname !~ 'pg_toast'`,
+    sql`select cfgname from pg_ts_config`,
+    sql`select objoid::text, classoid::regclass::text, objsubid, initprivs::text from pg_init_privs where objoid < 12000`,
+    sql`select feature_id, sub_feature_id, is_supported from information_schema.sql_features`,
+    sql`select conname, contype from pg_constraint`,
+    sql`select count(*) from pg_depend where classid = 'pg_extension'::regclass`,
+    sql`select name, setting from pg_settings where name ~ '^(lc_|default_text|data_checksums|server_encoding|wal_segment_size|block_size)'`,
+  ]
+  const found: string[][] = []
+  for (const query of queries) {
+    found.push((await database.query(query)).map((row) => JSON.stringify(row)).sort())
+  }
+  return found
+}
 
 test('[DB26] kill -9 of Atom ends its database too, and the next start has every committed row', async () => {
   await using folder = await temporaryFolder()

@@ -22,6 +22,7 @@ import { here, isAlive, type RunAs, runProgram } from './postmaster.ts'
 
 /** `nobody`: exists as a number everywhere, owns nothing, and needs no entry in any file. */
 const nobody = 65_534
+const noUserName = /could not look up effective user ID/
 const unfinished = /^database\.new-(\d+)-[0-9a-f]+$/
 
 export const databaseUser = 'atom'
@@ -90,33 +91,7 @@ export async function createIfMissing(options: {
   await mkdir(aside, { mode: 0o700 })
   try {
     if (runAs !== undefined) await chown(aside, runAs.uid, runAs.gid)
-    await succeed(
-      runProgram({
-        program: join(binaries.home, 'bin', 'initdb'),
-        // Without --no-sync: a page of the catalog that the kernel still holds back at a power cut would be lost with every
-        // row that was acknowledged since, and the sync costs next to nothing (decision 0011).
-        args: [
-          `--pgdata=${here}`,
-          `--username=${databaseUser}`,
-          '--auth=trust',
-          '--encoding=UTF8',
-          '--locale-provider=builtin',
-          '--locale=C.UTF-8',
-          '--data-checksums',
-        ],
-        folder: aside,
-        runAs,
-      }),
-    )
-    await succeed(
-      runProgram({
-        program: join(binaries.home, 'bin', 'postgres'),
-        args: ['--single', '-D', here, 'postgres'],
-        folder: aside,
-        runAs,
-        input: `create database ${databaseName}\n`,
-      }),
-    )
+    await fill(aside, binaries, runAs, options.log)
     await rename(aside, folder)
     const parent = await open(dirname(folder), 'r')
     await parent.sync()
@@ -130,9 +105,72 @@ export async function createIfMissing(options: {
   }
 }
 
-async function succeed(running: ReturnType<typeof runProgram>): Promise<void> {
-  const { code, said } = await running
-  if (code !== 0) throw explainedFailure(said)
+async function fill(folder: string, binaries: Binaries, runAs: RunAs | undefined, log: Log): Promise<void> {
+  const initdb = {
+    program: join(binaries.home, 'bin', 'initdb'),
+    // Without --no-sync: a page of the catalog that the kernel still holds back at a power cut would be lost together with
+    // every row that was acknowledged since, and the sync costs next to nothing (decision 0011).
+    args: [
+      `--pgdata=${here}`,
+      `--username=${databaseUser}`,
+      '--auth=trust',
+      '--encoding=UTF8',
+      '--locale-provider=builtin',
+      '--locale=C.UTF-8',
+      '--data-checksums',
+    ],
+  }
+  const create = {
+    program: join(binaries.home, 'bin', 'postgres'),
+    args: ['--single', '-D', here, 'postgres'],
+    input: `create database ${databaseName}\n`,
+  }
+  const outcome = await runBoth([initdb, create], { folder, runAs })
+  if (outcome === undefined) return
+  if (!noUserName.test(outcome)) throw explainedFailure(outcome)
+  log.info('this user id has no name; the database is made under a borrowed one')
+  const borrowed = await borrowName([initdb, create])
+  const again = borrowed && (await runBoth(borrowed, { folder, runAs }))
+  if (borrowed !== undefined && again === undefined) return
+  throw new StartError(
+    `The user id ${runAs?.uid ?? process.geteuid?.()} has no name, and PostgreSQL makes a database only for a user that has one. Add a line for it to /etc/passwd, start Atom once as a user with a name on this data folder, or set DATABASE_URL to a PostgreSQL of your own.`,
+    { cause: new Error(again ?? outcome) },
+  )
+}
+
+interface Program {
+  readonly program: string
+  readonly args: readonly string[]
+  readonly input?: string
+}
+
+/** Nothing when all succeed, what was said by the first that does not. */
+async function runBoth(
+  programs: readonly Program[],
+  where: { readonly folder: string; readonly runAs: RunAs | undefined },
+): Promise<string | undefined> {
+  for (const program of programs) {
+    const { code, said } = await runProgram({ ...program, ...where })
+    if (code !== 0) return said
+  }
+  return undefined
+}
+
+/**
+ * initdb and the single-user mode look their user up by name and refuse a number without one, as containers give it; the
+ * server itself does not mind. In a user namespace of its own (user_namespaces(7)) such a user can pass for one that has a
+ * name, where the kernel allows that; what is written belongs to its real number all the same.
+ */
+async function borrowName(programs: readonly Program[]): Promise<readonly Program[] | undefined> {
+  const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => Number(line.split(':')[2]))
+  const named = users.find((uid) => uid > 0)
+  if (named === undefined) return undefined
+  const unshare = ['--user', `--map-user=${named}`, `--map-group=${named}`, '--']
+  return programs.map(({ program, args, ...rest }) => ({
+    program: 'unshare',
+    args: [...unshare, program, ...args],
+    ...rest,
+  }))
 }
 
 /** What a program of PostgreSQL said before it gave up, as a sentence that names the next step. */

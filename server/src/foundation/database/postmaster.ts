@@ -161,7 +161,7 @@ export async function runProgram(options: {
     })
   }
   child.stdin.on('error', (error) => {
-    said += `\n${error.message}`
+    if (said === '') said = error.message
   })
   child.stdin.end(options.input ?? '')
   try {
