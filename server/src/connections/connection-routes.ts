@@ -79,7 +79,7 @@ export function connectionDoors(
       bodyLimit: proxyLimits.bodyBytes,
     },
     async ({ principal, params, method, rest, headers, body, signal }) => {
-      const sent = await readProxyBody(body, proxyLimits.bodyBytes)
+      const sent = await readProxyBody(body)
       const answer = await proxy.request(principal, idOf(params), {
         method,
         path: rest,
