@@ -33,10 +33,12 @@ function Chat({ roomId }: { roomId: string }) {
   const [sendTrouble, setSendTrouble] = useState<unknown>()
   const [membersOpen, setMembersOpen] = useState(false)
 
+  const [round, setRound] = useState(0)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new round opens the same room again.
   useEffect(() => {
     const opened = room.open()
     return () => opened[Symbol.dispose]()
-  }, [room])
+  }, [room, round])
 
   const { events, drafts, outgoing } = snapshot
   const timeline = useMemo(() => readTimeline(events), [events])
@@ -123,7 +125,7 @@ function Chat({ roomId }: { roomId: string }) {
           )}
         </header>
         {closed ? (
-          <Closed error={snapshot.error} />
+          <Closed error={snapshot.error} onRetry={() => setRound((n) => n + 1)} />
         ) : (
           <>
             {events.length === 0 && rows.length === 0 ? (
@@ -167,11 +169,11 @@ function Chat({ roomId }: { roomId: string }) {
 }
 
 /** A room that cannot be opened: which one it is, or that there is none, and where to go from here. */
-function Closed({ error }: { error: AtomClientError | undefined }) {
+function Closed({ error, onRetry }: { error: AtomClientError | undefined; onRetry: () => void }) {
   if (error?.code !== 'not_found') {
     return (
       <div className="mx-auto w-full max-w-[45rem] p-4">
-        <ProblemNotice error={error} />
+        <ProblemNotice error={error} {...(error?.retryable === true ? { onRetry } : {})} />
       </div>
     )
   }

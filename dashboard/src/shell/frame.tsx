@@ -74,7 +74,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
     <header
       className={classNames(
         'flex shrink-0 border-line bg-panel max-md:border-t max-md:pb-[env(safe-area-inset-bottom)]',
-        'md:w-[5.5rem] md:flex-col md:border-r md:px-1.5 md:py-3 xl:w-52 xl:px-3',
+        'md:w-24 md:flex-col md:border-r md:px-1.5 md:py-3 xl:w-52 xl:px-3',
         // Room for the words while the touch keyboard is open.
         'max-md:pointer-coarse:group-has-[textarea:focus]/frame:hidden',
       )}
