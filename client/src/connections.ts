@@ -210,40 +210,40 @@ export class Connections extends ObservableList<Connection> {
 
   async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<Connection> {
     const attempt = crypto.getRandomValues(new Uint32Array(4)).join('-')
-    using ending = new DisposableStack()
-    ending.defer(() => {
-      if (!popup.closed) popup.close()
-    })
-    const told = new Promise<Note>((resolve) => {
-      const unhear = this.#tabs.hear('authorization', (message) => {
-        const note = message as Note
-        if (note.attempt === attempt) resolve(note)
-      })
-      ending.defer(unhear)
-    })
-    const before = new Map((await this.#fetch()).map((connection) => [connection.id, connection.connectedAt]))
-    const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
-    returnTo.searchParams.set(attemptParameter, attempt)
-    const { authorizeUrl } = await this.begin(provider, {
-      ...options,
-      returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
-    })
-    if (popup.closed) throw new AtomClientError('window_closed')
-    popup.location.replace(authorizeUrl)
-
+    let unhear = (): void => undefined
     const watch = new AbortController()
-    ending.defer(() => watch.abort())
-    const outcome = await Promise.race([told, this.#watch(popup, provider, before, watch.signal)])
-    if ('problem' in outcome && outcome.problem !== undefined) throw problemOf(outcome.problem)
-    if ('connected' in outcome && outcome.connected !== undefined) {
-      const connection = await this.get(outcome.connected)
-      return connection
+    try {
+      const told = new Promise<Note>((resolve) => {
+        unhear = this.#tabs.hear('authorization', (message) => {
+          const note = message as Note
+          if (note.attempt === attempt) resolve(note)
+        })
+      })
+      const before = new Map(
+        (await this.#fetch()).map((connection) => [connection.id, connection.connectedAt]),
+      )
+      const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
+      returnTo.searchParams.set(attemptParameter, attempt)
+      const { authorizeUrl } = await this.begin(provider, {
+        ...options,
+        returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
+      })
+      if (popup.closed) throw new AtomClientError('window_closed')
+      popup.location.replace(authorizeUrl)
+
+      const outcome = await Promise.race([told, this.#watch(popup, provider, before, watch.signal)])
+      if ('id' in outcome) {
+        this.#keep(outcome)
+        return outcome
+      }
+      if (outcome.problem !== undefined) throw problemOf(outcome.problem)
+      if (outcome.connected !== undefined) return await this.get(outcome.connected)
+      throw new AtomClientError('window_closed')
+    } finally {
+      watch.abort()
+      unhear()
+      if (!popup.closed) popup.close()
     }
-    if ('id' in outcome) {
-      this.#keep(outcome)
-      return outcome
-    }
-    throw new AtomClientError('window_closed')
   }
 
   /**

@@ -245,8 +245,12 @@ export class Room extends ObservableState<RoomSnapshot> {
    * @throws AtomClientError `timeline_reset` where the room was restored from a backup: begin anew
    */
   async *events(options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<RoomEvent> {
-    using _ = this.open()
-    yield* this.#feed.follow(options.after, options.signal)
+    const held = this.open()
+    try {
+      yield* this.#feed.follow(options.after, options.signal)
+    } finally {
+      held[Symbol.dispose]()
+    }
   }
 
   /** The person has left. */
