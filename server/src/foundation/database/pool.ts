@@ -103,7 +103,7 @@ export class Database implements Queryable, AsyncDisposable {
       const result = await this.#run(session, statement)
       return result.rows as Row[]
     } catch (error) {
-      broken = isLostDatabase(error)
+      broken = isLostDatabase(error) || !(await this.#settled(session))
       throw translated(error)
     } finally {
       this.#release(session, broken)
@@ -221,6 +221,20 @@ export class Database implements Queryable, AsyncDisposable {
       }
     }
     return result
+  }
+
+  /**
+   * The error of a statement arrives before the word of the server that it is done, which alone says whether a transaction is
+   * open. A round trip with nothing in it waits for that word.
+   */
+  async #settled(session: pg.PoolClient): Promise<boolean> {
+    try {
+      await this.#run(session, { text: '' })
+      return true
+    } catch (error) {
+      this.#log.debug({ err: error }, 'a session did not recover from a failed statement and was ended')
+      return false
+    }
   }
 
   async #rolledBack(session: pg.PoolClient, last: Promise<unknown>): Promise<boolean> {
