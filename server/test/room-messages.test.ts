@@ -7,7 +7,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { Messages, type SentMessage } from '#rooms/messages.ts'
 import { type RoomNews, Timeline } from '#rooms/timeline.ts'
-import { range, roomOf, somebody, startLive } from './support/live.ts'
+import { range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { testDatabase, testLog } from './support/postgres.ts'
 
 function code(expected: string) {
@@ -334,4 +334,30 @@ test('[RM11] adding somebody is told in the room once, and adding them again cha
     live.rooms.addMember(ada, roomId, { kind: 'account', id: somebody().id }),
     code('not_found'),
   )
+})
+
+test('[RM15] news of many rooms in one batch reach another process room by room, although one notification cannot hold them', async () => {
+  await using own = await testDatabase()
+  await using other = await openDatabase({ connection: own.connection, poolSize: 2, log: testLog })
+  await using live = await startLive(own.database)
+  await using elsewhere = await Timeline.open({ database: other, log: testLog, recheckMs: 3_600_000 })
+  const ada = somebody()
+  const rooms = await Promise.all(range(1, 300).map(() => roomOf(own.database, live, ada)))
+  const heard = new Map<string, number>()
+  using _news = elsewhere.subscribe(({ roomId, head }) => heard.set(roomId, head))
+  await own.database.transaction((tx) =>
+    live.timeline.append(
+      tx,
+      rooms.map((roomId) => ({
+        roomId,
+        type: 'message.created',
+        actor: ada,
+        clientId: newId(),
+        body: { text: 'to all' },
+      })),
+    ),
+  )
+  await until(() => heard.size === 300, 'news of every room')
+  assert.deepEqual(heard, new Map([...heard.keys()].map((roomId) => [roomId, 1])))
+  assert.deepEqual([...heard.keys()].sort(), rooms.toSorted())
 })
