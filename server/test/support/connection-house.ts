@@ -20,6 +20,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 import { createOutbound, type Outbound } from '#foundation/outbound.ts'
 import { createHttpServer } from '#http/server.ts'
+import { noStandIns, placed, type StandIns } from '#providers/stand-in.ts'
 
 export interface HouseOptions {
   readonly database: Database
@@ -27,6 +28,8 @@ export interface HouseOptions {
   /** Origins on loopback that may be called. */
   readonly reach: readonly string[]
   readonly clock?: Clock
+  /** Where real addresses lead in place of the internet, for what only an operator's own app does. */
+  readonly detour?: StandIns
   /** Shared between houses that are processes of one installation. */
   readonly keyring?: Keyring
 }
@@ -225,7 +228,10 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
     createConnectionRoom({
       database,
       envelope,
-      outbound,
+      outbound: {
+        fetch: (url, init) => outbound.fetch(placed(url, options.detour ?? noStandIns), init),
+        [Symbol.asyncDispose]: () => outbound[Symbol.asyncDispose](),
+      },
       clock,
       log,
       publicUrl: () => http.publicUrl,
