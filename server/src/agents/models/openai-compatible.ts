@@ -47,6 +47,8 @@ export class OpenAICompatibleModel implements Model {
       includeUsage: true,
       ...(key && { apiKey: key.reveal() }),
     })
+    // Of our own: the SDK's begin only with the answer, and a server that takes a request and says nothing has none.
+    using patience = new Patience(timeouts?.firstPieceMs ?? 60_000)
     let finished = false
     try {
       const result = streamText({
@@ -56,15 +58,12 @@ export class OpenAICompatibleModel implements Model {
         tools: toolsOf(tools),
         stopWhen: isStepCount(1),
         maxRetries: retries,
-        abortSignal: signal,
-        timeout: {
-          firstChunkMs: timeouts?.firstPieceMs ?? 60_000,
-          chunkMs: timeouts?.betweenPiecesMs ?? 30_000,
-        },
+        abortSignal: AbortSignal.any([signal, patience.signal]),
         // Errors arrive in the stream as well; without this they are also printed.
         onError: () => undefined,
       })
       for await (const part of result.fullStream) {
+        patience.begin(timeouts?.betweenPiecesMs ?? 30_000)
         if (part.type === 'text-delta') yield { type: 'text', text: part.text }
         else if (part.type === 'tool-call') {
           yield { type: 'toolCall', callId: part.toolCallId, tool: part.toolName, args: argsOf(part.input) }
@@ -73,13 +72,36 @@ export class OpenAICompatibleModel implements Model {
           const { inputTokens = 0, outputTokens = 0 } = part.totalUsage
           yield { type: 'usage', inputTokens, outputTokens }
         } else if (part.type === 'error') throw part.error
-        else if (part.type === 'abort') throw signal.reason ?? new Error('the model was silent for too long')
+        else if (part.type === 'abort') throw new Error('the model was silent for too long')
       }
     } catch (thrown) {
       signal.throwIfAborted()
       throw unavailable(name, thrown)
     }
     if (!finished) throw unavailable(name, new Error('the stream ended before the answer did'))
+  }
+}
+
+/** Aborts when nothing comes for too long. */
+class Patience implements Disposable {
+  readonly #controller = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ms: number) {
+    this.begin(ms)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  begin(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#controller.abort(new Error('the model was silent for too long')), ms)
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
   }
 }
 
