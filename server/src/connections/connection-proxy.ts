@@ -75,11 +75,11 @@ export class ConnectionProxy {
     this.#noteUse(connection)
     const send = (with_: AccessToken) => this.#send(api, standIns, target, request, with_)
     const answer = await send(token)
-    if (answer.status !== 401) return this.#outgoing(answer, token)
+    if (answer.status !== 401) return this.#outgoing(connection, answer, token)
     const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
     const next = await this.#tokenRefresh.access(current, token)
     // The provider knows this very token: its 401 is about something else, and the caller's to judge.
-    if (next.generation === token.generation) return this.#outgoing(answer, token)
+    if (next.generation === token.generation) return this.#outgoing(connection, answer, token)
     await answer.body?.cancel()
     if (request.body instanceof ReadableStream) {
       throw new AtomError(
@@ -87,7 +87,7 @@ export class ConnectionProxy {
         'The access was renewed while the body was sent. Send it again.',
       )
     }
-    return this.#outgoing(await send(next), next)
+    return this.#outgoing(connection, await send(next), next)
   }
 
   async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
@@ -143,12 +143,26 @@ export class ConnectionProxy {
     }
   }
 
-  #outgoing(answer: Response, token: AccessToken): ProxyAnswer {
+  #outgoing(connection: LiveConnection, answer: Response, token: AccessToken): ProxyAnswer {
+    this.#noteLimit(connection, answer)
     return {
       status: answer.status,
       headers: proxiedAnswerHeaders(answer.headers, token.value),
       body: answer.body,
     }
+  }
+
+  /** A limit that is reached is passed on as it came; here it is only told to whoever operates the server. */
+  #noteLimit(connection: LiveConnection, { status, headers }: Response): void {
+    const { rateLimit } = this.#apps.provider(connection.provider).api
+    const remaining = rateLimit.remaining === undefined ? null : headers.get(rateLimit.remaining)
+    if (status !== 429 && !(status === 403 && remaining === '0')) return
+    const reset = rateLimit.reset === undefined ? null : headers.get(rateLimit.reset)
+    const retryAfter = headers.get(rateLimit.retryAfter)
+    this.#log.warn(
+      { connectionId: connection.id, provider: connection.provider, status, retryAfter, reset },
+      'the provider limits this account',
+    )
   }
 
   #noteUse(connection: LiveConnection): void {

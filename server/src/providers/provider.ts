@@ -2,12 +2,12 @@ import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
 
 /** One thing that a person is asked to allow, in the provider's word and in theirs. */
-export interface ProviderScope {
+interface ProviderScope {
   readonly scope: string
   readonly meaning: string
 }
 
-export interface ProviderScopes {
+interface ProviderScopes {
   /** Between scopes in a request. */
   readonly separator: ' ' | ','
   /** Between scopes in an answer. */
@@ -34,11 +34,12 @@ export interface ProviderApi {
   readonly hosts: readonly string[]
   /** Sent with every request of the API unless the caller sends its own. */
   readonly headers: Readonly<Record<string, string>>
+  /** Header fields in which the provider tells how much may still be asked. */
   readonly rateLimit: {
     readonly remaining?: string
     /** Unix seconds. */
     readonly reset?: string
-    readonly retryAfter?: string
+    readonly retryAfter: string
   }
 }
 
@@ -61,14 +62,14 @@ export interface ProviderReader {
   readonly granted: readonly string[]
 }
 
-export interface ProviderRevocation {
+interface ProviderRevocation {
   readonly clientId: string
   readonly clientSecret: Secret
   readonly accessToken: Secret
   readonly refreshToken: Secret | undefined
 }
 
-export interface RevocationRequest {
+interface RevocationRequest {
   readonly method: 'POST' | 'DELETE'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>

@@ -20,7 +20,7 @@ const flowLifeMs = 10 * 60 * 1000
 const cookiePrefix = 'atom_flow_'
 
 /** What the browser keeps until it comes back: proof that the one who finishes is the one who began. */
-export interface FlowCookie {
+interface FlowCookie {
   readonly name: string
   readonly value: string
   readonly maxAgeSeconds: number
@@ -247,7 +247,7 @@ function refusal(app: App, error: string, cause?: Error): AtomError {
  * A path of this server, as the browser will read it (RFC 9700 4.11).
  * @throws AtomError `return_to_refused` for anything that could lead elsewhere
  */
-export function localPath(text: string): string {
+function localPath(text: string): string {
   const here = 'http://atom.invalid'
   const plain = text.startsWith('/') && !/^\/[/\\]|[\\\p{Cc}]/u.test(text)
   const url = plain && URL.canParse(text, here) ? new URL(text, here) : undefined
