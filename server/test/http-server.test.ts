@@ -178,9 +178,9 @@ test('[ER17] the reference shows every route, socket frame and error, and needs 
   await using doors = await openDoors(db.database)
   const reference = await browse(doors.url, '/docs')
   assert.equal(reference.status, 200)
-  for (const { routes } of routeGroups)
+  for (const { name: group, routes } of routeGroups)
     for (const [name, route] of Object.entries(routes)) {
-      assert.ok(reference.page.includes(`id="${name}"`), name)
+      assert.ok(reference.page.includes(`id="${group}.${name}"`), name)
       assert.ok(reference.page.includes(route.path), route.path)
     }
   for (const frame of [...Object.keys(clientFrames), ...Object.keys(serverFrames)])
@@ -191,6 +191,8 @@ test('[ER17] the reference shows every route, socket frame and error, and needs 
     const nonce = /<style nonce="([^"]+)">/.exec(page)?.[1] ?? 'none'
     assert.ok(String(headers['content-security-policy']).includes(`style-src 'nonce-${nonce}'`))
     assert.doesNotMatch(page, /<script|<link|<img|style="|https?:\/\//)
+    const ids = [...page.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)
+    assert.equal(new Set(ids).size, ids.length, 'an anchor leads to one place')
     for (const [, anchor] of page.matchAll(/href="#([^"]+)"/g))
       assert.ok(page.includes(`id="${anchor}"`), anchor)
   }

@@ -7,7 +7,7 @@ export function problemPage(problem: Problem): { readonly html: string; readonly
 <h1>${problem.title}</h1>
 <p>${problem.detail}</p>
 <p><a class="action" href="/">Open Atom</a></p>
-<p class="fine"><a href="/docs/errors#${problem.code}"><code>${problem.code}</code></a> · request <code>${problem.requestId}</code></p>
+<p class="fine"><a href="/docs/errors#${problem.code}"><code>${problem.code}</code></a><br>Request <code>${problem.requestId}</code></p>
 </main>`
   return page({ title: problem.title, body })
 }

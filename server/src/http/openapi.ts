@@ -45,7 +45,7 @@ const byAudience: Record<Audience, readonly ErrorCode[]> = {
 }
 
 /** OpenAPI 3.1, whose schemas are JSON Schema 2020-12: the contract's own objects, unchanged. */
-export function openApiDocument(server: { publicUrl: string; version: string }): Record<string, unknown> {
+function openApiDocument(server: { publicUrl: string; version: string }): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const group of routeGroups)
     for (const [name, route] of Object.entries(group.routes)) {

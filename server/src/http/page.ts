@@ -54,6 +54,7 @@ h3{font-size:14px;font-weight:600;margin:24px 0 4px;scroll-margin-top:16px}
 .action:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .fine,.quiet{color:var(--quiet);font-size:12px}
 .fine a{color:inherit}
+.fine code{white-space:nowrap}
 .reference{max-width:1040px;margin:0 auto;padding:40px 24px 96px}
 .reference table{border-collapse:collapse;width:100%;font-size:13px}
 .reference th{color:var(--quiet);font-weight:500;text-align:left}
@@ -61,6 +62,8 @@ h3{font-size:14px;font-weight:600;margin:24px 0 4px;scroll-margin-top:16px}
 .wide{overflow-x:auto}
 .entry{border:1px solid var(--line);border-radius:8px;margin:0 0 12px;background:var(--raised)}
 .entry summary{cursor:pointer;display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;padding:10px 16px}
+.entry summary::before{content:"›";color:var(--quiet)}
+.entry[open] summary::before{content:"⌄"}
 .entry>div{border-top:1px solid var(--line);padding:4px 16px 16px}
 .method{color:var(--quiet);display:inline-block;min-width:4.5ch;font-weight:600}
 nav.contents{display:flex;flex-wrap:wrap;gap:4px 16px;margin:16px 0 0}

@@ -62,12 +62,12 @@ function groupSection(group: RouteGroup): Html {
   return html`<section aria-labelledby="${group.name}">
 <h2 id="${group.name}">${titled(group.name)}</h2>
 <p class="quiet">${group.summary}</p>
-${Object.entries(group.routes).map(([name, route]) => routeEntry(name, route))}
+${Object.entries(group.routes).map(([name, route]) => routeEntry(`${group.name}.${name}`, route))}
 </section>`
 }
 
-function routeEntry(name: string, route: Route): Html {
-  return html`<details class="entry" id="${name}">
+function routeEntry(anchor: string, route: Route): Html {
+  return html`<details class="entry" id="${anchor}">
 <summary><span class="method">${route.method}</span> <code>${route.path}</code> <span>${route.summary}</span> <span class="quiet">${audiences[route.audience]}</span></summary>
 <div>
 ${part('Path', route.params)}${part('Query', route.query)}${part('Body', route.body)}
@@ -112,7 +112,7 @@ ${Object.entries(clientFrames).map(([name, frame]) =>
 <h3>Server to client</h3>
 ${Object.entries(serverFrames).map(([name, frame]) => frameEntry(name, '', [['Frame', frame]]))}
 <h3>Why a socket was closed</h3>
-<div class="wide"><table><thead><tr><th>Reason</th><th>Come back</th></tr></thead><tbody>
+<div class="wide" tabindex="0"><table><thead><tr><th>Reason</th><th>Come back</th></tr></thead><tbody>
 ${Object.entries(closeReasons).map(([reason, { comeBack }]) => html`<tr><td><code>${reason}</code></td><td>${comeBack ? 'yes' : 'no'}</td></tr>`)}
 </tbody></table></div>
 <h2 id="events">Room events</h2>
@@ -131,7 +131,7 @@ function errorsBody(): Html {
 <h1>Errors</h1>
 <p>Everything that can go wrong, as a caller sees it. A code never changes its meaning. “Again” says whether the same request may
 succeed later without being changed. <a href="/docs">Reference</a></p>
-<div class="wide"><table>
+<div class="wide" tabindex="0"><table>
 <thead><tr><th>Code</th><th>Status</th><th>What happened</th><th>What to do</th><th>Again</th><th>Kind</th></tr></thead>
 <tbody>${errorCodes.map((code) => {
     const row = errorTable[code]
