@@ -249,7 +249,7 @@ export class AuthorizationServer {
       step: consent ? 'consent' : 'person',
       person,
       parameters,
-      asked: fresh.length > 0 ? fresh : requested,
+      asked: scopeList(parameters['prompt']).includes('consent') ? requested : fresh,
     }
   }
 

@@ -6,7 +6,7 @@ import { type Person, people } from './people.ts'
 /** A scope in words. */
 export interface ScopeWords {
   readonly scope: string
-  /** As the provider writes it. */
+  /** Its name on the page. */
   readonly shown: string
   readonly meaning: string
   /** The person may say no to this one and yes to others (Google's granular consent). */

@@ -34,7 +34,15 @@ export class Effects {
          where (? is null or provider = ?) and (? is null or kind = ?) and (? is null or title = ?) order by seq`,
         ...[provider, provider, kind, kind, title, title],
       )
-      .map((row) => ({ ...row }) as unknown as Effect)
+      .map((row) => ({
+        seq: Number(row['seq']),
+        at: String(row['at']),
+        provider: row['provider'] === 'google' ? 'google' : 'github',
+        kind: String(row['kind']),
+        person: String(row['person']),
+        target: String(row['target']),
+        title: String(row['title']),
+      }))
   }
 
   clear(): void {

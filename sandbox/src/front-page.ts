@@ -8,6 +8,8 @@ export function frontPage(
   app: FastifyInstance,
   about: () => Pick<Sandbox, 'url' | 'origins' | 'apps'>,
 ): void {
+  app.get('/favicon.ico', async (_request, reply) => reply.status(204).send())
+
   app.get('/', async (_request, reply) => {
     const { url, origins, apps } = about()
     return sendPage(reply, {

@@ -8,20 +8,23 @@ const help = `Runs the provider sandbox alone: GitHub and Google on this machine
   --redirect-uri <uri>  let apps send people back to this address; may be given several times
 `
 
-const { values } = parseArgs({
-  options: {
-    'data-dir': { type: 'string' },
-    port: { type: 'string' },
-    'redirect-uri': { type: 'string', multiple: true, default: [] },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-})
-if (values.help) {
-  process.stdout.write(help)
-} else {
-  const { port } = values
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      'data-dir': { type: 'string' },
+      port: { type: 'string' },
+      'redirect-uri': { type: 'string', multiple: true, default: [] },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(help)
+    return
+  }
+  const { port, 'data-dir': dataDir } = values
+  if (port !== undefined && !/^\d{1,5}$/.test(port)) throw new TypeError('--port takes a number.')
   const sandbox = await startSandbox({
-    ...(values['data-dir'] === undefined ? undefined : { dataDir: values['data-dir'] }),
+    ...(dataDir === undefined ? undefined : { dataDir }),
     ...(port === undefined ? undefined : { port: Number(port) }),
     redirectUris: values['redirect-uri'],
   })
@@ -31,4 +34,11 @@ if (values.help) {
   }
   process.once('SIGTERM', end)
   process.once('SIGINT', end)
+}
+
+try {
+  await main()
+} catch (thrown) {
+  process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`)
+  process.exitCode = thrown instanceof TypeError ? 2 : 1
 }

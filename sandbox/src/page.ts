@@ -41,9 +41,9 @@ main.wide { max-width: 720px; }
 .note { margin: 0 0 16px; padding: 8px 12px; border-radius: 6px; background: var(--note); color: var(--note-text); font-size: 13px; text-align: center; }
 h1 { margin: 0; font-size: 20px; line-height: 28px; font-weight: 600; overflow-wrap: anywhere; }
 h2 { margin: 24px 0 8px; font-size: 14px; line-height: 20px; font-weight: 600; }
-p { margin: 8px 0 0; }
+p { margin: 8px 0 0; text-wrap: pretty; }
 .quiet, footer { color: var(--quiet); }
-footer { margin-top: 16px; text-align: center; font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
+footer { margin-top: 16px; text-align: center; text-wrap: balance; font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
 a { color: inherit; text-underline-offset: 3px; }
 img { display: block; border-radius: 50%; background: var(--soft); }
 form { margin: 0; }
@@ -70,13 +70,15 @@ ul.scopes label { display: flex; gap: 10px; align-items: flex-start; cursor: poi
 ul.scopes input { width: 16px; height: 16px; margin: 2px 0 0; accent-color: var(--accent); flex: none; }
 code { font: 12px/16px "JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace; color: var(--quiet); overflow-wrap: anywhere; }
 ul.scopes code { display: block; }
+td code { overflow-wrap: anywhere; }
+.card > p:first-child { margin-top: 0; }
 .meta { display: flex; flex-wrap: wrap; gap: 4px 12px; margin-top: 8px; color: var(--quiet); font-size: 13px; }
 .state { font-weight: 500; } .state.open { color: var(--open); } .state.closed { color: var(--closed); }
 .tag { border: 1px solid var(--line); border-radius: 999px; padding: 0 8px; font-size: 12px; }
 .text { margin-top: 16px; white-space: pre-wrap; overflow-wrap: anywhere; }
 .comment { border-top: 1px solid var(--line); margin-top: 24px; padding-top: 16px; }
 table { width: 100%; border-collapse: collapse; margin-top: 8px; }
-th, td { text-align: left; vertical-align: top; padding: 8px 8px 8px 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: 8px 8px 8px 0; border-top: 1px solid var(--line); overflow-wrap: break-word; }
 th { font-weight: 500; color: var(--quiet); font-size: 13px; }
 td:first-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 @media (max-width: 430px) { body { padding: 16px 12px; } .card { padding: 20px 16px; } }

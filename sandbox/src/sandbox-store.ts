@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -10,6 +10,7 @@ type Row = Readonly<Record<string, unknown>>
  */
 export class SandboxStore implements Disposable {
   readonly #database: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
   readonly #collections = new Map<string, Collection<unknown>>()
 
   /** Memory where no folder is given. Throws one sentence when another sandbox holds the file. */
@@ -42,12 +43,20 @@ export class SandboxStore implements Disposable {
   }
 
   all(statement: string, ...values: SQLInputValue[]): Row[] {
-    return this.#database.prepare(statement).all(...values)
+    return this.#prepared(statement).all(...values)
   }
 
   /** Rows changed. */
   run(statement: string, ...values: SQLInputValue[]): number {
-    return Number(this.#database.prepare(statement).run(...values).changes)
+    return Number(this.#prepared(statement).run(...values).changes)
+  }
+
+  #prepared(statement: string): StatementSync {
+    const known = this.#statements.get(statement)
+    if (known !== undefined) return known
+    const prepared = this.#database.prepare(statement)
+    this.#statements.set(statement, prepared)
+    return prepared
   }
 
   setting(key: string): string | undefined {

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Sandbox, startSandbox } from '../src/sandbox.ts'
+import { Browser } from './support/browser.ts'
 import { askConsent, connect, dial, exchange, githubApi, googleApi, redirectUris } from './support/clients.ts'
 
 type Json = Record<string, unknown>
@@ -165,13 +166,12 @@ test('[SB23] kill -9 loses nothing: port, apps, consents, tokens, open pages and
     })
     const created = await githubApi(before.sandbox, token, issues, newIssue('Survive'))
     assert.equal(created.status, 201)
-    const open = await askConsent(before.sandbox, 'github', {
-      scope: 'repo gist',
-      person: 'grace',
-      browser: asked.browser,
-      decision: 'cancel',
-    })
-    assert.ok(open.stop.left)
+    const browser = new Browser()
+    const { apps } = before.sandbox
+    const authorize = dial(before.sandbox, 'https://github.com/login/oauth/authorize')
+    authorize.search = `client_id=${apps.github.clientId}&scope=gist&redirect_uri=${redirectUris[0]}`
+    const page = await browser.submit(await browser.open(authorize), [['person', 'katherine']])
+    assert.match(page.text, /Katherine Johnson/)
     const code = await askConsent(before.sandbox, 'google', { scope: 'openid' })
 
     before.child.kill('SIGKILL')
@@ -186,6 +186,8 @@ test('[SB23] kill -9 loses nothing: port, apps, consents, tokens, open pages and
     const effects = (await (await fetch(`${after.sandbox.url}/_control/effects`)).json()) as { items: Json[] }
     assert.equal(effects.items.length, 1)
     assert.equal((await exchange(after.sandbox, 'google', code)).status, 200, 'a code from before')
+    const { url: callback } = await browser.submit(page, [['decision', 'agree']])
+    assert.ok(callback.searchParams.get('code'), 'the page that was open is answered')
     const again = await askConsent(after.sandbox, 'github', { scope: 'repo', browser: asked.browser })
     assert.equal(again.pages.length, 0, 'still signed in, still granted')
     const { clientId, clientSecret } = after.sandbox.apps.google

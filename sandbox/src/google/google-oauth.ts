@@ -104,7 +104,7 @@ export function googleOauth(
     agree: 'Continue',
     words: (scope) => ({
       scope,
-      shown: longNames[scope] ?? scope,
+      shown: scope.replace(auth, ''),
       meaning: meanings[scope] ?? scope,
       optional: !identityScopes.includes(scope),
       implied: scope === 'openid',
