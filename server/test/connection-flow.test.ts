@@ -448,3 +448,34 @@ function without(url: URL): URL {
   url.searchParams.delete('code')
   return url
 }
+
+test('[CN7] connections are listed newest first, page by page, and only one’s own', async () => {
+  await using it = await scene()
+  const ids: string[] = []
+  for (let n = 1; n <= 5; n++) {
+    it.provider.on('api.github.com', '/user', () => ({ body: { id: n, login: `person-${n}`, name: null } }))
+    ids.unshift((await connected(it.ada, await it.browser.open(back(await it.browser.connect('github'))))).id)
+  }
+  const seen: string[] = []
+  let path = '/v1/connections?limit=2'
+  for (let page = 1; page <= 3; page++) {
+    const { items, next } = (await it.ada.call('GET', path)).body
+    seen.push(...items.map(({ id }: { id: string }) => id))
+    assert.equal(next === null, page === 3)
+    path = `/v1/connections?limit=2&cursor=${next}`
+  }
+  assert.deepEqual(seen, ids)
+  assert.equal((await it.ada.call('GET', '/v1/connections?cursor=x')).body.code, 'validation_failed')
+  const bob = await it.house.person('owner', it.ada.principal.workspaceId)
+  assert.deepEqual((await bob.call('GET', '/v1/connections')).body, { items: [], next: null })
+  assert.equal(
+    (await it.house.room.connections.ownedBy(it.ada.principal.workspaceId, it.ada.principal.id, 'github'))
+      .length,
+    5,
+  )
+  assert.equal(
+    (await it.house.room.connections.ownedBy(it.ada.principal.workspaceId, it.ada.principal.id, 'google'))
+      .length,
+    0,
+  )
+})

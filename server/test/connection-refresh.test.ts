@@ -4,6 +4,7 @@ import type { Connection } from '@atom/contract/connections.ts'
 import sql from 'sql-template-tag'
 import type { Principal } from '#access/principal.ts'
 import { ConnectionStore } from '#connections/connection-store.ts'
+import type { Keyring } from '#foundation/crypto/keyring.ts'
 import { openDatabase } from '#foundation/database/pool.ts'
 import {
   type ConnectionHouse,
@@ -13,6 +14,7 @@ import {
   type Person,
 } from './support/connection-house.ts'
 import { LoopbackProvider } from './support/loopback-provider.ts'
+import { Network } from './support/network.ts'
 import { type TestDatabase, testDatabase, testLog } from './support/postgres.ts'
 import { until } from './support/until.ts'
 
@@ -24,6 +26,7 @@ interface Scene extends AsyncDisposable {
   readonly ada: Person
   /** Connected, with a token that counts as expired once `expire` was called. */
   readonly connection: Connection
+  readonly keyring: Keyring
   expire(): Promise<void>
   tokenRequests(): number
 }
@@ -64,6 +67,7 @@ async function scene(provider: 'github' | 'google' = 'google', processes = 1): P
     house,
     ada,
     connection,
+    keyring,
     expire: async () => {
       await database.database.query(sql`
         update credentials set issued_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
@@ -231,6 +235,38 @@ test('[CN11] closing waits until what a refresh brought is stored', async () => 
   )
   assert.equal(row?.generation, 2)
   assert.equal((await call).status, 200)
+})
+
+test('[CN11] a pair that arrives while the database is away is stored when it is back', async () => {
+  await using it = await scene()
+  await using network = await Network.before(it.database.connection)
+  await using pool = await openDatabase({
+    connection: { ...it.database.connection, ...network.address },
+    poolSize: 4,
+    log: testLog,
+  })
+  await using house = await openHouse({
+    database: pool,
+    sandbox: it.provider,
+    reach: [it.provider.url],
+    keyring: it.keyring,
+  })
+  await it.expire()
+  const release = heldBack(it, () => ({
+    body: { access_token: 'access-2', refresh_token: 'refresh-2', token_type: 'Bearer', expires_in: 3600 },
+  }))
+  const call = house.room.connections.refresh(it.ada.principal, it.connection.id)
+  await until(() => it.tokenRequests() === 1)
+  await network.cut()
+  release()
+  await until(() => house.lines.some((line) => line.includes('not stored yet')))
+  await network.open()
+  assert.equal((await call).status, 'active')
+  const [row] = await it.database.database.query<{ generation: number }>(
+    sql`select generation from credentials`,
+  )
+  assert.equal(row?.generation, 2)
+  assert.equal(it.tokenRequests(), 1)
 })
 
 test('[CN12] a dead grant is needs_reconnect at once, says why, is told to listeners, and is not asked again', async () => {

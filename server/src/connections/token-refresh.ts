@@ -235,6 +235,7 @@ export class TokenRefresh implements AsyncDisposable {
           )
           throw error
         }
+        this.#log.warn({ connectionId: connection.id, attempt }, 'a refreshed token is not stored yet')
         await pause(Math.min(100 * 2 ** attempt, 5_000))
       }
     }

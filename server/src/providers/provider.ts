@@ -155,8 +155,12 @@ export function missingScopes(
   asked: readonly string[],
   granted: readonly string[],
 ): readonly string[] {
+  const { contains } = provider.scopes
   const held = new Set(granted)
   // A set iterates over what is added while it is walked: contained scopes may contain others.
-  for (const scope of held) for (const contained of provider.scopes.contains[scope] ?? []) held.add(contained)
+  for (const scope of held) {
+    const contained = Object.hasOwn(contains, scope) ? contains[scope] : undefined
+    for (const inner of contained ?? []) held.add(inner)
+  }
   return asked.filter((scope) => !held.has(scope))
 }
