@@ -94,7 +94,7 @@ function Details({
   const name = provider?.name ?? connection.provider
   const [asking, setAsking] = useState(false)
   const refresh = useAction(() => atom.connections.refresh(connection.id))
-  const mend = useAction(() => connectAccount(connection.provider, `/connections/${connection.id}`))
+  const mend = useAction(() => connectAccount(connection.provider))
   const meaning = new Map(provider?.scopes.map(({ scope, meaning }) => [scope, meaning]))
   const { tone, words } = statusWords(connection)
   const broken = connection.status === 'needs_reconnect' || connection.status === 'revoked'

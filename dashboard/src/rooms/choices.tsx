@@ -12,8 +12,8 @@ import type { TurnFacts } from './timeline.ts'
 
 /** Buttons under an answer. One that sends a text is gone once somebody has answered; one that connects stays. */
 export function Choices({ choices, turn }: { choices: readonly Choice[]; turn: TurnFacts }) {
-  const { room, say, lastPersonAt } = useRoomView()
-  const connect = useAction((provider: string) => connectAccount(provider, `/rooms/${room.id}`))
+  const { say, lastPersonAt } = useRoomView()
+  const connect = useAction(connectAccount)
   const answered = turn.startedAt !== undefined && lastPersonAt > turn.startedAt
   const shown = choices.filter((choice) => choice.connect !== undefined || !answered)
   if (shown.length === 0) return null

@@ -1,12 +1,12 @@
 import type { AtomClientError, RoomSnapshot } from '@atom/client'
 import { Link, useParams } from '@tanstack/react-router'
-import { ArrowLeft, MessageCircleQuestionMark, Users } from 'lucide-react'
+import { ArrowLeft, MessageCircleQuestionMark, MessagesSquare, Users } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { atom, useMe, useObserved } from '../shell/atom.ts'
 import { isWriting } from '../shell/keys.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
-import { buttonClass } from '../ui/button.tsx'
+import { Button, buttonClass } from '../ui/button.tsx'
 import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Announcer } from './announcer.tsx'
@@ -14,8 +14,10 @@ import { Composer, type ComposerHandle } from './composer.tsx'
 import { MembersDialog } from './members-dialog.tsx'
 import { MessageList } from './message-list.tsx'
 import { presenceWords } from './presence-words.ts'
-import { RoomContext, type RoomView } from './room-context.ts'
+import { RoomContext, type RoomView, useRoomView } from './room-context.ts'
 import { activeTurn, readTimeline, withPresent } from './timeline.ts'
+
+const firstQuestion = 'What can you do?'
 
 export function RoomPage() {
   const { roomId } = useParams({ from: '/inside/rooms/$roomId' })
@@ -193,6 +195,8 @@ function Closed({ error, onRetry }: { error: AtomClientError | undefined; onRetr
 
 /** Before the first event is there: the shape of messages, or what to say in a room that has none. */
 function Opening({ snapshot, name }: { snapshot: RoomSnapshot; name: string }) {
+  const { say } = useRoomView()
+  const connections = useObserved(atom.connections)
   if (snapshot.state === 'loading' || snapshot.state === 'stale') {
     return (
       <div className="mx-auto w-full max-w-[45rem] flex-1 overflow-hidden p-4 pt-8">
@@ -213,10 +217,22 @@ function Opening({ snapshot, name }: { snapshot: RoomSnapshot; name: string }) {
     )
   }
   return (
-    <div className="grid flex-1 content-center justify-items-center p-6 text-center">
-      <p className="max-w-sm text-quiet">
-        Nothing was said here yet. Ask what you want done, in your own words.
-      </p>
+    <div className="grid flex-1 content-center">
+      <Empty
+        icon={<MessagesSquare size={24} aria-hidden />}
+        action={
+          <div className="flex flex-wrap justify-center gap-2">
+            <Button onClick={() => say(firstQuestion)}>{firstQuestion}</Button>
+            {connections.state === 'ready' && connections.items.length === 0 && (
+              <Link to="/connections" search={{}} className={buttonClass('plain')}>
+                Connect an account
+              </Link>
+            )}
+          </div>
+        }
+      >
+        Nothing was said here yet. Ask for what you want done, in your own words.
+      </Empty>
     </div>
   )
 }

@@ -18,12 +18,7 @@ export function OutsideLink({ href, children, className, showHost = true }: Outs
   return (
     <a href={href} target="_blank" rel="noreferrer noopener" title={href} className={className}>
       {children}
-      {showHost && !said && (
-        <>
-          {' '}
-          <span className="inline-block text-sm text-quiet">({host})</span>
-        </>
-      )}
+      {showHost && !said && <span className="ml-1 inline-block text-sm text-quiet">({host})</span>}
       <span className="sr-only"> (opens in a new tab)</span>
     </a>
   )
