@@ -3,7 +3,7 @@ import type { Choice } from '@atom/contract/rooms.ts'
 import { Value } from 'typebox/value'
 import { derivedId } from '#foundation/ids.ts'
 import type { ToolArgs, ToolDescription } from '../tools/tool.ts'
-import type { Command, Understanding } from '../understanding/understanding.ts'
+import type { Command, Understanding } from '../understanding/command.ts'
 import type { Model, ModelInput, ModelPart, OpenQuestion, TranscriptEntry } from './model.ts'
 
 /**

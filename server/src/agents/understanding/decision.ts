@@ -1,8 +1,8 @@
 import type { ToolDescription, ToolSlot } from '#agents/tools/tool.ts'
 import type { Guess } from './classifier.ts'
+import type { Command, UnderstandingContext } from './command.ts'
 import { fillSlot, fillSlots, withoutValues } from './slots.ts'
 import { smallTalk } from './small-talk.ts'
-import type { Command, UnderstandingContext } from './understanding.ts'
 
 /** Measured on public sets (benchmarks/results/understanding.md): sure enough to do it; to offer it; far enough from the next. */
 const thresholds = { call: 0.5, offer: 0.2, margin: 0.15, interrupts: 0.8 }
