@@ -25,8 +25,9 @@ import { until } from './until.ts'
 
 export interface AgentHouseOptions {
   readonly database: Database
-  /** Where the provider's API is. */
+  /** Where the provider's API is; or the way to it. */
   readonly providerUrl: string
+  readonly proxy?: TurnDependencies['proxy']
   readonly models: readonly [Model, ...Model[]]
   readonly tools?: readonly Tool[]
   readonly limits?: Partial<TurnLimits>
@@ -80,7 +81,9 @@ export class AgentHouse implements AsyncDisposable {
       timeline,
       approvals: house.approvals,
       drafts: house.drafts,
-      proxy: { request: (_principal, _id, request) => direct(options.providerUrl, request) },
+      proxy: options.proxy ?? {
+        request: (_principal, _id, request) => direct(options.providerUrl, request),
+      },
       connectionsOf: options.connectionsOf ?? (async (_workspace, owner) => [githubConnection(owner)]),
       providerName: (provider) => ({ github: 'GitHub', google: 'Google' })[provider] ?? provider,
       tools: options.tools ?? githubTools,
@@ -110,9 +113,8 @@ export class AgentHouse implements AsyncDisposable {
   }
 
   /** A person in a room of their own with the agent. */
-  async cast(): Promise<Cast> {
-    const workspaceId = newId()
-    const person = personIn(workspaceId)
+  async cast(person: AccountPrincipal = personIn(newId())): Promise<Cast> {
+    const { workspaceId } = person
     return await this.database.transaction(async (tx) => {
       const agent = await this.agents.createDefault(tx, workspaceId)
       const room = await this.rooms.create(tx, {
