@@ -71,7 +71,7 @@ export interface TurnLimits {
   readonly dispatches: number
 }
 
-export const turnLimits: TurnLimits = {
+const turnLimits: TurnLimits = {
   steps: 8,
   calls: 16,
   sameCall: 3,

@@ -8,7 +8,7 @@ import type { Static, TObject, TSchema } from 'typebox'
  * `start` and `end` the instants at which the spoken period begins and ends, RFC 3339 with offset ("tomorrow" fills both,
  * "tomorrow at 3" only `start`).
  */
-export type SlotKind = 'text' | 'prose' | 'repository' | 'number' | 'start' | 'end'
+type SlotKind = 'text' | 'prose' | 'repository' | 'number' | 'start' | 'end'
 
 export interface ToolSlot {
   /** Name of the argument of `input` that it fills. */
@@ -97,7 +97,7 @@ export type Prepared =
       }
     }
 
-export interface PreviewField {
+interface PreviewField {
   readonly name: string
   readonly label: string
   readonly value: string
