@@ -266,7 +266,8 @@ function ConnectionRow({
       </div>
       {connection.status !== 'active' && connection.status !== 'degraded' && (
         <Button
-          className="relative"
+          look="primary"
+          className="relative max-sm:ml-11"
           busy={mending}
           onClick={onMend}
           aria-label={`Reconnect ${identity.name}`}

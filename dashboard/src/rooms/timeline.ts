@@ -1,7 +1,7 @@
 import type { Draft, OutgoingMessage } from '@atom/client'
 import type { ApprovalView, ToolOutcome } from '@atom/contract/agents.ts'
 import type { Actor, Choice, RoomEvent } from '@atom/contract/rooms.ts'
-import { sameDay } from '../ui/clock-text.ts'
+import { dayAround } from '../ui/clock-text.ts'
 
 /** Messages of one person closer together than this stand under one name. */
 const sameBreathMs = 5 * 60_000
@@ -20,7 +20,7 @@ export interface Call {
   outcome?: ToolOutcome
 }
 
-export interface Decision {
+interface Decision {
   readonly decision: 'approved' | 'denied' | 'expired' | 'withdrawn'
   readonly by: Actor
   readonly at: string
@@ -105,7 +105,7 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
   const callOfApproval = new Map<string, Call>()
   const open = new Set<Call>()
   let lastPersonAt = ''
-  let day: Date | undefined
+  let day = { from: 0, to: 0 }
 
   function turnOf(event: RoomEvent & { turnId: string }): TurnFacts {
     let turn = turns.get(event.turnId)
@@ -117,9 +117,10 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
   }
 
   function beginDay(at: string): void {
-    const date = new Date(at)
-    if (day === undefined || !sameDay(day, date)) rows.push({ kind: 'day', key: `day:${at}`, at })
-    day = date
+    const time = Date.parse(at)
+    if (time >= day.from && time < day.to) return
+    day = dayAround(time)
+    rows.push({ kind: 'day', key: `day:${at}`, at })
   }
 
   /** The parts of the agent's row that stands at the end, begun anew where somebody else stands there. */

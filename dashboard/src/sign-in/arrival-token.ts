@@ -12,7 +12,7 @@ const listeners = new Set<() => void>()
  * A setup or invitation link carries its token in the fragment, which no server and no Referer ever sees. It is taken out
  * of the address before anything else runs, so that it stays out of the history, of screenshots and of a shared screen.
  */
-export function takeArrivalToken(): void {
+function takeArrivalToken(): void {
   const token = tokenIn(location.hash)
   if (token === undefined) return
   arrival = { path: location.pathname, token }

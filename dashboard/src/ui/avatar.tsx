@@ -26,7 +26,7 @@ export function Avatar({
 }
 
 /** "Ada Lovelace" → "AL"; one word gives one letter. Counts characters as a person does. */
-export function initials(name: string): string {
+function initials(name: string): string {
   const words = name.trim().split(/\s+/)
   const first = [...(words[0] ?? '')][0] ?? '?'
   const last = words.length > 1 ? ([...(words.at(-1) ?? '')][0] ?? '') : ''

@@ -30,8 +30,11 @@ export function dayTitle(at: Date, now: Date): string {
   })
 }
 
-export function sameDay(one: Date, other: Date): boolean {
-  return startOfDay(one) === startOfDay(other)
+/** The bounds of the day that a moment falls in, where the person is; days of a clock change are 23 or 25 hours long. */
+export function dayAround(time: number): { readonly from: number; readonly to: number } {
+  const date = new Date(time)
+  const [year, month, day] = [date.getFullYear(), date.getMonth(), date.getDate()]
+  return { from: new Date(year, month, day).getTime(), to: new Date(year, month, day + 1).getTime() }
 }
 
 /** The time of day as the person's system writes it: "14:02". */
