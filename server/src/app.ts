@@ -40,6 +40,7 @@ import { createLog, type Log } from '#foundation/log.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
+import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
 import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
@@ -90,6 +91,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   await using born = new AsyncDisposableStack()
   const log = overrides.log ?? createLog({ level: config.logLevel })
   const clock = overrides.clock ?? systemClock
+  await requireFreePort(config.host, config.port)
 
   // The ground: data folder, keys, database, the one way out.
   const dataDir = await openDataDir(config.dataDir)
@@ -265,7 +267,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     setupUrl: async () =>
       (await accounts.setupOpen()) ? `${publicUrl()}/setup#token=${setupToken.reveal()}` : undefined,
     async listen() {
-      await http.listen({ host: config.host, port: config.port })
+      try {
+        await http.listen({ host: config.host, port: config.port })
+      } catch (error) {
+        throw portError(error, config.host, config.port)
+      }
       if (sandbox !== undefined && (config.sandbox === 'on' || sandboxWasUsed(sandbox))) await sandbox.open()
       http.takeTraffic()
     },

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { Secret } from '#foundation/secret.ts'
 import { StartError } from '#foundation/start-error.ts'
@@ -60,7 +61,7 @@ export function readConfig(environment: Environment = process.env): Config {
     masterKeys: secret('ATOM_MASTER_KEYS'),
     setupToken: setupTokenOf(read('ATOM_SETUP_TOKEN')),
     corsOrigins: listOf(read('ATOM_CORS_ORIGINS')).map((origin) => originOf('ATOM_CORS_ORIGINS', origin)),
-    trustedProxies: listOf(read('ATOM_TRUSTED_PROXIES')),
+    trustedProxies: listOf(read('ATOM_TRUSTED_PROXIES')).map(networkOf),
     logLevel: oneOf('ATOM_LOG_LEVEL', read('ATOM_LOG_LEVEL') ?? 'info', logLevels),
     sandbox: sandboxOf(read('ATOM_SANDBOX')),
     model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
@@ -84,7 +85,9 @@ function hostInUrl(host: string): string {
 function originOf(name: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
-    throw new StartError(`${name} has "${text}". Give an address such as https://atom.example.org, without a path.`)
+    throw new StartError(
+      `${name} has "${text}". Give an address such as https://atom.example.org, without a path.`,
+    )
   }
   return url.origin
 }
@@ -125,12 +128,34 @@ function modelOf(
     throw new StartError('ATOM_MODEL_BASE_URL is missing. Give the address of an OpenAI-compatible API.')
   }
   if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
-    throw new StartError(`ATOM_MODEL_BASE_URL is "${baseUrl}". Give an address such as http://127.0.0.1:11434/v1.`)
+    throw new StartError(
+      `ATOM_MODEL_BASE_URL is "${baseUrl}". Give an address such as http://127.0.0.1:11434/v1.`,
+    )
   }
   if (name === undefined) {
-    throw new StartError('ATOM_MODEL_NAME is missing. Give the name of a model that ATOM_MODEL_BASE_URL serves.')
+    throw new StartError(
+      'ATOM_MODEL_NAME is missing. Give the name of a model that ATOM_MODEL_BASE_URL serves.',
+    )
   }
   return { baseUrl: baseUrl.replace(/\/+$/, ''), key, name }
+}
+
+function networkOf(text: string): string {
+  const [address = '', prefix, ...rest] = text.split('/')
+  const family = isIP(address)
+  const bits = prefix === undefined ? 0 : Number(prefix)
+  if (
+    family === 0 ||
+    rest.length > 0 ||
+    !Number.isInteger(bits) ||
+    bits < 0 ||
+    bits > (family === 4 ? 32 : 128)
+  ) {
+    throw new StartError(
+      `ATOM_TRUSTED_PROXIES has "${text}". Give addresses or networks such as 10.0.0.0/8, separated by commas.`,
+    )
+  }
+  return text
 }
 
 function listOf(text: string | undefined): string[] {

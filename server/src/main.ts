@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
-import { migrateCommand } from './commands/migrate.ts'
-import { serveCommand } from './commands/serve.ts'
+import { migrateCommand } from './commands/migrate-command.ts'
+import { serveCommand } from './commands/serve-command.ts'
 import { StartError } from './foundation/start-error.ts'
 
 const program = new Command('atom')

@@ -63,6 +63,12 @@ export class AtomProcess implements AsyncDisposable {
     return found
   }
 
+  /** DATABASE_URL, where it does not bring its own database. */
+  get database(): Readonly<Record<string, string>> {
+    const url = this.#environment['DATABASE_URL']
+    return url === undefined ? {} : { DATABASE_URL: url }
+  }
+
   get pid(): number {
     if (this.#child?.pid === undefined) throw new Error('it does not run')
     return this.#child.pid

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { type Algorithm, hash, verify } from '@node-rs/argon2'
 import { Secret } from '#foundation/secret.ts'
-import { Slots } from '#foundation/slots.ts'
+import { Places } from '#foundation/places.ts'
 
 /** Argon2id as OWASP's Password Storage Cheat Sheet recommends it: 19 MiB, two passes, one lane. */
 const cost = { algorithm: 2 as Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
@@ -17,7 +17,7 @@ const leastScore = 3
  * Hashing occupies a thread of the pool that files and DNS share, for some 10 ms and 19 MiB: only so many at once, and a
  * flood of sign-ins is refused as `busy` before it starves everything else.
  */
-const slots = new Slots({
+const slots = new Places({
   size: Math.max(1, Math.min(2, availableParallelism() - 1)),
   maxWaiting: 200,
   timeoutMs: 5_000,

@@ -3,7 +3,7 @@ import pg from 'pg'
 import sql, { type Sql } from 'sql-template-tag'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
-import { Slots } from '#foundation/slots.ts'
+import { Places } from '#foundation/places.ts'
 import { StartError } from '#foundation/start-error.ts'
 import { isLostDatabase, isTransient, unavailable } from './failures.ts'
 import { Notifications } from './notifications.ts'
@@ -59,7 +59,7 @@ const frozenServerMarginMs = 5_000
  */
 export class Database implements Queryable, AsyncDisposable {
   readonly #pool: pg.Pool
-  readonly #slots: Slots
+  readonly #slots: Places
   readonly #log: Log
   readonly #notifications: Notifications
   readonly #queryTimeoutMs: number
@@ -77,7 +77,7 @@ export class Database implements Queryable, AsyncDisposable {
       connectionTimeoutMillis: connectTimeoutMs,
     }
     this.#log = options.log
-    this.#slots = new Slots({
+    this.#slots = new Places({
       size: options.poolSize,
       maxWaiting: options.maxWaiting ?? 1_000,
       timeoutMs: options.acquireTimeoutMs ?? 5_000,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Slots } from './slots.ts'
+import { Places } from './places.ts'
 
 test('[DB3] places are given out in the order in which they were asked for', async () => {
-  const slots = new Slots({ size: 1, maxWaiting: 10, timeoutMs: 10_000 })
+  const slots = new Places({ size: 1, maxWaiting: 10, timeoutMs: 10_000 })
   const order: number[] = []
   await slots.take()
   const waiting = [1, 2, 3].map(async (caller) => {

@@ -6,7 +6,7 @@ interface Waiter {
 }
 
 /** A counted number of places, given out first come, first served; the queue for them is bounded in length and time. */
-export class Slots {
+export class Places {
   readonly #maxWaiting: number
   readonly #timeoutMs: number
   readonly #waiting = new Set<Waiter>()

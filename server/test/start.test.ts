@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { AtomProcess, freePort } from './support/atom-process.ts'
+
+/** It ended with 1 and said one sentence, which names what to do. */
+async function refusal(atom: AtomProcess): Promise<string> {
+  const { code, said } = await atom.runToEnd()
+  const lines = said.split('\n').filter((line) => line !== '' && !line.startsWith('{'))
+  assert.equal(code, 1, said)
+  assert.equal(lines.length, 1, said)
+  return lines[0] ?? ''
+}
+
+test('[ST1] every bad setting stops the start with one line that names the variable', async () => {
+  const bad = {
+    ATOM_PORT: 'eighty',
+    ATOM_PUBLIC_URL: 'atom.example.org/path',
+    DATABASE_URL: 'mysql://somewhere/else',
+    ATOM_MASTER_KEYS: 'v1:short',
+    ATOM_SETUP_TOKEN: 'abc',
+    ATOM_CORS_ORIGINS: 'not an origin',
+    ATOM_TRUSTED_PROXIES: 'not an address',
+    ATOM_LOG_LEVEL: 'loud',
+    ATOM_SANDBOX: 'yes',
+    ATOM_MODEL_BASE_URL: 'ftp://models',
+    ATOM_MODEL_NAME: 'alone',
+  }
+  for (const [name, value] of Object.entries(bad)) {
+    await using atom = await AtomProcess.prepare({ [name]: value })
+    assert.match(await refusal(atom), new RegExp(name === 'ATOM_MODEL_NAME' ? 'ATOM_MODEL_BASE_URL' : name))
+  }
+})
+
+test('[ST2] a port in use is said before anything else is started', async () => {
+  const port = await freePort()
+  const other = createServer().listen(port, '127.0.0.1')
+  await once(other, 'listening')
+  try {
+    await using atom = await AtomProcess.prepare({ ATOM_PORT: String(port) })
+    assert.match(await refusal(atom), new RegExp(`${port}.*ATOM_PORT`))
+  } finally {
+    other.close()
+  }
+})
+
+test('[ST3] a second Atom on the same data folder is refused, and the first goes on', async () => {
+  await using first = await AtomProcess.started()
+  await using second = await AtomProcess.prepare({ ATOM_DATA_DIR: first.dataDir })
+  if (process.env['ATOM_TEST_EXTERNAL'] === '1') return
+  assert.match(await refusal(second), /data folder|already/i)
+  assert.equal((await fetch(`${first.url}/ready`)).status, 200)
+})
+
+test('[ST4] a data folder that cannot be written is named, with what to do', async () => {
+  await using first = await AtomProcess.prepare()
+  const file = join(first.dataDir, 'file')
+  await writeFile(file, '')
+  await using atom = await AtomProcess.prepare({ ATOM_DATA_DIR: join(file, 'below') })
+  assert.match(await refusal(atom), /file\/below.*ATOM_DATA_DIR/)
+})
+
+test('[ST5] a master key that others may read is not used silently, and one of another form is refused', async () => {
+  await using atom = await AtomProcess.started()
+  await atom.stop()
+  await writeFile(join(atom.dataDir, 'master.keys'), 'nonsense', { mode: 0o600 })
+  assert.match(await refusal(atom), /master\.keys/)
+})
+
+test('[ST6] without its master key Atom does not start on a database sealed with it, and says which key is missing', async () => {
+  await using atom = await AtomProcess.started()
+  await atom.stop()
+  await using other = await AtomProcess.prepare({
+    ATOM_DATA_DIR: atom.dataDir,
+    ATOM_MASTER_KEYS: `v1:${randomBytes(32).toString('base64url')}`,
+    ...atom.database,
+  })
+  assert.match(await refusal(other), /master key/i)
+})
+
+test('[ST7] a database that cannot be reached at the start is one sentence, without its password', async () => {
+  const port = await freePort()
+  await using atom = await AtomProcess.prepare({
+    DATABASE_URL: `postgres://atom:hunter22@127.0.0.1:${port}/atom`,
+  })
+  const said = await refusal(atom)
+  assert.match(said, /database|PostgreSQL/i)
+  assert.match(said, /DATABASE_URL/)
+  assert.doesNotMatch(atom.output, /hunter22/)
+})
+
+test('[ST8] SIGTERM ends with 0 and leaves no process of the database behind', async () => {
+  await using atom = await AtomProcess.started()
+  assert.equal(await atom.stop(), 0)
+  assert.deepEqual(await processesIn(atom.dataDir), [])
+})
+
+test('[ST9] the setup link works once, is worth nothing afterwards, and a wrong one opens nothing', async () => {
+  await using atom = await AtomProcess.started()
+  const token = new URL(atom.setupUrl).hash.replace('#token=', '')
+  const setup = async (secret: string) =>
+    await fetch(`${atom.url}/v1/setup`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        token: secret,
+        email: 'ada@example.com',
+        password: 'seven calm otters sing',
+        name: 'Ada',
+        workspace: 'Engines',
+      }),
+    })
+  assert.equal((await setup('x'.repeat(43))).status, 403)
+  assert.equal((await setup(token)).status, 201)
+  const again = await setup(token)
+  assert.equal(again.status, 409)
+  assert.equal(((await again.json()) as { code: string }).code, 'setup_closed')
+  await atom.stop()
+  const before = atom.output.length
+  await atom.start()
+  assert.doesNotMatch(atom.output.slice(before), /setup#token/)
+})
+
+async function processesIn(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes(folder)) found.push(command.replaceAll('\0', ' '))
+  }
+  return found
+}
