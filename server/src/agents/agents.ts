@@ -26,7 +26,8 @@ export class Agents {
   /** The agent that is in every new room: the oldest of the workspace. */
   async default(db: Queryable, workspaceId: string): Promise<{ id: string; name: string }> {
     const [agent] = await store.agentsOf(db, workspaceId, { after: undefined, limit: 1 })
-    if (agent === undefined) throw new AtomError('internal', undefined, { cause: `workspace ${workspaceId} has no agent` })
+    if (agent === undefined)
+      throw new AtomError('internal', undefined, { cause: `workspace ${workspaceId} has no agent` })
     return { id: agent.id, name: agent.name }
   }
 
