@@ -29,7 +29,6 @@ export function NewRoomDialog({
           name="name"
           maxLength={limits.roomNameLength}
           required
-          autoFocus
           autoComplete="off"
           hint="The agent is in it from the start; you add people later."
         />

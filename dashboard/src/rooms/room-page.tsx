@@ -121,7 +121,7 @@ function Chat({ roomId }: { roomId: string }) {
               className="flex h-8 items-center gap-1.5 rounded-control px-2 text-sm text-quiet hover:bg-hover hover:text-text pointer-coarse:h-11"
             >
               <Users size={16} aria-hidden />
-              <span className="tabular-nums">{description.members.length}</span>
+              <span className="tabular-nums">{description.members.length}</span>{' '}
               <span className="sr-only sm:not-sr-only">members</span>
             </button>
           )}

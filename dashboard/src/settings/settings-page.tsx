@@ -1,8 +1,8 @@
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import { type ReactNode, useEffect } from 'react'
 import { atom, isOperator, useMe, useObserved } from '../shell/atom.ts'
+import { useFrameDialogs } from '../shell/frame-dialogs.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
-import { signOut } from '../shell/sign-out.ts'
 import { type Theme, theme } from '../shell/theme.ts'
 import { useAnswer } from '../shell/use-answer.ts'
 import { Avatar } from '../ui/avatar.tsx'
@@ -15,6 +15,7 @@ const askMembers = () => atom.call(accountRoutes.members, { query: { limit: 200 
 
 export function SettingsPage() {
   const me = useMe()
+  const open = useFrameDialogs()
   useEffect(() => {
     document.title = 'Settings · Atom'
   }, [])
@@ -31,7 +32,7 @@ export function SettingsPage() {
                 {me.account.email} · {me.role} of {me.workspace.name}
               </p>
             </div>
-            <Button onClick={() => void signOut(atom)}>Sign out</Button>
+            <Button onClick={() => open('sign-out')}>Sign out</Button>
           </div>
           <ThemeChoice />
         </Section>

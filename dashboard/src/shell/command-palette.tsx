@@ -9,7 +9,6 @@ import { ProviderMark } from '../connections/provider-mark.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { atom, useObserved } from './atom.ts'
 import { useFrameDialogs } from './frame-dialogs.ts'
-import { signOut } from './sign-out.ts'
 import { type Theme, theme } from './theme.ts'
 import { useAnswer } from './use-answer.ts'
 
@@ -46,7 +45,6 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
     <Dialog title="Go anywhere, do anything" titleHidden wide onClose={onClose}>
       <Command label="Commands" loop className="grid">
         <Command.Input
-          autoFocus
           placeholder="Go to a room, or type what you want to do"
           className="h-12 border-b border-line bg-transparent px-4 text-lg outline-none placeholder:text-quiet"
         />
@@ -130,7 +128,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             <Item
               value="sign out log out"
               icon={<LogOut size={16} aria-hidden />}
-              onSelect={then(() => signOut(atom))}
+              onSelect={() => open('sign-out')}
             >
               Sign out
             </Item>

@@ -12,6 +12,7 @@ import { KeyList } from './key-list.tsx'
 import { isWriting } from './keys.ts'
 import { LiveLine } from './live-line.tsx'
 import { PersonMenu } from './person-menu.tsx'
+import { SignOut } from './sign-out.tsx'
 
 /** Rail (a bar below on narrow screens), the live line, the page. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -51,6 +52,7 @@ export function Frame({ children }: { children: ReactNode }) {
         </div>
       </div>
       {dialog === 'palette' && <CommandPalette onClose={close} />}
+      {dialog === 'sign-out' && <SignOut onClose={close} />}
       {dialog === 'keys' && <KeyList onClose={close} />}
       {dialog === 'new-room' && (
         <NewRoomDialog

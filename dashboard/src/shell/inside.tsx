@@ -5,6 +5,7 @@ import { atom, useObserved } from './atom.ts'
 import { Frame } from './frame.tsx'
 import { ProblemNotice } from './problem.tsx'
 import { resumeSession } from './resume-session.ts'
+import { leftOnPurpose } from './sign-out.tsx'
 
 /** Everything behind the door. A person who is not signed in goes to the door and comes back to where they wanted to be. */
 export function Inside() {
@@ -22,7 +23,11 @@ export function Inside() {
     if (session.state !== 'signed_out') return
     const { href, pathname } = router.state.location
     if (pathname === '/sign-in') return
-    void navigate({ to: '/sign-in', search: pathname === '/rooms' ? {} : { next: href }, replace: true })
+    void navigate({
+      to: '/sign-in',
+      search: leftOnPurpose() || pathname === '/rooms' ? {} : { next: href },
+      replace: true,
+    })
   }, [session.state, router, navigate])
 
   if (session.state !== 'signed_in') return <Waiting />

@@ -2,9 +2,8 @@ import { Keyboard, LogOut, Monitor, Moon, Sun } from 'lucide-react'
 import { DropdownMenu } from 'radix-ui'
 import type { ReactNode } from 'react'
 import { Avatar } from '../ui/avatar.tsx'
-import { atom, useMe, useObserved } from './atom.ts'
+import { useMe, useObserved } from './atom.ts'
 import { useFrameDialogs } from './frame-dialogs.ts'
-import { signOut } from './sign-out.ts'
 import { type Theme, theme } from './theme.ts'
 
 const item =
@@ -54,7 +53,7 @@ export function PersonMenu() {
         <DropdownMenu.Item className={item} onSelect={() => open('keys')}>
           <Keyboard size={16} aria-hidden /> Keys
         </DropdownMenu.Item>
-        <DropdownMenu.Item className={item} onSelect={() => void signOut(atom)}>
+        <DropdownMenu.Item className={item} onSelect={() => open('sign-out')}>
           <LogOut size={16} aria-hidden /> Sign out
         </DropdownMenu.Item>
       </DropdownMenu.Content>

@@ -23,6 +23,8 @@ export function Dialog({ title, onClose, children, wide = false, titleHidden = f
     const element = dialog.current
     const before = document.activeElement
     element?.showModal()
+    // The platform focuses the first thing that can hold focus, which is the close button.
+    element?.querySelector<HTMLElement>('input, textarea, select')?.focus()
     return () => {
       element?.close()
       if (before instanceof HTMLElement) before.focus({ preventScroll: true })
