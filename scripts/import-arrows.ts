@@ -15,56 +15,64 @@ const rooms = {
   operations: ['access', 'audit', 'http', 'foundation'],
 }
 
-export const importArrows = {
+/** Every rule holds, none is advice. */
+const severity = 'error' as const
+
+export const importArrows: Required<Pick<IConfiguration, 'forbidden' | 'options'>> = {
   forbidden: [
-    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
-    { name: 'no-orphan-imports', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    { name: 'no-circles', severity, from: {}, to: { circular: true } },
+    {
+      name: 'no-orphan-imports',
+      severity,
+      from: {},
+      to: { couldNotResolve: true, pathNot: '^virtual:' },
+    },
     ...Object.entries(rooms).map(([room, below]) => ({
       name: `${room}-only-looks-down`,
-      severity: 'error',
+      severity,
       from: { path: `^server/src/${room}/` },
       to: { path: '^server/src/', pathNot: `^server/src/(${[room, ...below].join('|')})/` },
     })),
     {
       name: 'nothing-sees-the-root',
-      severity: 'error',
+      severity,
       from: { path: '^server/src/', pathNot: '^server/src/(main|app|commands/[^/]+)\\.ts$' },
       to: { path: '^server/src/(main|app|config)\\.ts$' },
     },
     {
       name: 'only-the-root-starts-the-sandbox',
-      severity: 'error',
+      severity,
       from: { path: '^server/src/', pathNot: '^server/src/local-sandbox\\.ts$' },
       to: { path: '^sandbox/' },
     },
     {
       name: 'contract-stands-alone',
-      severity: 'error',
+      severity,
       from: { path: '^contract/' },
       to: { path: '^(server|client|dashboard|sandbox)/' },
     },
     {
       name: 'client-knows-the-contract',
-      severity: 'error',
+      severity,
       from: { path: '^client/src/' },
       to: { path: '^(server|dashboard|sandbox)/' },
     },
     {
       name: 'dashboard-knows-the-client',
-      severity: 'error',
+      severity,
       from: { path: '^dashboard/src/' },
       to: { path: '^(server|sandbox)/' },
     },
     {
       name: 'sandbox-stands-alone',
-      severity: 'error',
+      severity,
       from: { path: '^sandbox/src/' },
       to: { path: '^(server|client|dashboard|contract)/' },
     },
     {
       name: 'stores-are-private',
       comment: '*-store.ts and *-routes.ts belong to their room and to the composition root',
-      severity: 'error',
+      severity,
       from: { path: '^server/src/([^/]+)/', pathNot: '^server/src/(main|app)\\.ts$' },
       to: { path: '^server/src/[^/]+/[^/]+-(store|routes)\\.ts$', pathNot: '^server/src/$1/' },
     },
@@ -80,4 +88,4 @@ export const importArrows = {
       extensions: ['.ts', '.tsx', '.js', '.mjs', '.css'],
     },
   },
-} satisfies IConfiguration
+}

@@ -1,8 +1,7 @@
 // `npm test`: brings up the real parts (PostgreSQL embedded and Debian's, Chromium), runs every test against both databases,
 // stops what it started. Extra arguments narrow the run to files whose path contains one of them.
-import { spawnSync } from 'node:child_process'
-import { existsSync, globSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
@@ -11,6 +10,8 @@ import { startEmbedded } from '../server/src/foundation/database/embedded.ts'
 import { createLog } from '../server/src/foundation/log.ts'
 import { urlOf } from '../server/test/support/postgres.ts'
 import { buildDashboard } from './build-dashboard.ts'
+import { installDebianPackages } from './debian-packages.ts'
+import { startDebianPostgres } from './debian-postgres.ts'
 
 const root = join(import.meta.dirname, '..')
 const only = process.argv.slice(2)
@@ -22,12 +23,7 @@ interface Counts {
   skipped: number
 }
 
-const debianPackages = [
-  { name: 'postgresql-15', present: () => debianPostgres() !== undefined },
-  { name: 'chromium', present: () => existsSync('/usr/bin/chromium') },
-]
-
-installDebianPackages()
+installDebianPackages('postgresql-15', 'chromium')
 await buildDashboard()
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
@@ -43,7 +39,7 @@ const promises = ['server/test', 'client/test', 'sandbox/test'].flatMap((place) 
   await runSuite('PostgreSQL 18, embedded', [...pure, ...promises], embedded.url)
 }
 {
-  await using debian = await startDebianServer()
+  await using debian = await startDebianPostgres()
   process.env['ATOM_TEST_EXTERNAL'] = '1'
   const needDatabase = promises.filter((file) => file.startsWith('server/test'))
   await runSuite('PostgreSQL 15, Debian', needDatabase, debian.url)
@@ -86,88 +82,5 @@ async function startEmbeddedServer(): Promise<AsyncDisposable & { url: string }>
       await server[Symbol.asyncDispose]()
       await rm(dataDir, { recursive: true, force: true })
     },
-  }
-}
-
-/** Debian's server in a temporary cluster on a Unix socket, as the user `postgres` when we are root (it refuses root). */
-async function startDebianServer(): Promise<AsyncDisposable & { url: string }> {
-  const bin = debianPostgres()
-  if (bin === undefined) throw new Error('PostgreSQL 15 is not installed')
-  const place = await mkdtemp(join(tmpdir(), 'atom-test-15-'))
-  await chmod(place, 0o711)
-  const data = join(place, 'pg')
-  await mkdir(data, { mode: 0o700 })
-  const asOwner = (command: string, args: readonly string[]) => {
-    const [program, argv] =
-      process.getuid?.() === 0
-        ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', command, ...args]]
-        : [command, args]
-    const done = spawnSync(program as string, argv as string[], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      encoding: 'utf8',
-    })
-    if (done.status !== 0) throw new Error(`${command} failed: ${done.stderr}`)
-  }
-  if (process.getuid?.() === 0) spawnSync('chown', ['-R', 'postgres:postgres', data])
-  asOwner(join(bin, 'initdb'), [
-    '-D',
-    join(data, 'db'),
-    '-U',
-    'atom',
-    '--auth=trust',
-    '-E',
-    'UTF8',
-    '--locale=C.UTF-8',
-    '-N',
-  ])
-  const settings = `-c listen_addresses= -c unix_socket_directories=${data} -c max_connections=200`
-  asOwner(join(bin, 'pg_ctl'), [
-    '-D',
-    join(data, 'db'),
-    '-w',
-    '-t',
-    '30',
-    '-l',
-    join(data, 'log'),
-    '-o',
-    settings,
-    'start',
-  ])
-  await chmod(data, 0o755)
-  return {
-    url: `postgres://atom@localhost/postgres?host=${encodeURIComponent(data)}`,
-    async [Symbol.asyncDispose]() {
-      await chmod(data, 0o700)
-      asOwner(join(bin, 'pg_ctl'), ['-D', join(data, 'db'), '-m', 'immediate', '-w', 'stop'])
-      await rm(place, { recursive: true, force: true })
-    },
-  }
-}
-
-function debianPostgres(): string | undefined {
-  const bin = '/usr/lib/postgresql/15/bin'
-  return existsSync(join(bin, 'postgres')) ? bin : undefined
-}
-
-function installDebianPackages(): void {
-  const missing = debianPackages.filter((entry) => !entry.present()).map((entry) => entry.name)
-  if (missing.length === 0) return
-  const command = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
-    console.error(
-      `The tests need ${missing.join(' and ')}. Install them as root (${command}) and run npm test again.`,
-    )
-    process.exit(1)
-  }
-  console.log(`Installing Debian packages: ${missing.join(', ')}`)
-  // A test machine wants the programs, not a database service of its own.
-  const script = `mkdir -p /etc/postgresql-common && { [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; } && apt-get update -qq && ${command} -qq`
-  const done = spawnSync('sh', ['-c', script], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  })
-  if (done.status !== 0) {
-    console.error(`The Debian packages could not be installed: ${command}`)
-    process.exit(1)
   }
 }

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { AdapterPayload } from 'oidc-provider'
-import type { SandboxApp, SandboxProviderId } from './sandbox.ts'
 import type { SandboxStore } from './sandbox-store.ts'
+import type { SandboxApp, SandboxProviderId } from './stand-in.ts'
 
 /** The one built-in app per provider, and where apps may send people back to. */
 export class AppRegistry {

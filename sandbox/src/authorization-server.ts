@@ -5,8 +5,8 @@ import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provide
 import type { AppRegistry } from './app-registry.ts'
 import type { GrantStore } from './grant-store.ts'
 import { type Person, people } from './people.ts'
-import type { SandboxLog, SandboxProviderId } from './sandbox.ts'
 import type { SandboxStore } from './sandbox-store.ts'
+import type { SandboxLog, SandboxProviderId } from './stand-in.ts'
 
 const tenYears = 10 * 365 * 24 * 3600
 

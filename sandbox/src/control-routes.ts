@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Control, Fault } from './control.ts'
 import { people } from './people.ts'
-import type { Sandbox, SandboxProviderId } from './sandbox.ts'
+import type { SandboxAddress, SandboxProviderId } from './stand-in.ts'
 
 const provider = { type: 'string', enum: ['github', 'google'] } as const
 const json = (properties: object, required: readonly string[] = []) => ({
@@ -12,11 +12,7 @@ const json = (properties: object, required: readonly string[] = []) => ({
  * `Control` over HTTP, for tests in other languages and for curiosity. JSON in and out; a body needs
  * `Content-Type: application/json`, which no foreign web page can send here without being asked first.
  */
-export function controlRoutes(
-  app: FastifyInstance,
-  control: Control,
-  about: () => Pick<Sandbox, 'url' | 'origins' | 'apps'>,
-): void {
+export function controlRoutes(app: FastifyInstance, control: Control, about: () => SandboxAddress): void {
   app.get('/_control', async () => about())
   app.get<{ Querystring: { provider?: SandboxProviderId; kind?: string; title?: string } }>(
     '/_control/effects',

@@ -1,4 +1,4 @@
-import type { SandboxProviderId } from './sandbox.ts'
+import type { SandboxProviderId } from './stand-in.ts'
 
 /** What goes wrong on purpose. Faults live in memory: a restart forgets them. */
 export interface Fault {

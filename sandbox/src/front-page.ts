@@ -1,13 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { html, sendPage } from './page.ts'
 import { people } from './people.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { SandboxAddress } from './stand-in.ts'
 
 /** What stands at `/`: what this is, and what an app needs to use it. */
-export function frontPage(
-  app: FastifyInstance,
-  about: () => Pick<Sandbox, 'url' | 'origins' | 'apps'>,
-): void {
+export function frontPage(app: FastifyInstance, about: () => SandboxAddress): void {
   app.get('/favicon.ico', async (_request, reply) => reply.status(204).send())
 
   app.get('/', async (_request, reply) => {

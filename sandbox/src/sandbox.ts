@@ -25,29 +25,7 @@ import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
-
-/** Every provider the sandbox can stand in for. */
-export type SandboxProviderId = 'github' | 'google'
-
-/** The provider's own origins that the sandbox answers for. */
-export type StandInOrigin =
-  | 'https://github.com'
-  | 'https://api.github.com'
-  | 'https://accounts.google.com'
-  | 'https://oauth2.googleapis.com'
-  | 'https://openidconnect.googleapis.com'
-  | 'https://www.googleapis.com'
-
-export interface SandboxApp {
-  readonly clientId: string
-  readonly clientSecret: string
-}
-
-/** Where the sandbox writes what it does; a pino logger fits. */
-export interface SandboxLog {
-  info(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
+import type { SandboxAddress, SandboxLog, SandboxProviderId } from './stand-in.ts'
 
 export interface SandboxOptions {
   /** Folder for `sandbox.sqlite`: apps, consents, tokens and data survive a restart and a kill. Memory where absent. */
@@ -79,13 +57,8 @@ export interface SandboxOptions {
  * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, pagination `Link`) point at the sandbox
  * itself, so that they open; they begin with `url`.
  */
-export interface Sandbox extends AsyncDisposable {
-  /** `http://127.0.0.1:<port>` */
-  readonly url: string
+export interface Sandbox extends SandboxAddress, AsyncDisposable {
   readonly port: number
-  /** Real origin → base URL of its stand-in, without a slash at the end: the real path can be appended. */
-  readonly origins: Readonly<Record<StandInOrigin, string>>
-  readonly apps: Readonly<Record<SandboxProviderId, SandboxApp>>
   /** Lets both built-in apps send people back to `uri`, from now on; kept in the data folder. Idempotent. */
   allowRedirect(uri: string): void
   readonly control: Control

@@ -3,9 +3,10 @@ import type { AuthorizationServer, TokenOwner } from '../authorization-server.ts
 import type { RateLimits } from '../rate-limits.ts'
 import { bearerOf, objectOf, paramOf } from '../request-parts.ts'
 import { apiAnswer, apiProblem, type FieldError, paginate, requestId } from './github-answers.ts'
-import { type GithubData, type Issue, loginExists, organisation, type Repository } from './github-data.ts'
+import { type GithubData, type Issue, loginExists, organisation } from './github-data.ts'
 import { allows, visibleScopes } from './github-oauth.ts'
 import { searchIssues } from './github-search.ts'
+import type { Repository } from './github-seed.ts'
 import type { GithubViews } from './github-views.ts'
 
 interface Call {

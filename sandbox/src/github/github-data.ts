@@ -2,18 +2,7 @@ import type { Effects } from '../effects.ts'
 import { people } from '../people.ts'
 import type { SandboxClock } from '../sandbox-clock.ts'
 import type { Collection, SandboxStore } from '../sandbox-store.ts'
-import { seedIssues, seedRepositories } from './github-seed.ts'
-
-export interface Repository {
-  readonly id: number
-  readonly owner: string
-  readonly name: string
-  readonly private: boolean
-  readonly description: string
-  readonly language: string
-  readonly createdAt: string
-  readonly pushedAt: string
-}
+import { type Repository, seedIssues, seedRepositories } from './github-seed.ts'
 
 export interface Issue {
   readonly id: number

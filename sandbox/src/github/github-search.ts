@@ -1,4 +1,5 @@
-import type { GithubData, Issue, Repository } from './github-data.ts'
+import type { GithubData, Issue } from './github-data.ts'
+import type { Repository } from './github-seed.ts'
 
 /**
  * Issues that fit a search as GitHub writes it: words (all of them, in title, body or both) and the qualifiers `repo:` `org:`

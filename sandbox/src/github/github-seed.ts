@@ -1,4 +1,13 @@
-import type { Repository } from './github-data.ts'
+export interface Repository {
+  readonly id: number
+  readonly owner: string
+  readonly name: string
+  readonly private: boolean
+  readonly description: string
+  readonly language: string
+  readonly createdAt: string
+  readonly pushedAt: string
+}
 
 export interface SeedRepository
   extends Pick<Repository, 'owner' | 'name' | 'private' | 'description' | 'language'> {

@@ -1,12 +1,6 @@
 import { people } from '../people.ts'
-import {
-  type Comment,
-  type GithubData,
-  type Issue,
-  type Label,
-  organisation,
-  type Repository,
-} from './github-data.ts'
+import { type Comment, type GithubData, type Issue, type Label, organisation } from './github-data.ts'
+import type { Repository } from './github-seed.ts'
 
 /** The JSON of GitHub's REST API, version 2022-11-28, as far as the sandbox has it. */
 export class GithubViews {

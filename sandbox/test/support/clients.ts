@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import * as oauth from 'oauth4webapi'
-import type { Sandbox, SandboxProviderId } from '../../src/sandbox.ts'
+import type { Sandbox } from '../../src/sandbox.ts'
+import type { SandboxProviderId } from '../../src/stand-in.ts'
 import { Browser } from './browser.ts'
 
 export const redirectUri = (provider: SandboxProviderId) =>

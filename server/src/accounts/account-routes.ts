@@ -1,18 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { accountRoutes as routes, type SignedIn } from '@atom/contract/accounts.ts'
 import type { Cookie, Guard } from '#access/guarded-route.ts'
+import type { OwnPages } from '#access/own-pages.ts'
 import { AtomError } from '#foundation/errors.ts'
-import type { CrossOrigin } from '#http/cross-origin.ts'
 import type { Accounts } from './accounts.ts'
 import { refreshTokenLifetimeMs } from './sessions.ts'
 
 const refreshCookie = 'atom_refresh'
 
 /** The doors of accounts. Where a browser asks for `transport: "cookie"`, no script ever sees the refresh token. */
-export function accountRoutes(
-  guard: Guard,
-  rooms: { accounts: Accounts; crossOrigin: Pick<CrossOrigin, 'requireOwn'> },
-): void {
+export function accountRoutes(guard: Guard, rooms: { accounts: Accounts; crossOrigin: OwnPages }): void {
   const { accounts, crossOrigin } = rooms
 
   function requireOwnPage(headers: IncomingHttpHeaders): void {

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import type { FrameError } from '@atom/contract/errors.ts'
 import { Handshake, protocolVersion } from '@atom/contract/socket.ts'
 import { Compile } from 'typebox/compile'
+import type { OwnPages } from '#access/own-pages.ts'
 import type { AccessTokens, VerifiedToken } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
-import type { CrossOrigin } from '#http/cross-origin.ts'
 
 export interface Admitted {
   readonly token: VerifiedToken
@@ -19,14 +19,14 @@ const roomId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 /** Who may open a socket at all: first by the request, before anything is built for it, then by what the client says of itself. */
 export class Admission {
   readonly #tokens: Pick<AccessTokens, 'verify'>
-  readonly #crossOrigin: Pick<CrossOrigin, 'requireOwn'>
+  readonly #crossOrigin: OwnPages
   readonly #mostSockets: number
   readonly #open: () => number
   #closed = false
 
   constructor(options: {
     readonly tokens: Pick<AccessTokens, 'verify'>
-    readonly crossOrigin: Pick<CrossOrigin, 'requireOwn'>
+    readonly crossOrigin: OwnPages
     /** How many sockets this process serves. */
     readonly mostSockets: number
     /** How many it has. */

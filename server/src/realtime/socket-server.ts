@@ -3,13 +3,13 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
 import { type DefaultEventsMap, Server } from 'socket.io'
+import type { OwnPages } from '#access/own-pages.ts'
 import type { Revocations } from '#access/revocations.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
-import type { CrossOrigin } from '#http/cross-origin.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
@@ -41,7 +41,7 @@ export interface SocketServerOptions {
   readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly turns: Turns
   readonly drafts: Drafts
-  readonly crossOrigin: Pick<CrossOrigin, 'requireOwn'>
+  readonly crossOrigin: OwnPages
   readonly clock: Clock
   readonly log: Log
   readonly mostSockets?: number

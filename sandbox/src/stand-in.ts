@@ -1,0 +1,31 @@
+/** Every provider the sandbox can stand in for. */
+export type SandboxProviderId = 'github' | 'google'
+
+/** The provider's own origins that the sandbox answers for. */
+export type StandInOrigin =
+  | 'https://github.com'
+  | 'https://api.github.com'
+  | 'https://accounts.google.com'
+  | 'https://oauth2.googleapis.com'
+  | 'https://openidconnect.googleapis.com'
+  | 'https://www.googleapis.com'
+
+export interface SandboxApp {
+  readonly clientId: string
+  readonly clientSecret: string
+}
+
+/** Where the sandbox writes what it does; a pino logger fits. */
+export interface SandboxLog {
+  info(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** How the sandbox is reached; what its front page and its controls tell. */
+export interface SandboxAddress {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string
+  /** Real origin → base URL of its stand-in, without a slash at the end: the real path can be appended. */
+  readonly origins: Readonly<Record<StandInOrigin, string>>
+  readonly apps: Readonly<Record<SandboxProviderId, SandboxApp>>
+}
