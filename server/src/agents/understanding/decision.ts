@@ -1,55 +1,52 @@
 import type { ToolDescription, ToolSlot } from '#agents/tools/tool.ts'
 import type { Guess } from './classifier.ts'
 import type { Command, UnderstandingContext } from './command.ts'
-import { fillSlot, fillSlots, withoutValues } from './slots.ts'
-import { smallTalk } from './small-talk.ts'
+import { commandPart, type Filled, fillSlot, fillSlots, withoutValues } from './slots.ts'
+import { repeats } from './spoken-time.ts'
 
 /** Measured on public sets (benchmarks/results/understanding.md): sure enough to do it; to offer it; far enough from the next. */
 const thresholds = { call: 0.5, offer: 0.2, margin: 0.15, interrupts: 0.8 }
 
 const several =
-  /\b(and then|and also|after that|afterwards)\b|[,;] then\b|\bif\b.*(,|\bthen\b)|\bunless\b|\b(all|both|each|every one) of (them|these|those)\b/i
+  /\b(and then|and also|after that|afterwards)\b|[,;] then\b|\bif\b.*(,|\bthen\b)|\bunless\b|\b(all|both|each|every one) of (them|these|those)\b|(?:#|\b(?:issues?|tickets?|bugs?)\s+#?)\d+\s*(?:,|and|&|\+)\s*#?\d+/i
 
 /**
  * What is to be done about a text, from what the classifier makes of it. Never guesses a write: in doubt it offers the two
  * likeliest readings, and beyond that says that it did not understand.
  */
 export function decide(text: string, guesses: readonly Guess[], context: UnderstandingContext): Command {
-  const command = slashCommand(text)
-  if (command !== undefined) return command
+  const command = commandPart(text)
+  const slash = slashCommand(command)
+  if (slash !== undefined) return slash
+  const answer = context.openQuestion && answered(text, guesses, context, context.openQuestion)
+  if (answer !== undefined) return answer
   const [first, second] = guesses
-  if (first === undefined) return { kind: 'cannotHandle', nearest: [], reason: 'unclear' }
-  const { openQuestion } = context
-  if (openQuestion !== undefined) {
-    if (first.label === 'cancel' && first.probability >= thresholds.call) return { kind: 'cancel' }
-    const isSomethingElse =
-      first.probability >= thresholds.interrupts &&
-      first.label !== openQuestion.tool &&
-      first.label !== 'other' &&
-      text.trim().split(/\s+/).length > 2
-    const tool = context.tools.find(({ name }) => name === openQuestion.tool)
-    if (!isSomethingElse && tool !== undefined) return answered(text, tool, openQuestion, context.now)
-  }
   const nearest = guesses
     .filter(({ label }) => context.tools.some(({ name }) => name === label))
     .map(({ label }) => label)
-  if (!isEnglish(text)) return { kind: 'cannotHandle', nearest: nearest.slice(0, 3), reason: 'language' }
-  if (
-    first.probability < thresholds.offer ||
-    (first.label === 'other' && first.probability >= thresholds.call)
-  ) {
-    return { kind: 'cannotHandle', nearest: nearest.slice(0, 3), reason: 'unclear' }
-  }
+    .slice(0, 3)
+  const unclear: Command = { kind: 'cannotHandle', nearest, reason: 'unclear' }
+  if (first === undefined) return unclear
+  if (!isEnglish(command)) return { kind: 'cannotHandle', nearest, reason: 'language' }
+  if (first.probability < thresholds.offer) return unclear
   const isSure =
     first.probability >= thresholds.call &&
     first.probability - (second?.probability ?? 0) >= thresholds.margin
-  if (!isSure) return unsure(guesses, context, nearest)
   const tool = context.tools.find(({ name }) => name === first.label)
-  if (tool === undefined) return talk(first.label, text, nearest)
-  if (several.test(withoutValues(text)))
+  if (tool === undefined) return isSure ? talk(first.label, command, unclear) : unclear
+  if (!isSure) return { kind: 'clarify', options: likely(guesses, context) }
+  if (several.test(withoutValues(command))) {
     return { kind: 'cannotHandle', nearest: [tool.name], reason: 'compound' }
+  }
+  if (isEvent(tool) && repeats(withoutValues(command))) {
+    return { kind: 'cannotHandle', nearest: [tool.name], reason: 'repeating' }
+  }
   return complete(tool, fillSlots(text, tool.slots, context.now), first.probability)
 }
+
+/** Something that is put at a time, once. */
+const isEvent = (tool: ToolDescription) =>
+  tool.effect !== 'read' && tool.slots.some(({ kind }) => kind === 'start')
 
 function slashCommand(text: string): Command | undefined {
   const [, name, rest = ''] = /^\/([a-z]+)\s*(.*)$/is.exec(text.trim()) ?? []
@@ -66,54 +63,87 @@ function slashCommand(text: string): Command | undefined {
   }
 }
 
+const dropped =
+  /^(?:(?:no|oh|please|actually|ok|okay)[,.!]?\s+)*(?:cancel|stop|never\s?mind|forget|leave|abort|drop|don'?t|no|nope|nothing|quit)(?:\s+(?:it|that|this|please|about|thanks?|you|bother))*[.!]*$/i
+
+/** What a text says to the question that is open; undefined where it is about something else. */
 function answered(
   text: string,
-  tool: ToolDescription,
-  openQuestion: NonNullable<UnderstandingContext['openQuestion']>,
-  now: Date,
-): Command {
-  const slot = tool.slots.find(({ name }) => name === openQuestion.slot)
-  const value = slot && fillSlot(text, slot, now)
-  if (slot === undefined || value === undefined) {
-    const question = slot === undefined ? 'What do you mean?' : `I could not read that. ${slot.question}`
-    return {
-      kind: 'ask',
-      tool: tool.name,
-      slot: openQuestion.slot,
-      question,
-      slots: { ...openQuestion.slots },
-    }
+  guesses: readonly Guess[],
+  { tools, now }: UnderstandingContext,
+  { tool: toolName, slot: slotName, slots }: NonNullable<UnderstandingContext['openQuestion']>,
+): Command | undefined {
+  const tool = tools.find(({ name }) => name === toolName)
+  const slot = tool?.slots.find(({ name }) => name === slotName)
+  if (tool === undefined || slot === undefined) return undefined
+  const [first] = guesses
+  if (dropped.test(text.trim())) return { kind: 'cancel' }
+  if (first !== undefined && interrupts(text, first, slot, tool, tools, now)) return undefined
+  const { day, ...known } = slots
+  const filled = fillSlot(text, slot, tool.slots, now, day)
+  if (filled.values[slot.name] === undefined && filled.doubts[slot.name] === undefined) {
+    const question = `I could not read that. ${slot.question} Say “cancel” to leave it.`
+    return { kind: 'ask', tool: tool.name, slot: slot.name, question, slots: { ...slots } }
   }
-  return complete(tool, { ...openQuestion.slots, ...value }, 1)
+  return complete(
+    tool,
+    { ...(day !== undefined && { day }), ...filled, values: { ...known, ...filled.values } },
+    1,
+  )
+}
+
+/**
+ * Another wish in the place of an answer. Any words can be a title or a comment ("Close issue dialog is broken"), so there
+ * only a whole command, or a question, counts as one.
+ */
+function interrupts(
+  text: string,
+  { label, probability }: Guess,
+  slot: ToolSlot,
+  asking: ToolDescription,
+  tools: readonly ToolDescription[],
+  now: Date,
+): boolean {
+  if (probability < thresholds.interrupts || label === asking.name || label === 'other') return false
+  if (slot.kind !== 'text' && slot.kind !== 'prose') return text.trim().split(/\s+/).length > 2
+  if (text.trim().endsWith('?')) return true
+  const tool = tools.find(({ name }) => name === label)
+  if (tool === undefined || tool.slots.every(({ required }) => !required)) return false
+  const { values } = fillSlots(text, tool.slots, now)
+  return tool.slots.every(({ name, required }) => !required || values[name] !== undefined)
 }
 
 /** The call, or the question for the first thing that it still needs. */
-function complete(tool: ToolDescription, slots: Record<string, string>, confidence: number): Command {
-  const missing = tool.slots.find((slot: ToolSlot) => slot.required && slots[slot.name] === undefined)
-  if (missing === undefined) return { kind: 'call', tool: tool.name, slots, confidence }
-  return { kind: 'ask', tool: tool.name, slot: missing.name, question: missing.question, slots }
+function complete(tool: ToolDescription, { values, doubts, day }: Filled, confidence: number): Command {
+  const open = tool.slots.find(
+    (slot) => values[slot.name] === undefined && (slot.required || doubts[slot.name] !== undefined),
+  )
+  if (open === undefined) return { kind: 'call', tool: tool.name, slots: { ...values }, confidence }
+  const isHourMissing = open.kind === 'start' && day !== undefined
+  const why = doubts[open.name] ?? (isHourMissing ? 'I need the hour, too.' : undefined)
+  return {
+    kind: 'ask',
+    tool: tool.name,
+    slot: open.name,
+    question: why === undefined ? open.question : `${why} ${open.question}`,
+    slots: { ...values, ...(day !== undefined && { day }) },
+  }
 }
 
-/** Two readings as buttons, where two tools are likely; they know better than the classifier does. */
-function unsure(guesses: readonly Guess[], context: UnderstandingContext, nearest: string[]): Command {
-  const options = guesses
+/** The likeliest two tools; the person knows better than the classifier does. */
+function likely(guesses: readonly Guess[], { tools }: UnderstandingContext) {
+  return guesses
     .filter(({ probability }) => probability >= thresholds.offer / 2)
-    .flatMap(({ label }) => context.tools.find(({ name }) => name === label) ?? [])
+    .flatMap(({ label }) => tools.find(({ name }) => name === label) ?? [])
     .slice(0, 2)
     .map((tool) => ({ tool: tool.name, label: tool.title }))
-  const top = guesses[0]?.label
-  const isToolFirst = context.tools.some(({ name }) => name === top)
-  if (options.length === 0 || !isToolFirst) {
-    return { kind: 'cannotHandle', nearest: nearest.slice(0, 3), reason: 'unclear' }
-  }
-  return { kind: 'clarify', options }
 }
 
-function talk(label: string, text: string, nearest: string[]): Command {
+function talk(label: string, text: string, unclear: Command): Command {
   if (label === 'greeting' || label === 'thanks' || label === 'help') return { kind: 'answer', topic: label }
   if (label === 'cancel') return { kind: 'cancel' }
   if (label === 'connect') return connectTo(text)
-  return { kind: 'cannotHandle', nearest: nearest.slice(0, 3), reason: 'unclear' }
+  return unclear
 }
 
 function connectTo(text: string): Command {
@@ -133,6 +163,3 @@ function isEnglish(text: string): boolean {
   const words = withoutValues(text).match(/[\p{L}']+/gu) ?? []
   return (withoutValues(text).match(foreign)?.length ?? 0) * 3 < Math.max(words.length, 2)
 }
-
-/** Labels that are no tool. */
-export const talkLabels: readonly string[] = Object.keys(smallTalk)

@@ -1,65 +1,159 @@
-import * as chrono from 'chrono-node'
 import type { ToolSlot } from '#agents/tools/tool.ts'
+import { type HeardTime, hearTime } from './spoken-time.ts'
 
 type Values = Record<string, string>
 
-const quoted = /["“„«]([^"“”„«»]+)["”“»]/
-const repository = /(?<![\w/.-])([\w.-]+\/[\w.-]*[\w-])(?![\w/])/
-const issueNumber = /#(\d+)\b|\b(?:issues?|tickets?|bugs?|numbers?|no\.?)\s+(?:number\s+)?#?(\d+)\b/i
-/** "called X", "titled X", "named X", "with the title X", "create an issue: X" */
-const named = /\b(?:called|titled|named|entitled|with (?:the )?(?:title|name))[:\s]+(.+)$/is
-/** "saying X", "that says X", "with the comment X", "comment on issue 12: X" */
+const quoted = /["“„«]([^"“”„«»]+)["”“»]|(?<![\w])'([^'\n]{2,})'(?!\w)/
+/** A word of letters somewhere in its owner: "24/7" is none. */
+const repository = /(?<![\w/.-])((?=[\d._-]*[a-z])[\w.-]+\/[\w.-]*[\w-])(?![\w/])/i
+const place = '\\b(?:in|on|of|to|for|from|under|at)\\s+(?:the\\s+|my\\s+)?'
+/** "in octo/app", "octo/app#15": what is named as a place, not just mentioned. */
+const repositoryAsPlace = new RegExp(
+  `(?:${place}(?:(?:github\\s+)?repo(?:sitory)?\\s+)?)${repository.source}|${repository.source}(?=#\\d)`,
+  'i',
+)
+/** "in the repo widget", "in the widget repository" */
+const repositoryByName = new RegExp(
+  `${place}repo(?:sitory)?\\s+(?:called\\s+|named\\s+)?([\\w.-]*[\\w-])|${place}([\\w.-]*[\\w-])\\s+repo(?:sitory)?\\b`,
+  'i',
+)
+const address = /https:\/\/github\.com\/([\w.-]+\/[\w.-]*[\w-])(?:\/issues\/(\d+))?/i
+const issueNumber =
+  /#(\d+)\b|\b(?:issues?|tickets?|bugs?|numbers?|no\.?|close|resolve|reply to|comment on)\s+(?:number\s+)?#?(\d+)\b/i
+/** "called X", "titled X", "named X", "with the title X" */
+const named =
+  /(?<!\brepo(?:sitory)?\s+)\b(?:called|titled|named|entitled|with (?:the |a )?(?:title|name)(?: of)?)[:\s]+(.+)$/is
+/** "called" before words in quotes, which end where the quotes do. */
+const quotedName =
+  /\b(?:called|titled|named|entitled|with (?:the |a )?(?:title|name)(?: of)?)[:\s]+(?=["“„«'])/gi
+/** "saying X", "that says X", "with the comment X" */
 const said =
-  /\b(?:saying(?: that)?|that says|with (?:the )?(?:comment|note|text|words|body|description)|telling (?:them|him|her))[:\s]+(.+)$/is
+  /\b(?:saying(?: that)?|that says|(?:with|and) (?:the |a )?(?:comment|note|text|words|body|description)(?: of)?|telling (?:them|him|her))[:\s]+(.+)$/is
 const afterColon = /^[^:"“]{3,60}:\s+(.+)$/s
+/** "say thanks on issue 4" */
+const wordsBeforePlace =
+  /^(?:please\s+)?(?:comment|say|reply|write|answer)\s+(.+?)\s+(?:on|to|under|in)\s+(?:the\s+)?(?:github\s+)?(?:issue|ticket|bug|#\d)/is
 const aboutWhat =
   /\b(?:issue|bug|ticket|event|meeting|appointment|call|reminder|entry|block)\b.*?\s(?:about|for|to|that|regarding|because)\s+(.+)$/is
 /** What a command begins with before it comes to the point. */
 const opening =
-  /^(?:please\s+|can you\s+|could you\s+|i want to\s+|i need to\s+|let'?s\s+)*(?:create|open|file|make|report|add|raise|log|write|schedule|book|put|set up|plan|arrange|block|remind me(?: in the calendar)?|new|start|comment on|reply to|respond to|answer|leave|post)\s+(?:to\s+)?(?:me\s+)?(?:an?\s+|the\s+|my\s+|one\s+)?(?:new\s+)?(?:github\s+|google\s+)?(?:calendar\s+)?(?:issue|bug|ticket|event|meeting|appointment|reminder|entry|comment|note)?\b\s*(?:in (?:my|the) calendar\s*)?/i
+  /^(?:please\s+|can you\s+|could you\s+|i want to\s+|i need to\s+|let'?s\s+)*(?:create|open|file|make|report|add|raise|log|write|schedule|book|put|set up|plan|arrange|block|remind me(?: in the calendar)?|new|start|comment on|reply to|respond to|answer|leave|post)\s+(?:to\s+)?(?:me\s+)?(?:an?\s+|the\s+|my\s+|one\s+)?(?:new\s+)?(?:github\s+|google\s+)?(?:calendar\s+)?(issue|bug|ticket|event|meeting|appointment|reminder|entry|comment|note)?\b\s*(?:in (?:my|the) calendar\s*)?/i
 /** Ends of a title that belong to something else. */
 const tail =
   /\s+(?:(?:in|on|to|for|of)\s+(?:the\s+)?(?:repo(?:sitory)?\s+)?[\w.-]+\/[\w.-]+|(?:in|on|to)\s+(?:github|my calendar|the calendar|google))\s*$/i
 
-/** Everything of a tool's slots that stands in the text. */
-export function fillSlots(text: string, slots: readonly ToolSlot[], now: Date): Values {
-  const values: Values = {}
-  const times = slots.some(({ kind }) => kind === 'start' || kind === 'end') ? spanIn(text, now) : undefined
-  for (const slot of slots) {
-    const value = valueIn(text, slot, slots, times)
-    if (value !== undefined) values[slot.name] = value
-  }
-  return values
+/** Where a command is looked for; what comes later can only be prose that it passes on. */
+export function commandPart(text: string): string {
+  return text.slice(0, 2_000)
 }
 
-/** The text as the answer to a question for one slot; undefined where it cannot be read as that. */
-export function fillSlot(text: string, slot: ToolSlot, now: Date): Values | undefined {
-  const trimmed = text.trim()
-  switch (slot.kind) {
-    case 'text':
-      return { [slot.name]: line(named.exec(trimmed)?.[1] ?? quoted.exec(trimmed)?.[1] ?? trimmed) }
-    case 'prose':
-      return { [slot.name]: quoted.exec(trimmed)?.[1] ?? trimmed }
-    case 'number': {
-      const digits = /\d+/.exec(trimmed)?.[0]
-      return digits === undefined ? undefined : { [slot.name]: digits }
-    }
-    case 'repository': {
-      const found = repository.exec(trimmed)?.[1] ?? /^[\w.-]+$/.exec(trimmed)?.[0]
-      return found === undefined ? undefined : { [slot.name]: found }
-    }
-    case 'start':
-    case 'end': {
-      const span = spanIn(trimmed, now)
-      const instant = slot.kind === 'start' ? span?.start : (span?.end ?? span?.start)
-      return instant === undefined ? undefined : { [slot.name]: instant }
+/** What a text says of a tool's slots. */
+export interface Filled {
+  readonly values: Values
+  /** Slots that the text speaks of without saying enough: a sentence each that says why, for the question that follows. */
+  readonly doubts: Readonly<Values>
+  /** The day of a doubtful time, RFC 3339, where that much was said: "monday morning". */
+  readonly day?: string
+}
+
+/** Everything of a tool's slots that stands in the text. A value that could be another than the one meant is a doubt. */
+export function fillSlots(text: string, slots: readonly ToolSlot[], now: Date): Filled {
+  const command = commandPart(text)
+  const isTimed = slots.some(isTime)
+  const heard = isTimed ? timeIn(command, now) : { words: [] }
+  const values: Values = {}
+  for (const slot of slots) {
+    const value = isTime(slot)
+      ? undefined
+      : valueIn(slot.kind === 'prose' ? text : command, slot, slots, heard)
+    if (value !== undefined) values[slot.name] = value
+  }
+  return isTimed ? withTime(values, slots, heard) : { values, doubts: {} }
+}
+
+/**
+ * The text as the answer to a question for one slot; no value where it cannot be read as that.
+ * @param day the day that the question is about, RFC 3339
+ */
+export function fillSlot(
+  text: string,
+  slot: ToolSlot,
+  slots: readonly ToolSlot[],
+  now: Date,
+  day?: string,
+): Filled {
+  if (isTime(slot)) {
+    const heard = hearTime(commandPart(text), now, day === undefined ? undefined : new Date(day))
+    if (slot.kind === 'start') return withTime({}, slots, heard)
+    const instant = heard.time?.end ?? heard.time?.start
+    return {
+      values: instant === undefined ? {} : { [slot.name]: instant },
+      doubts: doubtOf(slot, heard.doubt),
     }
   }
+  const value = answerIn(slot.kind === 'prose' ? text.trim() : commandPart(text.trim()), slot)
+  return { values: value === undefined || value === '' ? {} : { [slot.name]: value }, doubts: {} }
+}
+
+function answerIn(text: string, slot: ToolSlot): string | undefined {
+  switch (slot.kind) {
+    case 'text':
+      return fitting(line(named.exec(text)?.[1] ?? quotedIn(text) ?? text))
+    case 'prose':
+      return quotedIn(text) ?? text
+    case 'number':
+      return /\d+/.exec(text)?.[0]
+    case 'repository':
+      return address.exec(text)?.[1] ?? repository.exec(text)?.[1] ?? /^[\w.-]+$/.exec(text)?.[0]
+    case 'start':
+    case 'end':
+      return undefined
+  }
+}
+
+const isTime = ({ kind }: ToolSlot) => kind === 'start' || kind === 'end'
+
+const doubtOf = (slot: ToolSlot, doubt: string | undefined) =>
+  doubt === undefined ? {} : { [slot.name]: doubt }
+
+/** An event needs an hour or whole days; a look into the calendar takes any period. */
+function withTime(values: Values, slots: readonly ToolSlot[], { time, doubt }: HeardTime): Filled {
+  const start = slots.find(({ kind }) => kind === 'start')
+  const end = slots.find(({ kind }) => kind === 'end')
+  if (start === undefined || time === undefined || doubt !== undefined) {
+    return { values, doubts: start === undefined ? {} : doubtOf(start, doubt) }
+  }
+  if (start.required && time.precision === 'vague') {
+    const isOneDay = time.end?.slice(0, 10) === time.start.slice(0, 10) || /T17:/.test(time.start)
+    return {
+      values,
+      doubts: { [start.name]: isOneDay ? 'I need the hour, too.' : 'I need the day and the hour.' },
+      ...(isOneDay && { day: time.start }),
+    }
+  }
+  const ending = end !== undefined && time.end !== undefined ? { [end.name]: time.end } : {}
+  return { values: { ...values, [start.name]: time.start, ...ending }, doubts: {} }
+}
+
+/** In "called Friday retro on monday at 3" the first day is part of a name, so the time is looked for from the end. */
+function timeIn(text: string, now: Date): HeardTime {
+  const heard = hearTime(text, now)
+  const name = quoted.test(text) ? undefined : named.exec(text)?.[1]
+  if (heard.time !== undefined || name === undefined) return heard
+  const starts = [...name.matchAll(/\s(?=(?:on|at|from|for|today|tomorrow|next|this)\s)/gi)].map(
+    ({ index }) => index,
+  )
+  for (const from of starts) {
+    const later = hearTime(name.slice(from), now)
+    if (later.time !== undefined && later.doubt === undefined) return later
+  }
+  return heard
 }
 
 /** The text without the parts that are somebody's own words, in which "and then" means nothing. */
 export function withoutValues(text: string): string {
   return text
+    .replace(quotedName, ' ')
     .replace(quoted, ' ')
     .replace(named, ' ')
     .replace(said, ' ')
@@ -70,133 +164,110 @@ function valueIn(
   text: string,
   slot: ToolSlot,
   slots: readonly ToolSlot[],
-  times: Span | undefined,
+  heard: HeardTime,
 ): string | undefined {
   switch (slot.kind) {
     case 'repository':
-      return repository.exec(text.replace(/https?:\/\/\S+/g, ' '))?.[1]
+      return repositoryIn(text, slots)
     case 'number': {
       const found = issueNumber.exec(text)
-      return found?.[1] ?? found?.[2]
+      return found?.[1] ?? found?.[2] ?? address.exec(text)?.[2]
     }
-    case 'start':
-      return times?.start
-    case 'end':
-      return times?.end
     case 'text':
-      return titleIn(text, times)
+      return titleIn(text, heard.words)
     case 'prose':
       return slots.some(({ kind }) => kind === 'text') ? described(text) : wordsIn(text)
+    case 'start':
+    case 'end':
+      return undefined
   }
 }
 
-/** A title: in quotes, after "called", after a colon, or what is left when the command is taken away. */
-function titleIn(text: string, times: Span | undefined): string | undefined {
-  const inQuotes = quoted.exec(text)?.[1]
-  if (inQuotes !== undefined) return line(inQuotes)
-  const plain = text.replace(said, '').trim()
+/** Where words are passed on, a name among them is no place: "create an issue called Add and/or filters". */
+function repositoryIn(text: string, slots: readonly ToolSlot[]): string | undefined {
+  const command = withoutValues(text)
+  const found =
+    address.exec(command)?.[1] ??
+    firstGroup(repositoryAsPlace.exec(command)) ??
+    firstGroup(new RegExp(`(?:${repositoryAsPlace.source})\\s*[.!?]?\\s*$`, 'i').exec(text)) ??
+    firstGroup(repositoryByName.exec(command))
+  if (found !== undefined) return found
+  const isPassingOn = slots.some(({ kind }) => kind === 'text' || kind === 'prose')
+  return isPassingOn ? undefined : repository.exec(command)?.[1]
+}
+
+const firstGroup = (found: RegExpExecArray | null) => found?.slice(1).find((group) => group !== undefined)
+
+/** A title: in quotes, after "called", after a colon, or what is left when the command and the time are taken away. */
+function titleIn(text: string, timeWords: readonly string[]): string | undefined {
+  const [first = ''] = text.replace(said, '').trim().split('\n')
+  const plain = withoutTimes(first, timeWords)
   const explicit = named.exec(plain)?.[1] ?? afterColon.exec(plain)?.[1]
+  const inQuotes = quotedIn(explicit === undefined ? text : (/^\s*["“„«'].*/s.exec(explicit)?.[0] ?? ''))
+  if (inQuotes !== undefined) return fitting(line(inQuotes))
   const rest = explicit ?? aboutWhat.exec(plain)?.[1] ?? afterOpening(plain)
   if (rest === undefined) return undefined
-  const title = line(cutTimes(rest, times).replace(tail, '')).replace(
-    /^(?:that|about|to|for|on|of|with)\s+/i,
-    (word) => (/^with/i.test(word) ? word : ''),
-  )
-  return title.length < 2 ? undefined : title.charAt(0).toUpperCase() + title.slice(1)
+  const cut = line(withoutTail(rest))
+  const title = cut.replace(/^(?:that|about|to|for|on|of)\s+/i, '')
+  if (title.length < 2 || (explicit === undefined && isTimeTalk.test(title))) return undefined
+  return fitting(/^\w+:\/\//.test(title) ? title : title.charAt(0).toUpperCase() + title.slice(1))
+}
+
+function quotedIn(text: string): string | undefined {
+  const found = quoted.exec(text)
+  return found?.[1] ?? found?.[2]
+}
+
+/** Longer ones are no titles; GitHub ends them at 256 characters. */
+const longestTitle = 250
+const fitting = (title: string) => (title.length > longestTitle ? undefined : title)
+
+/** What is left of words about a time that could not be read; it is nobody's title. */
+const isTimeTalk =
+  /^(?:(?:at|by|in|from|until|every|each|next|around|or|on)\b|(?:the )?\d{1,2}(?::\d\d|\s?(?:am|pm)|st|nd|rd|th)\b|(?:january|february|march|april|june|july|august|september|october|november|december)\b)|^(?:end of|eod\b)/i
+
+function withoutTail(text: string): string {
+  let rest = text
+  for (;;) {
+    const shorter = rest.replace(tail, '').replace(/\s+(?:on|at|from|until|by|in|for|every|each)\s*$/i, '')
+    if (shorter === rest) return rest
+    rest = shorter
+  }
 }
 
 function afterOpening(text: string): string | undefined {
   const found = opening.exec(text)
   const rest = found === null ? '' : text.slice(found[0].length).trim()
-  return rest === '' ? undefined : rest
+  if (rest === '') return undefined
+  // "a meeting with Ann" is called that; "with Ann" is not.
+  return /^with\b/i.test(rest) && found?.[1] !== undefined ? `${found[1]} ${rest}` : rest
 }
 
-/** A body given besides a title. */
+/** A body given besides a title: after "saying", or below the first line. */
 function described(text: string): string | undefined {
-  return said.exec(text)?.[1]?.trim()
+  const below = text.indexOf('\n')
+  return said.exec(text)?.[1]?.trim() ?? ((below === -1 ? '' : text.slice(below).trim()) || undefined)
 }
 
 /** Words to be passed on: in quotes, after "saying", after a colon, or after the issue's number. */
 function wordsIn(text: string): string | undefined {
   const found =
-    quoted.exec(text)?.[1] ??
+    quotedIn(text) ??
     said.exec(text)?.[1] ??
     afterColon.exec(text)?.[1] ??
     /(?:#\d+|\b(?:issue|ticket|bug)\s+(?:number\s+)?#?\d+)(?:\s+(?:in|of)\s+[\w.-]+\/[\w.-]+)?\s+(?:that|with|:)?\s*(.+)$/is.exec(
       text,
-    )?.[1]
+    )?.[1] ??
+    wordsBeforePlace.exec(text)?.[1]
   return found?.trim() || undefined
 }
 
-interface Span {
-  readonly start: string
-  readonly end: string | undefined
-  /** Where the words of time stand. */
-  readonly places: readonly { readonly from: number; readonly to: number; readonly words: string }[]
-}
-
-const dayMs = 86_400_000
-
-/** The first time or period that is spoken of. A day without an hour is the whole day; an hour has no end. */
-function spanIn(text: string, now: Date): Span | undefined {
-  const found = chrono.parse(
-    text.replace(/#\d+/g, (digits) => ' '.repeat(digits.length)),
-    now,
-    { forwardDate: true },
-  )
-  const [first] = found
-  if (first === undefined) return spokenPeriod(text, now)
-  const places = found.map(({ index, text: words }) => ({ from: index, to: index + words.length, words }))
-  const start = first.start.date()
-  if (first.end) return { start: stamp(start), end: stamp(first.end.date()), places }
-  if (first.start.isCertain('hour')) return { start: stamp(start), end: undefined, places }
-  if (/\bafternoon\b/i.test(first.text))
-    return { start: stamp(at(start, 12)), end: stamp(at(start, 18)), places }
-  if (/\bmorning\b/i.test(first.text))
-    return { start: stamp(at(start, 6)), end: stamp(at(start, 12)), places }
-  if (/\b(evening|tonight|night)\b/i.test(first.text))
-    return { start: stamp(at(start, 17)), end: stamp(at(start, 24)), places }
-  const days = /\bweek\b/i.test(first.text) ? 7 : 1
-  const from = days === 7 ? monday(start) : at(start, 0)
-  return { start: stamp(from), end: stamp(new Date(from.getTime() + days * dayMs)), places }
-}
-
-function spokenPeriod(text: string, now: Date): Span | undefined {
-  const found = /\b(?:this|the) week\b/i.exec(text)
-  if (found === null) return undefined
-  const end = new Date(monday(now).getTime() + 7 * dayMs)
-  return {
-    start: stamp(now),
-    end: stamp(end),
-    places: [{ from: found.index, to: found.index + found[0].length, words: found[0] }],
-  }
-}
-
-function monday(day: Date): Date {
-  const start = at(day, 0)
-  start.setDate(start.getDate() - ((start.getDay() + 6) % 7))
-  return start
-}
-
-function at(day: Date, hour: number): Date {
-  const moment = new Date(day)
-  moment.setHours(hour, 0, 0, 0)
-  return moment
-}
-
-/** RFC 3339 with the offset of this server, so that the hour is still the one that was spoken. */
-function stamp(moment: Date): string {
-  const offset = -moment.getTimezoneOffset()
-  const local = new Date(moment.getTime() + offset * 60_000).toISOString().slice(0, 19)
-  const two = (value: number) => String(Math.floor(Math.abs(value))).padStart(2, '0')
-  return `${local}${offset < 0 ? '-' : '+'}${two(offset / 60)}:${two(offset % 60)}`
-}
-
-function cutTimes(text: string, times: Span | undefined): string {
+function withoutTimes(text: string, timeWords: readonly string[]): string {
   let rest = text
-  for (const { words } of times?.places ?? []) rest = rest.replace(words, ' ')
+  for (const words of timeWords) rest = rest.replace(words, ' ')
   return rest
-    .replace(/\s+(?:on|at|from|until|by|in)\s*$/i, '')
+    .replace(/ {2,}/g, ' ')
+    .replace(/^ | $/g, '')
     .replace(/\s+(?:on|at|from)\s+(?=(?:for|to|with|about)\b)/gi, ' ')
 }
 
@@ -205,5 +276,6 @@ function line(text: string): string {
   return text
     .replace(/\s+/g, ' ')
     .trim()
-    .replace(/^[:\-–\s"“„]+|["”\s.]+$/g, '')
+    .replace(/^[:\-–\s]+|[\s.]+$/g, '')
+    .replace(/^["“„«]([^"“”„«»]*)["”“»]$/, '$1')
 }

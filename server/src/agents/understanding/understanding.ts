@@ -18,8 +18,8 @@ export interface UnderstandingOptions {
   readonly log: Log
 }
 
-/** Longer texts are read up to here: a command stands at the beginning. */
-const longestRead = 2_000
+/** What the classifier reads: what is wanted stands at the beginning, and one sentence costs what its length is. */
+const longestGuessed = 300
 /** Changes when features or training change, so that weights of another version are not taken up. */
 const learningVersion = 1
 
@@ -33,9 +33,8 @@ export function openUnderstanding({ dataDir, tools, log }: UnderstandingOptions)
   let guesser: Guesser | undefined = new Guesser(lessons, log)
   return {
     async understand(text, context) {
-      const read = text.slice(0, longestRead)
       if (guesser === undefined || guesser.dead) guesser = new Guesser(lessons, log)
-      return decide(read, await guesser.guess(read), context)
+      return decide(text, await guesser.guess(text.slice(0, longestGuessed)), context)
     },
     async [Symbol.asyncDispose]() {
       await guesser?.[Symbol.asyncDispose]()
