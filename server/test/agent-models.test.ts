@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { EmbeddedModel } from '#agents/models/embedded.ts'
+import { EmbeddedModel } from '#agents/models/embedded-model.ts'
 import type { Model, ModelPart, TranscriptEntry } from '#agents/models/model.ts'
 import { OpenAICompatibleModel } from '#agents/models/openai-compatible.ts'
 import { githubTools } from '#agents/tools/github-tools.ts'
@@ -111,7 +111,7 @@ for (const sibling of siblings) {
         },
       ])
       assert.deepEqual(callsOf(said), [])
-      assert.match(textOf(said), /2 open issues.*Search is slow.*Dark mode/s)
+      assert.match(textOf(said), /2 open issues/)
     })
   })
 
@@ -160,21 +160,12 @@ test('[AG43] foreign words in an answer stay words: no link, no picture, no mark
       tool: 'github_list_issues',
       outcome: {
         status: 'done',
-        summary: '1 open issue of yours',
-        rows: [
-          {
-            title: '![x](https://evil.example/?q=1) **hi** [a](b) <img>',
-            url: 'https://github.com/a/b/issues/1',
-          },
-        ],
+        summary: 'Created issue #1 “![x](https://evil.example/?q=1) **hi** [a](b) <img>”',
         durationMs: 1,
       },
     },
   ])
-  assert.match(
-    textOf(said),
-    /\[!\\\[x\\\]\(https:.*\\\*\\\*hi\\\*\\\* \\\[a\\\]\(b\) \\<img\\>\]\(<https:\/\/github\.com/,
-  )
+  assert.match(textOf(said), /“!\\\[x\\\]\(https:.*\\\*\\\*hi\\\*\\\* \\\[a\\\]\(b\) \\<img\\>”/)
 })
 
 // OpenAI-compatible
@@ -360,6 +351,6 @@ test('[AG51] when the model breaks off, the built-in agent answers and the room 
     final.text,
     /^_The model test-model does not answer just now, so the built-in agent does\._\n\n/,
   )
-  assert.match(final.text, /1 open issue in atom-labs\/app:\n\n- \[Search is slow\]/)
+  assert.match(final.text, /1 open issue in atom-labs\/app\./)
   assert.doesNotMatch(final.text, /Let me see/)
 })
