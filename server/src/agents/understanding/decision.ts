@@ -64,7 +64,7 @@ function slashCommand(text: string): Command | undefined {
 }
 
 const dropped =
-  /^(?:(?:no|oh|please|actually|ok|okay)[,.!]?\s+)*(?:cancel|stop|never\s?mind|forget|leave|abort|drop|don'?t|no|nope|nothing|quit)(?:\s+(?:it|that|this|please|about|thanks?|you|bother))*[.!]*$/i
+  /^(?:(?:no|oh|please|actually|ok|okay)[,.!]?\s+)*(?:cancel|stop|never\s?mind|forget|leave|abort|drop|don'?t|no|nope|nothing|quit)(?:,?\s+(?:it|that|this|please|about|thanks?|you|bother))*[.!]*$/i
 
 /** What a text says to the question that is open; undefined where it is about something else. */
 function answered(
@@ -153,7 +153,7 @@ function connectTo(text: string): Command {
 
 /** Words that carry a sentence in other languages and are no English ones. */
 const foreign =
-  /\b(ich|und|nicht|bitte|zeige?|meine?|erstelle|welche|je|mes|montre|les|une|est|quels?|crée|hola|mis|muestra|los|las|abre|qué|por favor|mostra|il|miei|che|mijn|toon|het|een|mostre|meus|quais|pokaż|moje|ukaž|jaké)\b/giu
+  /(?<!\p{L})(ich|und|nicht|bitte|zeige?|meine?|erstelle|welche|je|mes|montre|les|une|est|quels?|crée|hola|mis|muestra|los|las|abre|qué|por favor|mostra|il|miei|che|mijn|toon|het|een|mostre|meus|quais|pokaż|moje|ukaž|jaké)(?!\p{L})/giu
 
 /** False where letters of other scripts, or words of other languages, make up a good part of the text. */
 function isEnglish(text: string): boolean {

@@ -1,5 +1,5 @@
 import type { ToolSlot } from '#agents/tools/tool.ts'
-import { type HeardTime, hearTime } from './spoken-time.ts'
+import { type HeardTime, hearTime, severalTimes } from './spoken-time.ts'
 
 type Values = Record<string, string>
 
@@ -135,17 +135,14 @@ function withTime(values: Values, slots: readonly ToolSlot[], { time, doubt }: H
   return { values: { ...values, [start.name]: time.start, ...ending }, doubts: {} }
 }
 
-/** In "called Friday retro on monday at 3" the first day is part of a name, so the time is looked for from the end. */
+/** In "called Friday retro on monday at 3" the first day is part of the name, so the time is what is said after it. */
 function timeIn(text: string, now: Date): HeardTime {
   const heard = hearTime(text, now)
   const name = quoted.test(text) ? undefined : named.exec(text)?.[1]
-  if (heard.time !== undefined || name === undefined) return heard
-  const starts = [...name.matchAll(/\s(?=(?:on|at|from|for|today|tomorrow|next|this)\s)/gi)].map(
-    ({ index }) => index,
-  )
-  for (const from of starts) {
-    const later = hearTime(name.slice(from), now)
-    if (later.time !== undefined && later.doubt === undefined) return later
+  if (heard.doubt !== severalTimes || name === undefined) return heard
+  for (const { index } of name.matchAll(/\s(?=(?:on|at|from|for|today|tomorrow|next|this)\s)/gi)) {
+    const later = hearTime(name.slice(index), now)
+    if (later.words.length > 0) return later
   }
   return heard
 }

@@ -18,6 +18,7 @@ export interface HeardTime {
   readonly words: readonly string[]
 }
 
+export const severalTimes = 'I see more than one time there.'
 const hourMs = 3_600_000
 const weekday = '(?:mon|tues|wednes|thurs|fri|satur|sun)day'
 /** How long something takes, not when it is: "an hour", "30 minutes"; but not "in an hour", "two hours ago". */
@@ -153,13 +154,13 @@ export function hearTime(text: string, now: Date, day?: Date): HeardTime {
   const left = (unread.exec(rest)?.[0] ?? unreadAfterPreposition.exec(rest)?.[1])?.trim()
   if (left !== undefined) return { doubt: `I am not sure when “${left}” is.`, words }
   if (first === undefined) return { words }
-  if (another !== undefined) return { doubt: 'I see more than one time there.', words }
+  if (another !== undefined) return { doubt: severalTimes, words }
   const slashed = /\b(\d{1,2})[/.](\d{1,2})\b/.exec(first.words.join(' '))
   if (slashed && slashed[1] !== slashed[2] && Number(slashed[1]) <= 12 && Number(slashed[2]) <= 12) {
     return { doubt: `I am not sure which day “${slashed[0]}” is; name the month, please.`, words }
   }
   const time = timeOf(first, now, day)
-  if (time === undefined) return { doubt: 'I see more than one time there.', words }
+  if (time === undefined) return { doubt: severalTimes, words }
   if (lasting === null || time.precision !== 'moment' || time.end !== undefined) return { time, words }
   const length =
     (amounts[lasting[1]?.toLowerCase() ?? ''] ?? Number(lasting[1])) *
