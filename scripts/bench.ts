@@ -1,11 +1,12 @@
 // `npm run bench -- <name> [--json] [--quick] [--save]`: one benchmark, measured against its peers in the same run.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Benchmark, Figure } from '../benchmarks/src/benchmark.ts'
+import { treeOf } from '../benchmarks/src/process-tree.ts'
 import { buildDashboard } from './build-dashboard.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -29,11 +30,25 @@ if (name === undefined || !names.includes(name)) {
 await buildDashboard()
 const { benchmark }: { benchmark: Benchmark } = await import(join(claims, `${name}.ts`))
 console.error(`${benchmark.name}: ${benchmark.question}`)
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void interrupted())
 const figures = await benchmark.run({ quick: values.quick, say: (line) => console.error(`  ${line}`) })
 const result = { bench: name, commit: commit(), at: new Date().toISOString(), figures }
 if (values.save) await save(result)
 console.log(values.json ? JSON.stringify(result) : table(figures))
 process.exit()
+
+/** Nothing that a benchmark has started may outlive it. */
+async function interrupted(): Promise<void> {
+  for (const { pid } of (await treeOf(process.pid)).slice(1).reverse()) {
+    try {
+      process.kill(pid, 'SIGTERM')
+    } catch (error) {
+      // It has ended since it was listed.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+    }
+  }
+  process.exit(130)
+}
 
 function commit(): string {
   if (!existsSync(join(root, '.git'))) return 'unknown'
@@ -69,5 +84,7 @@ ${benchmark.question}
 
 ${table(run.figures)}
 `
-  await writeFile(join(root, 'benchmarks', 'results', `${run.bench}.md`), page)
+  const results = join(root, 'benchmarks', 'results')
+  await mkdir(results, { recursive: true })
+  await writeFile(join(results, `${run.bench}.md`), page)
 }

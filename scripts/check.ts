@@ -10,6 +10,7 @@ const steps: readonly (readonly [string, string, ...string[]])[] = [
     (place) => [`types: ${place}`, bin('tsc'), '-p', place] as const,
   ),
   ['import arrows', process.execPath, '--test', join(root, 'scripts', 'arrows.test.ts')],
+  ['promises', process.execPath, '--test', join(root, 'scripts', 'spec.test.ts')],
   ['unused code', bin('knip')],
 ]
 const failed: string[] = []

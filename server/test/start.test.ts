@@ -125,6 +125,65 @@ test('[ST9] the setup link works once, is worth nothing afterwards, and a wrong 
   assert.doesNotMatch(atom.output.slice(before), /setup#token/)
 })
 
+test('[ST10] the database dies in mid-run: nothing acknowledged is lost, and a repeated message is stored once', async () => {
+  if (process.env['ATOM_TEST_EXTERNAL'] === '1') return
+  await using atom = await AtomProcess.started()
+  const token = new URL(atom.setupUrl).hash.replace('#token=', '')
+  const call = async (method: string, path: string, accessToken?: string, body?: object) => {
+    const answer = await fetch(`${atom.url}${path}`, {
+      method,
+      headers: {
+        ...(accessToken !== undefined && { authorization: `Bearer ${accessToken}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    return { status: answer.status, body: (await answer.json()) as Answered }
+  }
+  const person = {
+    email: 'ada@example.com',
+    password: 'seven calm otters sing',
+    name: 'Ada',
+    workspace: 'Engines',
+  }
+  const { accessToken } = (await call('POST', '/v1/setup', undefined, { token, ...person })).body
+  const [room] = (await call('GET', '/v1/rooms', accessToken)).body.items
+  const messages = `/v1/rooms/${room?.id}/messages`
+  assert.equal(
+    (await call('POST', messages, accessToken, { clientId: 'before-it', text: 'thanks' })).status,
+    201,
+  )
+  const pidFile = await readFile(join(atom.dataDir, 'database', 'postmaster.pid'), 'utf8')
+  process.kill(Number(pidFile.split('\n')[0]), 'SIGKILL')
+  const seen = new Set<number>()
+  for (;;) {
+    const { status, body } = await call('POST', messages, accessToken, {
+      clientId: 'during-it',
+      text: 'thanks',
+    })
+    seen.add(status)
+    if (status < 300) break
+    assert.equal(body.code, 'unavailable')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const again = await call('POST', messages, accessToken, { clientId: 'during-it', text: 'thanks' })
+  assert.equal(again.status, 200)
+  const { events } = (await call('GET', `/v1/rooms/${room.id}/events?after=0`, accessToken)).body
+  const said = events.filter((event) => event.type === 'message.created')
+  assert.deepEqual(
+    said.map((event) => event.clientId),
+    ['before-it', 'during-it'],
+  )
+})
+
+/** What the doors answer that this test reads. */
+interface Answered {
+  readonly accessToken: string
+  readonly code: string
+  readonly items: readonly { readonly id: string }[]
+  readonly events: readonly { readonly type: string; readonly clientId: string }[]
+}
+
 async function processesIn(folder: string): Promise<string[]> {
   const found: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {

@@ -112,7 +112,7 @@ test('when somebody speaks in between, the agent goes on below and the room keep
   assert.equal(call.outcome?.status, 'done', 'a later end changes the card where it stands')
 })
 
-test('an asked, approved and finished call is one card', () => {
+test('[UI5] an asked, approved and finished call is one card', () => {
   const { rows, openCalls } = readTimeline(
     events(
       began('t'),
@@ -136,7 +136,7 @@ test('an undecided request is open until it is decided or its turn is over', () 
   assert.equal(readTimeline(events(began('t'), asked('t', 'c'), ended('t', 'cancelled'))).openCalls.length, 0)
 })
 
-test('a call that was begun and whose turn ended without an outcome is unknown, never done', () => {
+test('[UI5] a call that was begun and whose turn ended without an outcome is unknown, never done', () => {
   const { rows } = readTimeline(events(began('t'), ran('t', 'c'), ended('t', 'needs_attention')))
   const row = turnRow(rows, 0)
   const [call] = row.parts
@@ -152,7 +152,7 @@ test('a denied call is denied, also after its turn has ended', () => {
   assert.equal(callState(call, row.turn), 'denied')
 })
 
-test('events of unknown types are passed over', () => {
+test('[UI13] events of unknown types are passed over', () => {
   const unknown = { type: 'webhook.received', body: {} } as unknown as Loose
   assert.equal(
     kinds(readTimeline(events(said(ada, 'a'), unknown, said(ada, 'b'))).rows),
@@ -165,7 +165,7 @@ test('a turn whose beginning is not loaded still shows its answer', () => {
   assert.equal(kinds(rows), 'day turn')
 })
 
-test('an answer being written keeps its row when it is final', () => {
+test('[UI3] an answer being written keeps its row when it is final', () => {
   const before = readTimeline(events(began('t'), said(bob, 'meanwhile')))
   const draft = { turnId: 't', messageId: 't-answer', actor: atom, text: 'ans', attempt: 1 }
   const written = withPresent(before, { drafts: [draft], outgoing: [], me: 'ada' })
@@ -173,7 +173,7 @@ test('an answer being written keeps its row when it is final', () => {
   assert.equal(written.at(-1)?.key, after.at(-1)?.key)
 })
 
-test('a message keeps its row when it is committed', () => {
+test('[UI3] a message keeps its row when it is committed', () => {
   const outgoing = [
     { clientId: 'hello', text: 'hello', state: 'pending', at: '2026-11-23T12:00:00Z' },
   ] as const
