@@ -168,7 +168,7 @@ test('[ST10] the database dies in mid-run: nothing acknowledged is lost, and a r
   }
   const again = await call('POST', messages, accessToken, { clientId: 'during-it', text: 'thanks' })
   assert.equal(again.status, 200)
-  const { events } = (await call('GET', `/v1/rooms/${room.id}/events?after=0`, accessToken)).body
+  const { events } = (await call('GET', `/v1/rooms/${room?.id}/events?after=0`, accessToken)).body
   const said = events.filter((event) => event.type === 'message.created')
   assert.deepEqual(
     said.map((event) => event.clientId),
