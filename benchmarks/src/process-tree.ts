@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 
-export interface Process {
+interface Process {
   readonly pid: number
   readonly parent: number
   readonly command: string
@@ -15,8 +15,8 @@ export interface Memory {
 /** The embedded database lives below this program; whoever started it is the server. */
 const databaseRoot = 'atom-death-watch'
 
-/** A process and everything below it. */
-async function treeOf(root: number): Promise<readonly Process[]> {
+/** A process and everything below it, from the top. */
+export async function treeOf(root: number): Promise<readonly Process[]> {
   const all = await processes()
   const found = all.filter(({ pid }) => pid === root)
   for (const { pid } of found) found.push(...all.filter(({ parent }) => parent === pid))

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { installDebianPackages } from '../../../scripts/debian-packages.ts'
 import { AtomProcess } from '../../../server/test/support/atom-process.ts'
-import { consent, openBrowser, say, setUp } from '../../../server/test/support/browser.ts'
+import { ada, consent, openBrowser, say } from '../../../server/test/support/browser.ts'
 import { type Benchmark, type Figure, figure, median } from '../benchmark.ts'
 
 const legs = [
@@ -82,11 +82,18 @@ async function walk(): Promise<Tour> {
 
   await leg(async () => {
     await page.goto(atom.setupUrl, { waitUntil: 'commit' })
-    await page.getByLabel('Your name').fill('Ada')
+    await page.getByLabel('Your name').fill(ada.name)
   })
   await page.waitForLoadState('networkidle')
   const firstPage = await scripts.taken()
-  await leg(() => setUp(page, atom.setupUrl))
+  await leg(async () => {
+    await page.getByLabel('Your name').fill(ada.name)
+    await page.getByLabel('Workspace').fill(ada.workspace)
+    await page.getByLabel('E-mail').fill(ada.email)
+    await page.getByLabel('Password', { exact: true }).fill(ada.password)
+    await page.getByRole('button', { name: 'Create account' }).click()
+    await page.getByRole('textbox', { name: /^Message / }).waitFor()
+  })
   await leg(async () => {
     await page.getByRole('link', { name: 'Connections' }).click()
     const github = page.getByRole('listitem', { name: 'GitHub' })
