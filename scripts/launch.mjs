@@ -48,11 +48,10 @@ async function install(scope) {
     if (isInstalled(wanted, scope)) return
     const total = expectedPackages(scope)
     const bar = progress('Installing', total)
-    const npm = spawn(
-      process.platform === 'win32' ? 'npm.cmd' : 'npm',
-      ['ci', ...(scope === 'product' ? ['--omit=dev'] : []), '--no-audit', '--no-fund', '--loglevel=error'],
-      { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
-    )
+    const npm = spawn(process.platform === 'win32' ? 'npm.cmd' : 'npm', installArguments(scope), {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let said = ''
     const listen = (chunk) => {
       said = (said + chunk).slice(-4000)
@@ -76,6 +75,15 @@ async function install(scope) {
     writeFileSync(stamp, `${wanted} ${scope}\n`)
     bar.end(`${total} packages`)
   })
+}
+
+/**
+ * As the lock file says, without writing it. Not `npm ci`: it refuses a lock file that leaves out a binary for another
+ * platform which the registry did not have when the file was written.
+ */
+function installArguments(scope) {
+  const omitted = scope === 'product' ? ['--omit=dev'] : []
+  return ['install', ...omitted, '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
 }
 
 function isInstalled(wanted, scope) {

@@ -5,7 +5,9 @@ import { serveCommand } from './commands/serve-command.ts'
 import { StartError } from './foundation/start-error.ts'
 
 const program = new Command('atom')
-  .description('The foundation for conversational AI agents: connected accounts, live rooms, agents that act.')
+  .description(
+    'The foundation for conversational AI agents: connected accounts, live rooms, agents that act.',
+  )
   .exitOverride()
   .showHelpAfterError()
 program.addCommand(serveCommand())
@@ -21,7 +23,9 @@ try {
     process.stderr.write(`${thrown.message}\n`)
     process.exitCode = 1
   } else {
-    process.stderr.write(`Atom stopped: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`)
+    process.stderr.write(
+      `Atom stopped: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`,
+    )
     process.exitCode = 1
   }
 }

@@ -6,8 +6,6 @@ import { newId } from '#foundation/ids.ts'
 import * as store from './room-store.ts'
 import type { Timeline } from './timeline.ts'
 
-export type { RoomRow } from './room-store.ts'
-
 export type MemberKind = 'account' | 'agent'
 
 export interface NewMember {

@@ -4,7 +4,7 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import * as store from './room-store.ts'
 
-export type { Appended, EventDraft, Heads } from './room-store.ts'
+export type { EventDraft } from './room-store.ts'
 
 /** Something was committed. */
 export interface RoomNews {
