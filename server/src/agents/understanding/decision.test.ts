@@ -69,6 +69,31 @@ test('[NL11] nothing is called below certainty, whatever the words', () => {
   }
 })
 
+test('[NL11] a question, or a wish to see, is never taken for a write', () => {
+  for (const text of [
+    'display the open tickets',
+    'which issues should I create',
+    'what is a calendar event',
+    'can you show issue 12 closed',
+    'is issue 12 closed',
+  ]) {
+    const command = decided(text, { github_create_issue: 0.95, github_list_issues: 0.05 })
+    assert.notEqual(command.kind, 'call', text)
+    assert.notEqual(command.kind, 'ask', text)
+  }
+})
+
+test('[NL11] a write takes more certainty than a look', () => {
+  assert.equal(decided('show my issues', { github_list_issues: 0.55 }).kind, 'call')
+  assert.equal(decided('close #3', { github_close_issue: 0.55 }).kind, 'clarify')
+})
+
+test('[NL11] where an issue is named by its number, a tool that takes none does not claim it', () => {
+  const rivals = { github_create_issue: 0.7, github_comment_issue: 0.25 }
+  assert.equal(decided('add a note to issue 30', rivals).kind, 'clarify')
+  assert.equal(decided('create an issue called Same as issue 30', rivals).kind, 'call')
+})
+
 test('[NL11] what it cannot do it says, with the nearest of what it can', () => {
   assert.deepEqual(
     decided('order a pizza', { other: 0.8, google_create_event: 0.1, github_create_issue: 0.05 }),

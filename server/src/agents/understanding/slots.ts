@@ -47,6 +47,22 @@ export function commandPart(text: string): string {
   return text.slice(0, 2_000)
 }
 
+/** Of each: as much as tells what is wanted. */
+const [longestWish, longestValue] = [120, 40]
+
+/**
+ * What the classifier reads. What is wanted stands at the beginning, and a long comment or title that is only to be passed on
+ * would drown it; and the embedding of a sentence costs what its length is.
+ */
+export function tellingPart(text: string): string {
+  const command = commandPart(text)
+  const ends = [named, said, afterColon].flatMap((pattern) => {
+    const found = pattern.exec(command)
+    return found ? [found.index + found[0].length - (found[1]?.length ?? 0) + longestValue] : []
+  })
+  return command.slice(0, Math.min(longestWish, ...ends))
+}
+
 /** What a text says of a tool's slots. */
 export interface Filled {
   readonly values: Values
@@ -155,6 +171,11 @@ export function withoutValues(text: string): string {
     .replace(named, ' ')
     .replace(said, ' ')
     .replace(afterColon, (whole) => whole.split(':')[0] ?? '')
+}
+
+/** An issue, by its number. */
+export function namesNumber(text: string): boolean {
+  return issueNumber.test(text)
 }
 
 function valueIn(

@@ -83,6 +83,16 @@ export const smallTalk = {
     'what is my credit score',
     'write a poem about the sea',
     'how do I reset my password',
+    'get us a table at an italian restaurant tonight',
+    'is my dinner reservation for saturday confirmed',
+    'I need a taxi to the airport at six',
+    'when do I get my salary',
+    'was my leave request accepted',
+    'will it snow on thursday',
+    'what did I spend this month',
+    'put milk on the shopping list',
+    'wake me up at seven',
+    'which restaurants are near here',
   ],
 } as const satisfies Record<string, readonly string[]>
 

@@ -7,6 +7,7 @@ import type { Log } from '#foundation/log.ts'
 import type { Guess } from './classifier.ts'
 import type { Understanding } from './command.ts'
 import { decide } from './decision.ts'
+import { tellingPart } from './slots.ts'
 import { smallTalk } from './small-talk.ts'
 import type { Lessons, WorkerWord } from './understanding-worker.ts'
 
@@ -18,10 +19,8 @@ export interface UnderstandingOptions {
   readonly log: Log
 }
 
-/** What the classifier reads: what is wanted stands at the beginning, and one sentence costs what its length is. */
-const longestGuessed = 300
 /** Changes when features or training change, so that weights of another version are not taken up. */
-const learningVersion = 1
+const learningVersion = 2
 
 /**
  * Understands commands without a language model: a classifier over sentence embeddings and n-grams says what is wanted, and
@@ -30,15 +29,17 @@ const learningVersion = 1
  */
 export function openUnderstanding({ dataDir, tools, log }: UnderstandingOptions): Understanding {
   const lessons = lessonsOf(dataDir, tools)
-  let guesser: Guesser | undefined = new Guesser(lessons, log)
+  let guesser = new Guesser(lessons, log)
+  let isOpen = true
   return {
     async understand(text, context) {
-      if (guesser === undefined || guesser.dead) guesser = new Guesser(lessons, log)
-      return decide(text, await guesser.guess(text.slice(0, longestGuessed)), context)
+      if (!isOpen) throw new AtomError('model_unavailable', 'The embedded agent was stopped.')
+      if (guesser.dead) guesser = new Guesser(lessons, log)
+      return decide(text, await guesser.guess(tellingPart(text)), context)
     },
     async [Symbol.asyncDispose]() {
-      await guesser?.[Symbol.asyncDispose]()
-      guesser = undefined
+      isOpen = false
+      await guesser[Symbol.asyncDispose]()
     },
   }
 }
@@ -77,6 +78,9 @@ class Guesser implements AsyncDisposable {
           { reason: word.withoutEmbedding },
           'sentence embeddings do not run here; understanding is weaker',
         )
+      }
+      if (word.notKept !== undefined) {
+        log.warn({ reason: word.notKept }, 'what the embedded agent learned could not be kept')
       }
     })
     this.#worker.on('error', (cause) => {
