@@ -14,18 +14,18 @@ const patienceMs = 30_000
 
 /** The first person of an installation, with ordinary clients: `fetch`, and Socket.IO's own. */
 export class Visitor {
+  readonly me: SignedIn
   readonly #url: string
-  readonly #token: string
 
-  private constructor(url: string, token: string) {
+  private constructor(url: string, me: SignedIn) {
     this.#url = url
-    this.#token = token
+    this.me = me
   }
 
   /** Through the setup link; signed in for ten minutes. */
   static async arrive(setupUrl: string): Promise<Visitor> {
     const { origin, hash } = new URL(setupUrl)
-    const { accessToken } = await answerOf<SignedIn>(
+    const me = await answerOf<SignedIn>(
       await fetch(`${origin}/v1/setup`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -39,7 +39,7 @@ export class Visitor {
         signal: AbortSignal.timeout(patienceMs),
       }),
     )
-    return new Visitor(origin, accessToken)
+    return new Visitor(origin, me)
   }
 
   async rooms(): Promise<readonly Room[]> {
@@ -56,7 +56,7 @@ export class Visitor {
       transports: ['websocket'],
       forceNew: true,
       reconnection: false,
-      auth: { token: this.#token },
+      auth: { token: this.me.accessToken },
     })
     const connection = new Connection(socket)
     const welcomed = connection.next((frame) => (frame.name === 'hello' ? true : undefined))
@@ -67,7 +67,7 @@ export class Visitor {
 
   async #call<T>(method: string, path: string, body?: object): Promise<T> {
     const headers = {
-      authorization: `Bearer ${this.#token}`,
+      authorization: `Bearer ${this.me.accessToken}`,
       ...(body !== undefined && { 'content-type': 'application/json' }),
     }
     const answer = await fetch(`${this.#url}${path}`, {

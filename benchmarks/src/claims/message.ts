@@ -5,7 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { startDebianPostgres } from '../../../scripts/debian-postgres.ts'
 import { startEmbedded } from '../../../server/src/foundation/database/embedded.ts'
+import { openDatabase } from '../../../server/src/foundation/database/pool.ts'
 import { createLog } from '../../../server/src/foundation/log.ts'
+import { Messages } from '../../../server/src/rooms/messages.ts'
+import { Timeline } from '../../../server/src/rooms/timeline.ts'
 import { AtomProcess } from '../../../server/test/support/atom-process.ts'
 import { urlOf } from '../../../server/test/support/postgres.ts'
 import { type Benchmark, type BenchmarkRun, type Figure, figure, median, quantile } from '../benchmark.ts'
@@ -52,32 +55,50 @@ async function onEngine(
   await scene.load({ roomCount: 1, connections: 64, inFlight: 1, items: itemsPerFrame, forMs: 500 })
 
   for (const roomCount of roomCounts) {
-    const rates: number[] = []
-    const limits: number[] = []
+    const measured: { limit: number; door: Outcome; room: Outcome }[] = []
     for (let round = 0; round < rounds; round++) {
       await raw.settle()
       const limit = await raw.bulk(roomCount, quick ? 100 : 250)
       await raw.settle()
-      const { perSecond, refused } = await scene.load({
+      const door = await scene.load({
         roomCount,
         connections: 64,
         inFlight: 1,
         items: itemsPerFrame,
         forMs: roundMs,
       })
+      await raw.settle()
+      const room = await scene.publish({ roomCount, publishers: 512, forMs: roundMs })
       say(
-        `${engine}, ${rooms(roomCount)}: ${Math.round(perSecond)} acknowledged/s, ${Math.round(limit)} rows/s raw${refused > 0 ? `, ${refused} frames asked to wait` : ''}`,
+        `${engine}, ${rooms(roomCount)}: ${Math.round(door.perSecond)}/s through sockets, ${Math.round(room.perSecond)}/s without, ${Math.round(limit)} rows/s raw${door.refused > 0 ? `, ${door.refused} frames asked to wait` : ''}`,
       )
-      rates.push(perSecond)
-      limits.push(limit)
+      measured.push({ limit, door, room })
+    }
+    const middle = (of: (round: (typeof measured)[number]) => number) => median(measured.map(of))
+    const against = {
+      peer: 'raw bulk insert, 512 rows per commit, 2 sessions',
+      value: middle(({ limit }) => limit),
     }
     figures.push(
       figure({
-        name: `${engine}: acknowledged, ${rooms(roomCount)}, frames of ${itemsPerFrame}`,
-        value: median(rates),
+        name: `${engine}: acknowledged through sockets, ${rooms(roomCount)}, frames of ${itemsPerFrame}`,
+        value: middle(({ door }) => door.perSecond),
         unit: 'messages/s',
-        against: { peer: 'raw bulk insert, 512 rows per commit, 2 sessions', value: median(limits) },
+        against,
         target: throughputTarget,
+      }),
+      figure({
+        name: `${engine}: acknowledged without sockets, ${rooms(roomCount)}, 512 publishers in one process`,
+        value: middle(({ room }) => room.perSecond),
+        unit: 'messages/s',
+        against,
+        target: throughputTarget,
+      }),
+      figure({
+        name: `${engine}: without sockets, ${rooms(roomCount)}, p99 of acknowledgement`,
+        value: middle(({ room }) => room.latency(0.99)),
+        unit: 'ms',
+        target: latencyTarget,
       }),
     )
   }
@@ -159,6 +180,7 @@ class Scene implements AsyncDisposable {
   readonly #database: pg.Client
   readonly #roomIds: readonly string[]
   readonly #connections: readonly Connection[]
+  readonly #say: (roomId: string) => Promise<void>
   #acknowledged = 0
 
   constructor(parts: {
@@ -166,11 +188,13 @@ class Scene implements AsyncDisposable {
     database: pg.Client
     roomIds: readonly string[]
     connections: readonly Connection[]
+    say: (roomId: string) => Promise<void>
   }) {
     this.#release = parts.release
     this.#database = parts.database
     this.#roomIds = parts.roomIds
     this.#connections = parts.connections
+    this.#say = parts.say
   }
 
   /** Keeps every connection busy for a while. */
@@ -185,6 +209,23 @@ class Scene implements AsyncDisposable {
       }),
     )
     return await this.#measure(senders, forMs)
+  }
+
+  /** The way into the timeline alone, in this process: what is left of a message when the wire is taken away. */
+  async publish(load: { roomCount: number; publishers: number; forMs: number }): Promise<Outcome> {
+    const roomIds = this.#roomIds.slice(0, load.roomCount)
+    const senders = Array.from(
+      { length: load.publishers },
+      (_, index) => async (tally: Tally, until: number) => {
+        while (performance.now() < until) {
+          const began = performance.now()
+          await this.#say(roomIds[index % load.roomCount] ?? '')
+          tally.latencies.push(performance.now() - began)
+          tally.acknowledged++
+        }
+      },
+    )
+    return await this.#measure(senders, load.forMs)
   }
 
   /** One message on its way at any time; each over the next socket, because one alone may send 100 per second. */
@@ -302,7 +343,32 @@ async function prepare(databaseUrl: string): Promise<Scene> {
   await atom.start()
   const connections = await Promise.all(Array.from({ length: connectionCount }, () => visitor.connect()))
   for (const connection of connections) born.use(connection)
-  return new Scene({ release: born.move(), database, roomIds, connections })
+  const say = await speaker(databaseUrl, visitor, born)
+  return new Scene({ release: born.move(), database, roomIds, connections, say })
+}
+
+/** Says something as this person, by the server's own code but without a server: durable when it resolves. */
+async function speaker(
+  databaseUrl: string,
+  { me }: Visitor,
+  born: AsyncDisposableStack,
+): Promise<(roomId: string) => Promise<void>> {
+  const log = createLog({ level: 'warn' })
+  const connection = { connectionString: databaseUrl }
+  const database = born.use(await openDatabase({ connection, poolSize: 10, log }))
+  const timeline = born.use(await Timeline.open({ database, log }))
+  const messages = born.use(new Messages({ database, timeline, log }))
+  const principal = {
+    kind: 'account',
+    id: me.account.id,
+    name: me.account.name,
+    workspaceId: me.workspace.id,
+    role: me.role,
+    sessionId: crypto.randomUUID(),
+  } as const
+  return async (roomId) => {
+    await messages.send(principal, roomId, { clientId: crypto.randomUUID(), text })
+  }
 }
 
 /** The one that Atom brings along, with the settings it has there. */
