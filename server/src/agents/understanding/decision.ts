@@ -5,7 +5,7 @@ import { commandPart, type Filled, fillSlot, fillSlots, namesNumber, withoutValu
 import { repeats } from './spoken-time.ts'
 
 /** Measured on public sets (benchmarks/results/understanding.md): sure enough to look, to write, to offer it; far enough from the next. */
-const thresholds = { call: 0.5, write: 0.6, offer: 0.2, margin: 0.15, interrupts: 0.8 }
+export const thresholds = { call: 0.5, write: 0.6, offer: 0.2, margin: 0.15, interrupts: 0.8 }
 
 const several =
   /\b(and then|and also|after that|afterwards)\b|[,;] then\b|\bif\b.*(,|\bthen\b)|\bunless\b|\b(all|both|each|every one) of (them|these|those)\b|(?:#|\b(?:issues?|tickets?|bugs?)\s+#?)\d+\s*(?:,|and|&|\+)\s*#?\d+/i

@@ -44,11 +44,16 @@ export function openUnderstanding({ dataDir, tools, log }: UnderstandingOptions)
   }
 }
 
-function lessonsOf(dataDir: string, tools: readonly ToolDescription[]): Lessons {
-  const examples = [
+/** What is learned: the tools' own examples, and small talk. */
+export function examplesFrom(tools: readonly ToolDescription[]): Lessons['examples'] {
+  return [
     ...tools.flatMap((tool) => tool.examples.map((text) => ({ text, label: tool.name }))),
     ...Object.entries(smallTalk).flatMap(([label, texts]) => texts.map((text) => ({ text, label }))),
   ]
+}
+
+function lessonsOf(dataDir: string, tools: readonly ToolDescription[]): Lessons {
+  const examples = examplesFrom(tools)
   const hash = createHash('sha256')
     .update(JSON.stringify([learningVersion, examples]))
     .digest('hex')
