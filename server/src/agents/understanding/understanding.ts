@@ -24,8 +24,12 @@ const learningVersion = 2
 
 /**
  * Understands commands without a language model: a classifier over sentence embeddings and n-grams says what is wanted, and
- * rules find the particulars. Learning and guessing happen in a worker thread, because one sentence takes some 20 ms of a
- * processor. Returns at once; the first `understand` waits until the worker has learned.
+ * rules find the particulars. Learning and guessing happen in a worker thread (see there for time and memory). Returns at
+ * once; the first `understand` waits until the worker has learned: a second or two, less with kept weights. One sentence is
+ * read at a time. Where the embeddings do not run, it warns and works with n-grams alone, which misses one wish in eight more.
+ *
+ * Limits: English; one command a message; no "it" or "that one"; times by this server's clock and zone, which the approval
+ * shows; an event once, never repeated.
  */
 export function openUnderstanding({ dataDir, tools, log }: UnderstandingOptions): Understanding {
   const lessons = lessonsOf(dataDir, tools)
