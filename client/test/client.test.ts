@@ -150,6 +150,7 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
     using _ = room.open()
     await until(room, ({ state }) => state === 'live')
     const before = await Promise.all(['one', 'two'].map((text) => room.send(text)))
+    await until(room, (now) => now.outgoing.length === 0)
     await server.kill()
     await until(client.realtime, ({ state }) => state === 'suspended')
     const waiting = [room.send('three'), room.send('four')]

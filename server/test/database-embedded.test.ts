@@ -59,7 +59,7 @@ const asRoot = { skip: isRoot ? false : 'needs root' }
 async function temporaryFolder() {
   const path = await mkdtemp(join(tmpdir(), 'atom-embedded-'))
   await chmod(path, 0o755)
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 20 }) }
 }
 
 async function start(dataDir: string, options: Partial<EmbeddedOptions> = {}) {

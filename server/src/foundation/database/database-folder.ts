@@ -98,7 +98,7 @@ export async function createIfMissing(options: {
     await parent.close()
     return true
   } catch (error) {
-    await rm(aside, { recursive: true, force: true })
+    await rm(aside, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
     // Another Atom was faster; who may use the folder is decided when the server starts.
     if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) return false
     throw error
@@ -209,7 +209,7 @@ async function sweepUnfinished(dataDir: string, log: Log): Promise<void> {
     const pid = unfinished.exec(name)?.[1]
     if (pid === undefined || (isAlive(Number(pid)) && Number(pid) !== process.pid)) continue
     log.info({ folder: name }, 'removing a database that was never finished')
-    await rm(join(dataDir, name), { recursive: true, force: true })
+    await rm(join(dataDir, name), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   }
 }
 
