@@ -95,5 +95,3 @@ export const smallTalk = {
     'which restaurants are near here',
   ],
 } as const satisfies Record<string, readonly string[]>
-
-export type SmallTalk = keyof typeof smallTalk
