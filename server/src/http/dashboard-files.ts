@@ -30,6 +30,7 @@ export async function dashboardDoors(http: HttpServer, options: { folder: string
       await scope.register(fastifyStatic, {
         root: assets,
         prefix: '/assets/',
+        preCompressed: true,
         decorateReply: false,
         index: false,
         immutable: true,
