@@ -97,7 +97,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const dataDir = await openDataDir(config.dataDir)
   const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir, log })
   const envelope = new Envelope({ keyring })
-  const { database } = await openAtomDatabase(config, { log, born })
+  const { database } = await openAtomDatabase(config, { log, born, sessionName: keyring.announcement })
   const http = createHttpServer({
     log,
     publicUrl: config.publicUrl,
@@ -285,12 +285,13 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 /** The database of the configuration, migrated; what has to be closed again goes onto `born`. */
 export async function openAtomDatabase(
   config: Config,
-  { log, born }: { log: Log; born: AsyncDisposableStack },
+  { log, born, sessionName }: { log: Log; born: AsyncDisposableStack; sessionName?: string },
 ): Promise<{ database: Database; applied: readonly string[] }> {
-  const connection =
+  const address =
     config.databaseUrl === undefined
       ? born.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
       : { connectionString: config.databaseUrl.reveal() }
+  const connection = { ...address, ...(sessionName !== undefined && { application_name: sessionName }) }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
   const { applied } = await migrate(database, { directory: migrations, log })
   return { database, applied }

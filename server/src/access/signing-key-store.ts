@@ -13,6 +13,19 @@ export interface SigningKeyRow {
 const columns = sql`
   kid, public_key as "publicKey", wrapped_key as "wrappedKey", private_key as "privateKey", created_at as "createdAt"`
 
+/** Where the wrapped data keys are, for the rotation of master keys. */
+export const wrappedKeyColumn = {
+  table: 'signing_keys',
+  id: 'kid',
+  idType: 'text',
+  key: 'wrapped_key',
+} as const
+
+/** What the data key and the sealed private key of a row are bound to. */
+export function signingKeyBinding(kid: string) {
+  return { table: 'signing_keys', column: 'private_key', kid }
+}
+
 export class SigningKeyStore {
   readonly #database: Queryable
 

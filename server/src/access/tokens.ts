@@ -20,7 +20,7 @@ import { StartError } from '#foundation/start-error.ts'
 import { parseStrictJson } from '#http/strict-json.ts'
 import type { AccountPrincipal } from './principal.ts'
 import type { Revocations } from './revocations.ts'
-import type { SigningKeyRow, SigningKeyStore } from './signing-key-store.ts'
+import { type SigningKeyRow, type SigningKeyStore, signingKeyBinding } from './signing-key-store.ts'
 
 /** How long an access token is good for. A session that ends takes its tokens with it at once (`Revocations`). */
 export const accessTokenLifetimeMs = 10 * 60_000
@@ -268,16 +268,12 @@ function readClaims(payload: Buffer): Claims | undefined {
   }
 }
 
-function bindingOf(kid: string) {
-  return { table: 'signing_keys', column: 'private_key', kid }
-}
-
 async function newSigningKey(envelope: Envelope, clock: Clock): Promise<SigningKeyRow> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
   const { x = '' } = publicKey.export({ format: 'jwk' })
   const jwk = { kty: 'OKP', crv: 'Ed25519', x } as const
   const kid = await calculateJwkThumbprint(jwk)
-  const binding = bindingOf(kid)
+  const binding = signingKeyBinding(kid)
   const wrappedKey = envelope.createKey(binding)
   const pem = String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
   return {
@@ -291,7 +287,9 @@ async function newSigningKey(envelope: Envelope, clock: Clock): Promise<SigningK
 
 function unsealed(envelope: Envelope, row: SigningKeyRow): KeyObject {
   try {
-    return createPrivateKey(envelope.open(row.wrappedKey, row.privateKey, bindingOf(row.kid)).reveal())
+    return createPrivateKey(
+      envelope.open(row.wrappedKey, row.privateKey, signingKeyBinding(row.kid)).reveal(),
+    )
   } catch (cause) {
     throw new StartError(
       'The master key does not fit this database: what it sealed cannot be opened. Put back the master key that this database was made with (ATOM_MASTER_KEYS, or the key file in the data folder).',

@@ -130,6 +130,19 @@ const connectionColumns = sql`
 const sealedColumns = sql`
   k.data_key as "dataKey", k.access_token as "accessToken", k.refresh_token as "refreshToken"`
 
+/** Where the wrapped data keys are, for the rotation of master keys, which has the one statement for all of them. */
+export const dataKeyColumns = {
+  connection: {
+    table: 'credentials',
+    id: 'connection_id',
+    idType: 'uuid',
+    key: 'data_key',
+    workspace: 'workspace_id',
+  },
+  app: { table: 'provider_apps', id: 'id', idType: 'uuid', key: 'data_key', workspace: 'workspace_id' },
+  flow: { table: 'connection_flows', id: 'id', idType: 'uuid', key: 'data_key', workspace: 'workspace_id' },
+} as const
+
 /** All SQL of this room. */
 export class ConnectionStore {
   readonly #database: Database

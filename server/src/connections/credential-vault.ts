@@ -50,7 +50,7 @@ export class CredentialVault {
   /** `dataKey` where the connection has one already; a new one for new consent. */
   sealTokens(place: CredentialPlace, tokens: Tokens, dataKey?: Buffer): SealedTokens {
     const key =
-      dataKey ?? this.#envelope.createKey(keyOf('connection', place.workspaceId, place.connectionId))
+      dataKey ?? this.#envelope.createKey(dataKeyBinding('connection', place.workspaceId, place.connectionId))
     return {
       dataKey: key,
       accessToken: this.#envelope.seal(key, tokens.accessToken.reveal(), tokenBinding(place, 'access_token')),
@@ -71,7 +71,7 @@ export class CredentialVault {
   }
 
   sealAppSecret(place: AppPlace, clientSecret: Secret): { dataKey: Buffer; clientSecret: Buffer } {
-    const dataKey = this.#envelope.createKey(keyOf('app', place.workspaceId, place.appId))
+    const dataKey = this.#envelope.createKey(dataKeyBinding('app', place.workspaceId, place.appId))
     return {
       dataKey,
       clientSecret: this.#envelope.seal(dataKey, clientSecret.reveal(), appBinding(place)),
@@ -89,7 +89,7 @@ export class CredentialVault {
   }
 
   sealFlow(place: FlowPlace, secrets: FlowSecrets): { dataKey: Buffer; secrets: Buffer } {
-    const dataKey = this.#envelope.createKey(keyOf('flow', place.workspaceId, place.flowId))
+    const dataKey = this.#envelope.createKey(dataKeyBinding('flow', place.workspaceId, place.flowId))
     return { dataKey, secrets: this.#envelope.seal(dataKey, JSON.stringify(secrets), flowBinding(place)) }
   }
 
@@ -99,13 +99,14 @@ export class CredentialVault {
   }
 }
 
-function keyOf(kind: 'connection' | 'app' | 'flow', workspaceId: string, id: string) {
+/** What a data key is bound to, and with more entries whatever it seals. */
+export function dataKeyBinding(kind: 'connection' | 'app' | 'flow', workspaceId: string, id: string) {
   return { kind, workspace: workspaceId, id }
 }
 
 function tokenBinding(place: CredentialPlace, field: 'access_token' | 'refresh_token') {
   return {
-    ...keyOf('connection', place.workspaceId, place.connectionId),
+    ...dataKeyBinding('connection', place.workspaceId, place.connectionId),
     field,
     version: String(place.generation),
   }
@@ -113,12 +114,12 @@ function tokenBinding(place: CredentialPlace, field: 'access_token' | 'refresh_t
 
 function appBinding(place: AppPlace) {
   return {
-    ...keyOf('app', place.workspaceId, place.appId),
+    ...dataKeyBinding('app', place.workspaceId, place.appId),
     field: 'client_secret',
     version: String(place.version),
   }
 }
 
 function flowBinding(place: FlowPlace) {
-  return { ...keyOf('flow', place.workspaceId, place.flowId), field: 'secrets', version: '1' }
+  return { ...dataKeyBinding('flow', place.workspaceId, place.flowId), field: 'secrets', version: '1' }
 }

@@ -40,17 +40,35 @@ export class Envelope {
   createKey(binding: Binding): Buffer {
     const names = Object.keys(binding).sort()
     if (names.length === 0) throw new Error('a data key must be bound to something')
-    const { version, key } = this.#keyring.current
-    const encodedNames = canonical(names)
-    const header = Buffer.alloc(keyHeaderBytes)
-    header.writeUInt8(format, 0)
-    header.writeUInt32BE(version, 1)
-    header.writeUInt16BE(encodedNames.length, 5)
-    const clear = Buffer.concat([header, encodedNames])
     const raw = randomBytes(keyBytes)
-    const wrapped = encrypt(key, raw, [clear, bound('data key', binding)])
-    raw.fill(0)
-    return Buffer.concat([clear, wrapped])
+    try {
+      return this.#wrap(raw, canonical(names), binding)
+    } finally {
+      raw.fill(0)
+    }
+  }
+
+  /** The version of the master key that wraps it; undefined for what is no wrapped key. */
+  static versionOf(wrappedKey: Buffer): number | undefined {
+    return wrappedKey.length < keyHeaderBytes || wrappedKey[0] !== format
+      ? undefined
+      : wrappedKey.readUInt32BE(1)
+  }
+
+  /**
+   * The same data key under the current master key; what it sealed stays as it is. A key that is current already comes back
+   * as it came.
+   *
+   * @throws EnvelopeError where it was edited or moved, or its master key is not in the keyring
+   */
+  rewrap(wrappedKey: Buffer, binding: Binding): Buffer {
+    const { raw, names, place } = this.#opened(wrappedKey, binding)
+    try {
+      if (Envelope.versionOf(wrappedKey) === this.#keyring.current.version) return wrappedKey
+      return this.#wrap(raw, names, place)
+    } finally {
+      raw.fill(0)
+    }
   }
 
   seal(wrappedKey: Buffer, plaintext: string, binding: Binding): Buffer {
@@ -67,11 +85,27 @@ export class Envelope {
     return new Secret(opened.toString('utf8'))
   }
 
+  #wrap(raw: Buffer, names: Buffer, place: Binding): Buffer {
+    const { version, key } = this.#keyring.current
+    const header = Buffer.alloc(keyHeaderBytes)
+    header.writeUInt8(format, 0)
+    header.writeUInt32BE(version, 1)
+    header.writeUInt16BE(names.length, 5)
+    const clear = Buffer.concat([header, names])
+    return Buffer.concat([clear, encrypt(key, raw, [clear, bound('data key', place)])])
+  }
+
   #unwrap(wrappedKey: Buffer, binding: Binding): KeyObject {
-    if (wrappedKey.length < keyHeaderBytes || wrappedKey[0] !== format) {
-      throw new EnvelopeError('a data key has an unknown format')
-    }
-    const version = wrappedKey.readUInt32BE(1)
+    const { raw } = this.#opened(wrappedKey, binding)
+    const key = createSecretKey(raw)
+    raw.fill(0)
+    return key
+  }
+
+  /** The data key in the clear: whoever gets it overwrites it. */
+  #opened(wrappedKey: Buffer, binding: Binding): { raw: Buffer; names: Buffer; place: Binding } {
+    const version = Envelope.versionOf(wrappedKey)
+    if (version === undefined) throw new EnvelopeError('a data key has an unknown format')
     const master = this.#keyring.find(version)
     if (master === undefined) {
       throw new EnvelopeError(
@@ -79,13 +113,14 @@ export class Envelope {
       )
     }
     const end = keyHeaderBytes + wrappedKey.readUInt16BE(5)
-    const names = parts(wrappedKey.subarray(keyHeaderBytes, end))
-    const place = Object.fromEntries(names.map((name) => [name, own(binding, name)]))
+    const names = wrappedKey.subarray(keyHeaderBytes, end)
+    const place = Object.fromEntries(parts(names).map((name) => [name, own(binding, name)]))
     const clear = wrappedKey.subarray(0, end)
-    const raw = decrypt(master.key, wrappedKey.subarray(end), [clear, bound('data key', place)])
-    const key = createSecretKey(raw)
-    raw.fill(0)
-    return key
+    return {
+      raw: decrypt(master.key, wrappedKey.subarray(end), [clear, bound('data key', place)]),
+      names,
+      place,
+    }
   }
 }
 

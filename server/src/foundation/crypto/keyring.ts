@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
-import { chmod, link, open, readFile, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { chmod, link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { Log } from '#foundation/log.ts'
 import { StartError } from '#foundation/start-error.ts'
 
@@ -10,6 +11,7 @@ export interface MasterKey {
 }
 
 const keyBytes = 32
+const keyFileName = 'master.keys'
 const entryForm = /^v([1-9]\d{0,8}):([A-Za-z0-9_-]{43})=?$/
 const rightForm =
   'v1:<32 random bytes as base64url>, further ones after a comma (v2:…); make one with: openssl rand -base64 32 | tr "+/" "-_" | tr -d "="'
@@ -19,19 +21,97 @@ const rightForm =
  * replaced while what it sealed is still there.
  */
 export class Keyring {
-  readonly current: MasterKey
-  readonly #keys: ReadonlyMap<number, MasterKey>
+  #current: MasterKey
+  readonly #keys: Map<number, MasterKey>
+  readonly #file: KeyFile | undefined
 
-  constructor(keys: readonly MasterKey[]) {
-    const newest = keys.toSorted((a, b) => b.version - a.version)[0]
-    if (newest === undefined) throw new Error('a keyring needs a key')
-    this.current = newest
+  /** `file`: where further keys may appear while this process runs. */
+  constructor(keys: readonly MasterKey[], file?: KeyFile) {
+    this.#current = newestOf(keys)
     this.#keys = new Map(keys.map((key) => [key.version, key]))
+    this.#file = file
+  }
+
+  /** What seals from now on. */
+  get current(): MasterKey {
+    this.#look()
+    return this.#current
   }
 
   find(version: number): MasterKey | undefined {
+    if (!this.#keys.has(version)) this.#look()
     return this.#keys.get(version)
   }
+
+  /** From the oldest to the newest. */
+  get versions(): readonly number[] {
+    this.#look()
+    return [...this.#keys.keys()].sort((a, b) => a - b)
+  }
+
+  /**
+   * What a process says of its keys to others on the same database, as the name of its sessions: `rotate-keys` must not move
+   * anything under a key that a running server does not have.
+   */
+  get announcement(): string {
+    return this.#file === undefined ? `atom (master key v${this.#current.version})` : 'atom (key file)'
+  }
+
+  /** A key that left the file still opens here; what is newest there seals. */
+  #look(): void {
+    const keys = this.#file?.changed()
+    if (keys === undefined) return
+    for (const key of keys) this.#keys.set(key.version, key)
+    this.#current = newestOf(keys)
+  }
+}
+
+function newestOf(keys: readonly MasterKey[]): MasterKey {
+  const newest = keys.toSorted((a, b) => b.version - a.version)[0]
+  if (newest === undefined) throw new Error('a keyring needs a key')
+  return newest
+}
+
+/**
+ * The key file of the data folder, looked at again whenever a key is asked for: `atom rotate-keys --new-key` adds to it while
+ * the server runs. A look costs microseconds and happens once per new data key, never per value.
+ */
+class KeyFile {
+  readonly #path: string
+  readonly #log: Log | undefined
+  #seen: string
+
+  constructor(path: string, log: Log | undefined) {
+    this.#path = path
+    this.#log = log
+    this.#seen = stateOf(path)
+  }
+
+  /** Its keys, where it is another file than at the last look. */
+  changed(): readonly MasterKey[] | undefined {
+    try {
+      const state = stateOf(this.#path)
+      if (state === this.#seen) return undefined
+      const keys = parseKeys(readFileSync(this.#path, 'utf8'), this.#path)
+      this.#seen = state
+      this.#log?.info(
+        { path: this.#path, versions: keys.map(({ version }) => version) },
+        'the master key file changed and was read again',
+      )
+      return keys
+    } catch (error) {
+      this.#log?.warn(
+        { err: error, path: this.#path },
+        'the master key file cannot be read any more; the keys read before stay in use',
+      )
+      return undefined
+    }
+  }
+}
+
+function stateOf(path: string): string {
+  const { ino, size, mtimeMs } = statSync(path)
+  return `${ino} ${size} ${mtimeMs}`
 }
 
 export interface KeyringOptions {
@@ -40,17 +120,55 @@ export interface KeyringOptions {
   /** Where `master.keys` is kept when ATOM_MASTER_KEYS is not set; it is made when there is none. */
   readonly dataDir: string
   readonly log?: Log
+  /** Refuse where there is no key file, instead of making one: for a command that works on what exists. */
+  readonly mustExist?: boolean
 }
 
 export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
   if (options.env !== undefined) return parseKeyring(options.env, 'ATOM_MASTER_KEYS')
-  const path = join(options.dataDir, 'master.keys')
-  const text = (await readKeyFile(path, options.log)) ?? (await createKeyFile(path, options.log))
-  return parseKeyring(text, path)
+  const path = join(options.dataDir, keyFileName)
+  const found = await readKeyFile(path, options.log)
+  if (found === undefined && options.mustExist === true) {
+    throw new StartError(
+      `There is no master key file ${path}. Set ATOM_DATA_DIR or ATOM_MASTER_KEYS as the server has it.`,
+    )
+  }
+  if (found === undefined) await createKeyFile(path, options.log)
+  // Before the keys are read: a file that changes in between is then read once too often and not once too seldom.
+  const file = new KeyFile(path, options.log)
+  return new Keyring(parseKeys(await readFile(path, 'utf8'), path), file)
+}
+
+/**
+ * Adds a new newest key to the key file and answers its version. The file is replaced as a whole and on the disk when this
+ * resolves; it keeps its owner, who may not be who runs this. Two at once must be kept apart by the caller.
+ */
+export async function addMasterKey(dataDir: string): Promise<number> {
+  const path = join(dataDir, keyFileName)
+  try {
+    await sweepAsides(path)
+    const [text, { uid, gid }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
+    const version = newestOf(parseKeys(text, path)).version + 1
+    const entry = `v${version}:${randomBytes(keyBytes).toString('base64url')}`
+    const aside = await writeAside(path, `${text.trim()},${entry}\n`, { uid, gid })
+    await rename(aside, path)
+    await syncFolder(path)
+    return version
+  } catch (error) {
+    if (error instanceof StartError) throw error
+    throw new StartError(
+      `The master key file ${path} cannot be replaced (${codeOf(error)}); it is as it was. Run this as the user that runs Atom.`,
+      { cause: error },
+    )
+  }
 }
 
 /** `source` is named to the person when the form is wrong; what was found there never is. */
 export function parseKeyring(text: string, source: string): Keyring {
+  return new Keyring(parseKeys(text, source))
+}
+
+function parseKeys(text: string, source: string): readonly MasterKey[] {
   const keys: MasterKey[] = []
   for (const [index, entry] of text.trim().split(',').entries()) {
     const found = entryForm.exec(entry.trim())
@@ -63,7 +181,7 @@ export function parseKeyring(text: string, source: string): Keyring {
     keys.push({ version, key: createSecretKey(bytes) })
     bytes.fill(0)
   }
-  return new Keyring(keys)
+  return keys
 }
 
 async function readKeyFile(path: string, log: Log | undefined): Promise<string | undefined> {
@@ -84,16 +202,9 @@ async function readKeyFile(path: string, log: Log | undefined): Promise<string |
 }
 
 /** Made aside and linked to its name: the file is whole from its first moment, and of two processes one wins. */
-async function createKeyFile(path: string, log: Log | undefined): Promise<string> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}`
+async function createKeyFile(path: string, log: Log | undefined): Promise<void> {
   try {
-    const file = await open(aside, 'wx', 0o600)
-    try {
-      await file.writeFile(`v1:${randomBytes(keyBytes).toString('base64url')}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    const aside = await writeAside(path, `v1:${randomBytes(keyBytes).toString('base64url')}\n`)
     try {
       await link(aside, path)
       log?.info(
@@ -105,16 +216,50 @@ async function createKeyFile(path: string, log: Log | undefined): Promise<string
     } finally {
       await rm(aside)
     }
-    const folder = await open(dirname(path), 'r')
-    await folder.sync()
-    await folder.close()
+    await syncFolder(path)
   } catch (error) {
     throw new StartError(
       `The master key file ${path} cannot be written (${codeOf(error)}). Give this user the right to write there, or set ATOM_MASTER_KEYS.`,
       { cause: error },
     )
   }
-  return await readFile(path, 'utf8')
+}
+
+/** A private file beside `path`, on the disk. */
+async function writeAside(
+  path: string,
+  text: string,
+  owner?: { readonly uid: number; readonly gid: number },
+): Promise<string> {
+  const aside = `${path}.${randomBytes(6).toString('hex')}`
+  const file = await open(aside, 'wx', 0o600)
+  try {
+    await file.writeFile(text)
+    const { uid, gid } = await file.stat()
+    if (owner !== undefined && (owner.uid !== uid || owner.gid !== gid))
+      await file.chown(owner.uid, owner.gid)
+    await file.sync()
+    return aside
+  } catch (error) {
+    await rm(aside)
+    throw error
+  } finally {
+    await file.close()
+  }
+}
+
+/** What a killed process left of its writing. */
+async function sweepAsides(path: string): Promise<void> {
+  const aside = new RegExp(`^${RegExp.escape(basename(path))}\\.[0-9a-f]{12}$`)
+  for (const name of await readdir(dirname(path))) {
+    if (aside.test(name)) await rm(join(dirname(path), name), { force: true })
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r')
+  await folder.sync()
+  await folder.close()
 }
 
 function wrongForm(source: string, reason: string): StartError {

@@ -120,7 +120,8 @@ class EmbeddedServer implements EmbeddedDatabase {
   }
 
   async start(): Promise<void> {
-    const host = await this.#socketFolder()
+    const { host, shortcut } = await socketFolder(this.#options.folder)
+    this.#shortcut = shortcut
     this.connection = { host, user: databaseUser, database: databaseName }
     try {
       const postmaster = await this.#run()
@@ -209,20 +210,40 @@ class EmbeddedServer implements EmbeddedDatabase {
       this.#options.onProgress?.('recovering the database after a crash')
   }
 
-  /** Where clients find the socket. Too long a path is reached through a short link, in a folder only we can enter. */
-  async #socketFolder(): Promise<string> {
-    const { folder } = this.#options
-    if (Buffer.byteLength(join(folder, socketName)) <= longestSocketPath) return folder
-    this.#shortcut = await mkdtemp('/tmp/atom-')
-    const path = join(this.#shortcut, 'db')
-    await symlink(folder, path)
-    return path
-  }
-
   async #clear(): Promise<void> {
     if (this.#shortcut !== undefined) await rm(this.#shortcut, { recursive: true, force: true })
     await this.#file.close()
   }
+}
+
+/**
+ * The database of the Atom that runs on this data folder now, by its socket; undefined where none does. The socket lets in
+ * whoever may enter the folder, which is the user that runs Atom and root. Disposing it leaves the server alone.
+ */
+export async function reachEmbedded(dataDir: string): Promise<EmbeddedDatabase | undefined> {
+  const folder = join(dataDir, 'database')
+  const { server } = await serverOf(folder)
+  // An unattended one belongs to an Atom that was killed, and may be ended by the next one at any moment.
+  const running = server === undefined ? await answers(join(folder, socketName)) : server.attended
+  if (!running) return undefined
+  const { host, shortcut } = await socketFolder(folder)
+  return {
+    connection: { host, user: databaseUser, database: databaseName },
+    async [Symbol.asyncDispose]() {
+      if (shortcut !== undefined) await rm(shortcut, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Where clients find the socket. Too long a path is reached through a short link, in a folder only we can enter. */
+async function socketFolder(folder: string): Promise<{ host: string; shortcut: string | undefined }> {
+  if (Buffer.byteLength(join(folder, socketName)) <= longestSocketPath) {
+    return { host: folder, shortcut: undefined }
+  }
+  const shortcut = await mkdtemp('/tmp/atom-')
+  const host = join(shortcut, 'db')
+  await symlink(folder, host)
+  return { host, shortcut }
 }
 
 /**
