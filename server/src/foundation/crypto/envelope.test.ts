@@ -105,6 +105,33 @@ test('[CR8] the same text sealed twice is two different ciphertexts, and neither
   assert.notDeepEqual(envelope.createKey(row), envelope.createKey(row))
 })
 
+test('[CR13] a rewrapped data key is the same key under the newest master key: what it sealed opens as it is, without the old one', () => {
+  const key = envelope.createKey(row)
+  const sealed = envelope.seal(key, 'gho_token', field)
+  const both = new Envelope({ keyring: new Keyring([first, second]) })
+  const fresh = both.rewrap(key, field)
+  assert.deepEqual([Envelope.versionOf(key), Envelope.versionOf(fresh)], [1, 2])
+  const onlyNew = new Envelope({ keyring: new Keyring([second]) })
+  assert.equal(onlyNew.open(fresh, sealed, field).reveal(), 'gho_token')
+  // Who still holds the key as it was wrapped before seals what the rewrapped one opens.
+  assert.equal(onlyNew.open(fresh, envelope.seal(key, 'gho_next', field), field).reveal(), 'gho_next')
+  assert.equal(both.rewrap(fresh, field), fresh)
+})
+
+test('[CR13] a data key that was edited or moved, or whose master key is missing, is not rewrapped', () => {
+  const key = envelope.createKey(row)
+  const both = new Envelope({ keyring: new Keyring([first, second]) })
+  for (let bit = 0; bit < key.length * 8; bit++) {
+    const edited = Buffer.from(key)
+    edited.writeUInt8(edited.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
+    doesNotOpen(() => both.rewrap(edited, row))
+  }
+  doesNotOpen(() => both.rewrap(key, { ...row, id: 'c2' }))
+  doesNotOpen(() => both.rewrap(key.subarray(0, 5), row))
+  const onlyNew = new Envelope({ keyring: new Keyring([second]) })
+  assert.throws(() => onlyNew.rewrap(key, row), /master key v1, which is not among/)
+})
+
 test('[CR9] the layout is the documented one: another program with the master key can open it', () => {
   const key = envelope.createKey({ id: 'c1' })
   const lengths = (text: string) => Buffer.from([0, 0, 0, text.length])

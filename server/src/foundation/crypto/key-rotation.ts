@@ -78,12 +78,16 @@ const patienceWithDatabaseMs = 60_000
  * left for the next pass instead of waited for.
  */
 export class KeyRotation {
-  readonly #database: Database
+  readonly #database: Pick<Database, 'query' | 'transaction'>
   readonly #keyring: Keyring
   readonly #envelope: Envelope
   readonly #columns: readonly KeyColumn[]
 
-  constructor(dependencies: { database: Database; keyring: Keyring; columns: readonly KeyColumn[] }) {
+  constructor(dependencies: {
+    database: Pick<Database, 'query' | 'transaction'>
+    keyring: Keyring
+    columns: readonly KeyColumn[]
+  }) {
     this.#database = dependencies.database
     this.#keyring = dependencies.keyring
     this.#envelope = new Envelope(dependencies)

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { createLog } from '#foundation/log.ts'
 import { StartError } from '#foundation/start-error.ts'
-import { openKeyring, parseKeyring } from './keyring.ts'
+import { addMasterKey, openKeyring, parseKeyring } from './keyring.ts'
 
 const one = randomBytes(32).toString('base64url')
 const two = randomBytes(32).toString('base64url')
@@ -117,5 +117,77 @@ test('[CR4] a configured key is used and no file is made', async () => {
   await using own = await folder()
   const keyring = await openKeyring({ env: `v7:${one}`, dataDir: own.path })
   assert.equal(keyring.current.version, 7)
+  assert.deepEqual(await readdir(own.path), [])
+})
+
+test('[CR14] a key added to the key file is in use by a running process at once, and the older ones still open', async () => {
+  await using own = await folder()
+  const running = await openKeyring({ env: undefined, dataDir: own.path })
+  const first = running.current
+  assert.equal(await addMasterKey(own.path), 2)
+  assert.equal(running.find(2)?.version, 2)
+  assert.equal(running.current.version, 2)
+  assert.deepEqual(running.versions, [1, 2])
+  assert.ok(running.find(1)?.key.equals(first.key))
+  const next = await openKeyring({ env: undefined, dataDir: own.path })
+  assert.ok(next.current.key.equals(running.current.key))
+})
+
+test('[CR14] a key file that is damaged while a process runs changes nothing for it, and the log says so without the key', async () => {
+  await using own = await folder()
+  const path = join(own.path, 'master.keys')
+  const lines: string[] = []
+  const log = createLog({ level: 'warn', write: (line) => lines.push(line) })
+  const running = await openKeyring({ env: undefined, dataDir: own.path, log })
+  await writeFile(path, `v1:${one},v2:damaged`)
+  assert.equal(running.current.version, 1)
+  assert.equal(running.find(2), undefined)
+  assert.match(lines[0] ?? '', /cannot be read any more/)
+  assert.ok(!lines.join().includes(one))
+  await rm(path)
+  assert.equal(running.current.version, 1)
+})
+
+test('[CR15] a new master key is added to a private file that keeps its owner and is whole at every moment', async () => {
+  await using own = await folder()
+  const path = join(own.path, 'master.keys')
+  await openKeyring({ env: undefined, dataDir: own.path })
+  // What a killed process left, and a file that only looks like it.
+  await writeFile(`${path}.0123456789ab`, 'half')
+  await writeFile(`${path}.mine`, 'a copy')
+  const root = process.geteuid?.() === 0
+  if (root) await chown(path, 65_534, 65_534)
+  const before = await readFile(path, 'utf8')
+  const reading = new AbortController()
+  const seen: Promise<void> = (async () => {
+    while (!reading.signal.aborted) parseKeyring(await readFile(path, 'utf8'), path)
+  })()
+  for (let version = 2; version <= 20; version++) assert.equal(await addMasterKey(own.path), version)
+  reading.abort()
+  await seen
+  const found = await stat(path)
+  assert.equal(found.mode & 0o777, 0o600)
+  if (root) assert.deepEqual([found.uid, found.gid], [65_534, 65_534])
+  assert.ok((await readFile(path, 'utf8')).startsWith(before.trim()))
+  assert.deepEqual((await readdir(own.path)).sort(), ['master.keys', 'master.keys.mine'])
+})
+
+test('[CR15] a key file that cannot be replaced stays as it is, and one sentence says so', async () => {
+  await using own = await folder()
+  await assert.rejects(addMasterKey(own.path), (error) => {
+    return error instanceof StartError && /cannot be replaced \(ENOENT\)/.test(error.message)
+  })
+  await writeFile(join(own.path, 'master.keys'), 'v1:damaged', { mode: 0o600 })
+  await assert.rejects(addMasterKey(own.path), (error) => {
+    return error instanceof StartError && /is not valid/.test(error.message)
+  })
+  assert.equal(await readFile(join(own.path, 'master.keys'), 'utf8'), 'v1:damaged')
+})
+
+test('[CR15] a command that works on what exists makes no key file', async () => {
+  await using own = await folder()
+  await assert.rejects(openKeyring({ env: undefined, dataDir: own.path, mustExist: true }), (error) => {
+    return error instanceof StartError && /There is no master key file/.test(error.message)
+  })
   assert.deepEqual(await readdir(own.path), [])
 })
