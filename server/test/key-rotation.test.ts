@@ -461,3 +461,25 @@ test('[CN89] sessions that the database ends do not end a rotation', async () =>
   assert.deepEqual(await versions(own.database), { v2: 1_000 })
   await assertOpens(own.database, rows, second)
 })
+
+test('[CR17] with the master key lost, connecting anew and entering the secret anew mend what it had sealed', async () => {
+  await using it = await world()
+  const before = await it.house(first)
+  const old = await before.person()
+  const browser = old.browser()
+  const lost = await connected(old, await browser.open(agreed(await browser.connect('google'))))
+  const app = { json: { clientId: 'my-client', clientSecret: 'my-client-secret-0123456789' } }
+  await old.call('PUT', '/v1/providers/github/app', app)
+  // The step by hand: without it the server does not start (ST6).
+  await it.own.database.query(sql`delete from signing_keys`)
+
+  const after = await it.house(second)
+  const ada = await after.visited(old)
+  const refused = await ada.call('GET', `/v1/connections/${lost.id}/proxy/calendar/v3/echo`)
+  assert.equal(refused.body.code, 'internal')
+  const anew = ada.browser()
+  const found = await connected(ada, await anew.open(agreed(await anew.connect('google'))))
+  assert.equal(found.id, lost.id)
+  assert.equal(await echo(after, ada, lost.id), 200)
+  assert.equal((await ada.call('PUT', '/v1/providers/github/app', app)).status, 200)
+})

@@ -155,6 +155,12 @@ export class ConnectionHouse implements AsyncDisposable {
     return new Person(this, principal, accessToken)
   }
 
+  /** Somebody of another house of the same installation, signed in here. */
+  async visited({ principal }: Person): Promise<Person> {
+    const { accessToken } = await this.#tokens.mint(principal)
+    return new Person(this, principal, accessToken)
+  }
+
   async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
     // Not `fetch`, which says by `Sec-Fetch-Mode` that it is no page, and tidies up addresses before it sends them.
     const { hostname, port } = new URL(this.url)
