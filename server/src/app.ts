@@ -56,7 +56,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
 import { LocalSandbox } from './local-sandbox.ts'
 
-const migrations = join(import.meta.dirname, '..', 'migrations')
+export const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
 const dashboard = join(import.meta.dirname, '..', '..', 'dashboard', 'dist')
 /** Measured knee of a pool on two processors; more sessions made the slowest queries slower. */
 const poolSize = 10
@@ -293,7 +293,7 @@ export async function openAtomDatabase(
       : { connectionString: config.databaseUrl.reveal() }
   const connection = { ...address, ...(sessionName !== undefined && { application_name: sessionName }) }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
-  const { applied } = await migrate(database, { directory: migrations, log })
+  const { applied } = await migrate(database, { directory: migrationsFolder, log })
   return { database, applied }
 }
 

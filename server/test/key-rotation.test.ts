@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -19,7 +19,7 @@ import { AtomProcess } from './support/atom-process.ts'
 import { CommandProcess } from './support/command-process.ts'
 import { type ConnectionHouse, connected, openHouse, type Person } from './support/connection-house.ts'
 import { LoopbackProvider } from './support/loopback-provider.ts'
-import { type TestDatabase, testDatabase, testLog, urlOf } from './support/postgres.ts'
+import { emptyTestDatabase, type TestDatabase, testDatabase, testLog, urlOf } from './support/postgres.ts'
 import { until } from './support/until.ts'
 
 const v1 = `v1:${randomBytes(32).toString('base64url')}`
@@ -181,6 +181,34 @@ test('[CN80] connections, apps, running flows and signing keys all move to the n
   assert.match(again.output, /^0 data keys moved/)
 })
 
+test('[CN80] no table with a data key is forgotten', async () => {
+  await using own = await testDatabase()
+  const found = await own.database.query<{ place: string }>(sql`
+    select table_name || '.' || column_name as place from information_schema.columns
+    where table_schema = 'public' and data_type = 'bytea' and column_name in ('data_key', 'wrapped_key') order by 1`)
+  assert.deepEqual(
+    columns.map(({ table, key }) => `${table}.${key}`).sort(),
+    found.map(({ place }) => place),
+  )
+})
+
+test('[CN80] a database of another version, an empty one, and a folder without an Atom are one sentence each', async () => {
+  await using own = await testDatabase()
+  await using empty = await emptyTestDatabase()
+  await own.database.query(sql`insert into atom_migrations (name, sha256) values ('9999_newer.sql', '')`)
+  const nowhere = { ATOM_DATA_DIR: join(tmpdir(), 'atom-that-is-not-there') }
+  for (const [command, said] of [
+    [rotateKeys(own, v1), /written by a newer Atom/],
+    [rotateKeys(empty, v1), /not of this version of Atom yet/],
+    [new CommandProcess(['rotate-keys'], nowhere), /There is no Atom in/],
+  ] as const) {
+    const { code, output } = await command.ended
+    assert.equal(code, 1)
+    assert.match(output, said)
+    assert.equal(output.trim().split('\n').length, 1)
+  }
+})
+
 test('[CN81] kill -9 in the middle of a rotation loses nothing, and the next one finishes it', async () => {
   await using own = await testDatabase()
   const rows = await fill(own.database, 1_000)
@@ -310,6 +338,29 @@ test('[CN84] two rotations at once share the work, and both say that it is done'
   assert.equal((moved[0] ?? 0) + (moved[1] ?? 0), 1_000)
   assert.deepEqual(await versions(own.database), { v2: 1_000 })
   await assertOpens(own.database, rows, second)
+})
+
+test('[CN84] two commands that add a key at once add one each, and everything ends under the newest', async () => {
+  await using own = await testDatabase()
+  const rows = await fill(own.database, 200)
+  const dataDir = await mkdtemp(join(tmpdir(), 'atom-keys-'))
+  try {
+    const file = join(dataDir, 'master.keys')
+    await writeFile(file, `${v1}\n`, { mode: 0o600 })
+    const environment = { DATABASE_URL: urlOf(own.connection), ATOM_DATA_DIR: dataDir }
+    const ends = await Promise.all(
+      [1, 2].map(() => new CommandProcess(['rotate-keys', '--new-key'], environment).ended),
+    )
+    for (const { code, output } of ends) assert.equal(code, 0, output)
+    const keyring = parseKeyring(await readFile(file, 'utf8'), file)
+    assert.deepEqual(keyring.versions, [1, 2, 3])
+    // Who added v2 may have ended before v3 was there.
+    assert.equal((await new CommandProcess(['rotate-keys'], environment).ended).code, 0)
+    assert.deepEqual(await versions(own.database), { v3: 200 })
+    await assertOpens(own.database, rows, keyring)
+  } finally {
+    await rm(dataDir, { recursive: true })
+  }
 })
 
 test('[CN85] --dry-run counts by version and kind and changes nothing; a wrong call ends with 2', async () => {

@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import sql from 'sql-template-tag'
 import { signingKeys } from '../access/signing-keys.ts'
+import { migrationsFolder } from '../app.ts'
 import { type Config, readConfig } from '../config.ts'
 import { connectionKeys } from '../connections/data-keys.ts'
 import { type KeyCount, KeyRotation, type RotationResult } from '../foundation/crypto/key-rotation.ts'
 import { addMasterKey, type Keyring, openKeyring } from '../foundation/crypto/keyring.ts'
 import { reachEmbedded, startEmbedded } from '../foundation/database/embedded.ts'
+import { pendingMigrations } from '../foundation/database/migrate.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '../foundation/database/pool.ts'
 import { createLog, type Log } from '../foundation/log.ts'
 import { StartError } from '../foundation/start-error.ts'
@@ -77,8 +79,11 @@ async function existing(config: Config): Promise<string> {
     await stat(needed)
     return await realpath(config.dataDir)
   } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
     throw new StartError(
-      `There is no Atom in ${config.dataDir}. Name its data folder in ATOM_DATA_DIR, or its database in DATABASE_URL.`,
+      code === 'ENOENT'
+        ? `There is no Atom in ${config.dataDir}. Name its data folder in ATOM_DATA_DIR, or its database in DATABASE_URL.`
+        : `The data folder ${config.dataDir} cannot be read (${code}). Run this as the user that runs Atom.`,
       { cause: error },
     )
   }
@@ -96,12 +101,11 @@ async function openExisting(
       : { connectionString: config.databaseUrl.reveal() }
   const connection = { ...address, application_name: 'atom rotate-keys' }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
-  const [found] = await database.query<{ there: boolean }>(
-    sql`select to_regclass('signing_keys') is not null and to_regclass('credentials') is not null as there`,
-  )
-  if (found?.there !== true) {
+  // Of another schema than this version's nobody could say that nothing is left on a key.
+  const [pending] = await pendingMigrations(database, migrationsFolder)
+  if (pending !== undefined) {
     throw new StartError(
-      'This database holds no Atom yet, so nothing is sealed in it. Start the server once.',
+      `The database is not of this version of Atom yet (${pending} is missing). Start the server of this version, or run: atom migrate`,
     )
   }
   return database

@@ -222,8 +222,8 @@ function replaceKeys(column: KeyColumn, keys: readonly FreshKey[]): Sql {
       select ${id} as id from ${table} where ${id} in (select id from fresh)
       order by ${id} for no key update skip locked
     )
-    update ${table} as row set ${key} = fresh.after
+    update ${table} as target set ${key} = fresh.after
     from fresh join free on free.id = fresh.id
-    where row.${id} = fresh.id and row.${key} = fresh.before
-    returning row.${id}`
+    where target.${id} = fresh.id and target.${key} = fresh.before
+    returning target.${id}`
 }

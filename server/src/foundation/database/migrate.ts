@@ -53,6 +53,16 @@ export async function migrate(database: Database, options: MigrateOptions): Prom
   return { applied }
 }
 
+/**
+ * The names of what `migrate` would apply.
+ *
+ * @throws StartError as `migrate` does for a database with another past
+ */
+export async function pendingMigrations(database: Database, directory: string): Promise<readonly string[]> {
+  const pending = pendingOf(await readMigrations(directory), await appliedIn(database))
+  return pending.map(({ name }) => name)
+}
+
 /** The migrations of a folder, in order. The hash does not depend on how git checks out line ends. */
 export async function readMigrations(directory: string): Promise<readonly Migration[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort()
