@@ -3,11 +3,15 @@ import { type Sandbox, startSandbox } from '@atom/sandbox/sandbox.ts'
 import type { SandboxOffer, SandboxView } from '#connections/apps.ts'
 import type { Log } from '#foundation/log.ts'
 
+/** What the sandbox stands in for. */
+export const sandboxProviders: readonly (keyof Sandbox['apps'])[] = ['github', 'google']
+
 /**
  * The provider sandbox of this server: started when it is asked for, and again with the server once it was, because the
  * connections made with it live on.
  */
 export class LocalSandbox implements SandboxOffer, AsyncDisposable {
+  readonly providers = sandboxProviders
   readonly #dataDir: string
   readonly #log: Log
   readonly #redirectUris: () => readonly string[]

@@ -350,10 +350,11 @@ test('[CN6] without an app or a sandbox connecting is provider_not_configured; a
       view.app,
       view.sandboxAvailable,
     ]),
-    [
-      ['github', 'none', false],
-      ['google', 'none', false],
-    ],
+    ['github', 'google', 'microsoft', 'slack', 'asana', 'notion', 'salesforce', 'hubspot'].map((id) => [
+      id,
+      'none',
+      false,
+    ]),
   )
 })
 

@@ -34,6 +34,16 @@ const hosts = [
   'openidconnect.googleapis.com',
   'www.googleapis.com',
   'gmail.googleapis.com',
+  'login.microsoftonline.com',
+  'graph.microsoft.com',
+  'slack.com',
+  'app.asana.com',
+  'api.notion.com',
+  'login.salesforce.com',
+  'acme.my.salesforce.com',
+  'acme-moved.my.salesforce.com',
+  'app.hubspot.com',
+  'api.hubapi.com',
 ] as const
 type Host = (typeof hosts)[number]
 
@@ -49,7 +59,14 @@ export class LoopbackProvider implements AsyncDisposable, SandboxOffer {
   readonly apps = {
     github: { clientId: 'github-client', clientSecret: 'github-client-secret-0123456789' },
     google: { clientId: 'google-client', clientSecret: 'google-client-secret-0123456789' },
+    microsoft: { clientId: 'microsoft-client', clientSecret: 'microsoft_client~secret.0123456789' },
+    slack: { clientId: '123.456', clientSecret: 'slack-client-secret-0123456789' },
+    asana: { clientId: '1200000000000001', clientSecret: 'asana-client-secret-0123456789' },
+    notion: { clientId: 'a1b2c3d4-0000', clientSecret: 'secret_notion-client_0123456789' },
+    salesforce: { clientId: '3MVG9.salesforce', clientSecret: 'salesforce-client-secret-0123456789' },
+    hubspot: { clientId: 'hubspot-client', clientSecret: 'hubspot-client-secret-0123456789' },
   }
+  readonly providers = Object.keys(this.apps)
   readonly #server: Server
   readonly #handlers = new Map<string, Handler>()
   readonly #keys = generateKeyPair('RS256')
