@@ -8,7 +8,7 @@ import {
   type Person,
   type Reply,
 } from './support/connection-house.ts'
-import { LoopbackProvider } from './support/loopback-provider.ts'
+import { type Host, LoopbackProvider } from './support/loopback-provider.ts'
 import { type TestDatabase, testDatabase } from './support/postgres.ts'
 import {
   tenant,
@@ -66,7 +66,7 @@ function refresh(person: Person, id: string): Promise<Reply> {
   return person.call('POST', `/v1/connections/${id}/refresh`)
 }
 
-function bodies(it: Scene, host: Parameters<LoopbackProvider['on']>[0], path: string): URLSearchParams[] {
+function bodies(it: Scene, host: Host, path: string): URLSearchParams[] {
   return it.loopback.requests(host, path).map(({ body }) => new URLSearchParams(body))
 }
 
@@ -402,3 +402,229 @@ test('[CN59] a provider without a stand-in is not offered in the sandbox', async
     ['github'],
   )
 })
+
+interface Wire {
+  readonly token: readonly [Host, string]
+  /** How the app proves itself there. */
+  readonly proof: 'form' | 'json' | 'basic'
+  readonly pkce: boolean
+  readonly scope: string | null
+  /** Of a token answer, besides the tokens. */
+  readonly says: object
+  readonly identity: readonly [Host, string, 'GET' | 'POST', object]
+  readonly person: { readonly id: string; readonly name: string }
+  /** Whether a refresh answers with another refresh token. */
+  readonly rotates: boolean
+  readonly revocation: readonly [Host, string, 'access' | 'refresh'] | undefined
+}
+
+/** The further providers, each as its own documentation shows it. */
+const wires: Readonly<Record<string, Wire>> = {
+  linear: {
+    token: ['api.linear.app', '/oauth/token'],
+    proof: 'form',
+    pkce: true,
+    scope: 'read,write',
+    says: { scope: ['read', 'write'], expires_in: 86_399 },
+    identity: [
+      'api.linear.app',
+      '/graphql',
+      'POST',
+      { data: { viewer: { id: 'lin-1', name: 'Ada Lovelace', email: 'ada@example.org', avatarUrl: null } } },
+    ],
+    person: { id: 'lin-1', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: ['api.linear.app', '/oauth/revoke', 'refresh'],
+  },
+  jira: {
+    token: ['auth.atlassian.com', '/oauth/token'],
+    proof: 'json',
+    pkce: false,
+    scope: 'read:me read:jira-work write:jira-work offline_access',
+    says: { scope: 'read:me read:jira-work write:jira-work', expires_in: 3600 },
+    identity: ['api.atlassian.com', '/me', 'GET', { account_id: '557058:1', name: 'Ada Lovelace' }],
+    person: { id: '557058:1', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: undefined,
+  },
+  gitlab: {
+    token: ['gitlab.com', '/oauth/token'],
+    proof: 'form',
+    pkce: true,
+    scope: 'openid profile email api',
+    says: { scope: 'openid profile email api', expires_in: 7200, created_at: 1_607_635_748 },
+    identity: ['gitlab.com', '/oauth/userinfo', 'GET', { sub: '42', name: 'Ada Lovelace', nickname: 'ada' }],
+    person: { id: '42', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: ['gitlab.com', '/oauth/revoke', 'refresh'],
+  },
+  discord: {
+    token: ['discord.com', '/api/oauth2/token'],
+    proof: 'form',
+    pkce: false,
+    scope: 'identify email guilds',
+    says: { scope: 'guilds email identify', expires_in: 604_800 },
+    identity: [
+      'discord.com',
+      '/api/v10/users/@me',
+      'GET',
+      { id: '80351110224678912', username: 'ada', global_name: 'Ada Lovelace', avatar: null },
+    ],
+    person: { id: '80351110224678912', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: ['discord.com', '/api/oauth2/token/revoke', 'refresh'],
+  },
+  zoom: {
+    token: ['zoom.us', '/oauth/token'],
+    proof: 'basic',
+    pkce: true,
+    scope: null,
+    says: { scope: 'user:read:user', expires_in: 3599, api_url: 'https://api.zoom.us' },
+    identity: [
+      'api.zoom.us',
+      '/v2/users/me',
+      'GET',
+      { id: 'z8yA', first_name: 'Ada', last_name: 'Lovelace' },
+    ],
+    person: { id: 'z8yA', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: ['zoom.us', '/oauth/revoke', 'access'],
+  },
+  dropbox: {
+    token: ['api.dropboxapi.com', '/oauth2/token'],
+    proof: 'form',
+    pkce: true,
+    scope: 'account_info.read files.metadata.read files.content.read',
+    says: { scope: 'account_info.read files.content.read files.metadata.read', expires_in: 14_400, uid: '1' },
+    identity: [
+      'api.dropboxapi.com',
+      '/2/users/get_current_account',
+      'POST',
+      { account_id: 'dbid:1', name: { display_name: 'Ada Lovelace' }, email: 'ada@example.org' },
+    ],
+    person: { id: 'dbid:1', name: 'Ada Lovelace' },
+    rotates: false,
+    revocation: ['api.dropboxapi.com', '/2/auth/token/revoke', 'access'],
+  },
+  airtable: {
+    token: ['airtable.com', '/oauth2/v1/token'],
+    proof: 'basic',
+    pkce: true,
+    scope: 'user.email:read schema.bases:read data.records:read',
+    says: {
+      scope: 'data.records:read schema.bases:read user.email:read',
+      expires_in: 3600,
+      refresh_expires_in: 5_184_000,
+    },
+    identity: ['api.airtable.com', '/v0/meta/whoami', 'GET', { id: 'usr1', email: 'ada@example.org' }],
+    person: { id: 'usr1', name: 'ada@example.org' },
+    rotates: true,
+    revocation: undefined,
+  },
+  box: {
+    token: ['api.box.com', '/oauth2/token'],
+    proof: 'form',
+    pkce: false,
+    scope: 'root_readwrite',
+    says: { restricted_to: [], expires_in: 3600 },
+    identity: [
+      'api.box.com',
+      '/2.0/users/me',
+      'GET',
+      { id: '11446498', name: 'Ada Lovelace', login: 'ada@x.org' },
+    ],
+    person: { id: '11446498', name: 'Ada Lovelace' },
+    rotates: true,
+    revocation: ['api.box.com', '/oauth2/revoke', 'refresh'],
+  },
+}
+
+/** Answers as the wire says, and keeps what came with the token requests, whatever form it had. */
+function speak(
+  loopback: LoopbackProvider,
+  id: keyof LoopbackProvider['apps'],
+  wire: Wire,
+): Map<string, string>[] {
+  const { clientId, clientSecret } = loopback.apps[id]
+  const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`
+  const asked: Map<string, string>[] = []
+  let turn = 0
+  loopback.on(...wire.token, async ({ body, headers }) => {
+    const json = headers['content-type']?.startsWith('application/json') === true
+    const sent = new Map(json ? Object.entries(JSON.parse(body)) : new URLSearchParams(body)) as Map<
+      string,
+      string
+    >
+    asked.push(sent)
+    const proven =
+      wire.proof === 'basic'
+        ? headers.authorization === basic && !sent.has('client_secret')
+        : json === (wire.proof === 'json') && sent.get('client_secret') === clientSecret
+    if (!proven) return { status: 401, body: { error: 'invalid_client' } }
+    const first = sent.get('grant_type') === 'authorization_code'
+    const current = wire.rotates ? `${id}-refresh-${turn}` : `${id}-refresh-1`
+    if (!first && sent.get('refresh_token') !== current)
+      return { status: 400, body: { error: 'invalid_grant' } }
+    turn += 1
+    return {
+      body: {
+        access_token: `${id}-access-${turn}`,
+        token_type: 'bearer',
+        ...wire.says,
+        ...((first || wire.rotates) && { refresh_token: `${id}-refresh-${turn}` }),
+        ...(first &&
+          id === 'gitlab' && {
+            id_token: await loopback.idToken({
+              iss: 'https://gitlab.com',
+              aud: clientId,
+              sub: '42',
+              nonce: sent.get('code') ?? '',
+            }),
+          }),
+      },
+    }
+  })
+  const [host, path, method, person] = wire.identity
+  loopback.on(host, path, (seen) =>
+    seen.method === method && seen.headers.authorization === `Bearer ${id}-access-${turn}`
+      ? { body: person }
+      : { status: 401, body: {} },
+  )
+  if (wire.revocation === undefined) return asked
+  const [revokeHost, revokePath, which] = wire.revocation
+  loopback.on(revokeHost, revokePath, ({ body, headers }) => {
+    const token = `${id}-${which}-${which === 'refresh' && !wire.rotates ? 1 : turn}`
+    const named = new URLSearchParams(body).get('token') ?? headers.authorization?.replace('Bearer ', '')
+    return { status: named === token ? 200 : 400, body: {} }
+  })
+  return asked
+}
+
+for (const [id, wire] of Object.entries(wires)) {
+  test(`[CN61] ${id}: from consent through two refreshes to the end, as its documentation says`, async () => {
+    await using it = await scene()
+    it.loopback.on('gitlab.com', '/oauth/discovery/keys', async () => ({
+      body: { keys: [await it.loopback.publicKey()] },
+    }))
+    const asked = speak(it.loopback, id as keyof LoopbackProvider['apps'], wire)
+    const { url, connection } = await connect(it.ada, id)
+    assert.equal(url.searchParams.get('scope'), wire.scope)
+    assert.equal(url.searchParams.get('code_challenge_method'), wire.pkce ? 'S256' : null)
+    assert.equal(asked[0]?.has('code_verifier'), wire.pkce)
+    assert.deepEqual(
+      [connection.status, connection.identity.id, connection.identity.name, connection.missingScopes],
+      ['active', wire.person.id, wire.person.name, []],
+    )
+    for (let n = 0; n < 2; n++) assert.equal((await refresh(it.ada, connection.id)).status, 200)
+    assert.deepEqual(
+      asked.slice(1).map((sent) => sent.get('refresh_token')),
+      [`${id}-refresh-1`, wire.rotates ? `${id}-refresh-2` : `${id}-refresh-1`],
+    )
+    const receipt = (await it.ada.call('DELETE', `/v1/connections/${connection.id}`)).body
+    assert.equal(
+      receipt.revocation,
+      wire.revocation === undefined ? 'unsupported' : 'revoked',
+      receipt.detail,
+    )
+  })
+}

@@ -44,8 +44,22 @@ const hosts = [
   'acme-moved.my.salesforce.com',
   'app.hubspot.com',
   'api.hubapi.com',
+  'linear.app',
+  'api.linear.app',
+  'auth.atlassian.com',
+  'api.atlassian.com',
+  'gitlab.com',
+  'discord.com',
+  'zoom.us',
+  'api.zoom.us',
+  'www.dropbox.com',
+  'api.dropboxapi.com',
+  'airtable.com',
+  'api.airtable.com',
+  'account.box.com',
+  'api.box.com',
 ] as const
-type Host = (typeof hosts)[number]
+export type Host = (typeof hosts)[number]
 
 const picture = Buffer.from('89504e470d0a1a0a', 'hex')
 
@@ -65,6 +79,14 @@ export class LoopbackProvider implements AsyncDisposable, SandboxOffer {
     notion: { clientId: 'a1b2c3d4-0000', clientSecret: 'secret_notion-client_0123456789' },
     salesforce: { clientId: '3MVG9.salesforce', clientSecret: 'salesforce-client-secret-0123456789' },
     hubspot: { clientId: 'hubspot-client', clientSecret: 'hubspot-client-secret-0123456789' },
+    linear: { clientId: 'linear-client', clientSecret: 'linear-client-secret-0123456789' },
+    jira: { clientId: 'jira-client', clientSecret: 'jira-client-secret-0123456789' },
+    gitlab: { clientId: 'gitlab-client', clientSecret: 'gloas-gitlab-client-secret-0123456789' },
+    discord: { clientId: '1200000000000002', clientSecret: 'discord-client_secret-0123456789' },
+    zoom: { clientId: 'zoom_client', clientSecret: 'zoom_client_secret-0123456789' },
+    dropbox: { clientId: 'dropbox-client', clientSecret: 'dropbox-client-secret-0123456789' },
+    airtable: { clientId: 'airtable-client', clientSecret: 'airtable_client_secret.0123456789' },
+    box: { clientId: 'box-client', clientSecret: 'box-client-secret-0123456789' },
   }
   readonly providers = Object.keys(this.apps)
   readonly #server: Server
