@@ -3,8 +3,11 @@ import { type Sandbox, startSandbox } from '@atom/sandbox/sandbox.ts'
 import type { SandboxOffer, SandboxView } from '#connections/apps.ts'
 import type { Log } from '#foundation/log.ts'
 
-/** What the sandbox stands in for. */
-export const sandboxProviders: readonly (keyof Sandbox['apps'])[] = ['github', 'google']
+/** What the sandbox stands in for, running or not; the compiler asks for each one that it learns. */
+export const sandboxProviders: readonly string[] = Object.keys({
+  github: true,
+  google: true,
+} satisfies Record<keyof Sandbox['apps'], true>)
 
 /**
  * The provider sandbox of this server: started when it is asked for, and again with the server once it was, because the
