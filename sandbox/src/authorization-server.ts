@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import inject from 'light-my-request'
 import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provider } from 'oidc-provider'
@@ -30,8 +30,13 @@ export interface AuthorizationDialect {
   claimsOf(person: Person, clientId: string): Record<string, string | boolean>
   readonly accessTokenSeconds: number
   readonly refreshTokens: boolean
-  /** A fresh code or token of the provider's looks. */
-  mint(kind: 'code' | 'access' | 'refresh'): string
+  /**
+   * Whether a refresh token works once. Absent: it works for ever. `single_use`: the next one takes its place, and the spent
+   * one is refused, without consequences for the others.
+   */
+  readonly rotation?: 'single_use'
+  /** A fresh code or token of the provider's looks; `scope` is what it is worth. */
+  mint(kind: 'code' | 'access' | 'refresh', scope: string): string
   /** What a request stands for once it is known who asks and what they granted before. */
   widen(requested: readonly string[], granted: readonly string[], parameters: Parameters): readonly string[]
   /** Parameters beyond OAuth that `widen`, the pages or `issueRefreshToken` read. */
@@ -82,6 +87,19 @@ export interface TokenOwner {
   readonly grantId: string | undefined
 }
 
+/** A live token as an introspection endpoint tells of it. */
+export interface TokenState extends TokenOwner {
+  readonly kind: 'access' | 'refresh'
+  /** Seconds since 1970. */
+  readonly issuedAt: number
+  readonly secondsLeft: number
+}
+
+export interface TokenPair {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+}
+
 /**
  * A real authorization server: the certified `oidc-provider`, called in-process. A dialect translates what goes in and what
  * comes out, so that the protocol's decisions are never ours and the provider's manners never the library's.
@@ -110,7 +128,10 @@ export class AuthorizationServer {
       adapter: (model: string) =>
         model === 'Client'
           ? { ...grants.adapter(model), find: async (id: string) => apps.metadataOf(dialect.provider, id) }
-          : grants.adapter(model),
+          : model === 'RefreshToken' && dialect.rotation === 'single_use'
+            ? // A spent one that is kept makes the library end the whole family; forgotten, it is only refused.
+              { ...grants.adapter(model), consume: async (id: string) => grants.destroy(model, id) }
+            : grants.adapter(model),
       jwks: { keys: [JSON.parse(store.settingOr(`${dialect.provider}.jwk`, signingKey))] },
       cookies: {
         keys: [secret('cookieKey')],
@@ -157,7 +178,7 @@ export class AuthorizationServer {
         url: (_ctx, interaction) => `${dialect.paths.consent}/${interaction.uid}`,
       },
       expiresWithSession: async () => false,
-      rotateRefreshToken: false,
+      rotateRefreshToken: dialect.rotation !== undefined,
       revokeGrantPolicy: () => false,
       issueRefreshToken: async (_ctx, _client, code) =>
         dialect.refreshTokens && grants.find('Offline', code.jti) !== undefined,
@@ -181,7 +202,7 @@ export class AuthorizationServer {
         value: function mintInstead(this: object) {
           // The library settles the token's format on the way; only the id it makes is not wanted.
           if (typeof usual === 'function') Reflect.apply(usual, this, [])
-          return dialect.mint(kind)
+          return dialect.mint(kind, String(Reflect.get(this, 'scope') ?? ''))
         },
       })
     }
@@ -326,6 +347,78 @@ export class AuthorizationServer {
       scopes: scopeList(token.scope),
       grantId: token.grantId,
     }
+  }
+
+  /** As an introspection endpoint knows it: a live access or refresh token, whoever holds it; undefined for any other. */
+  async state(token: string): Promise<TokenState | undefined> {
+    const access = await this.#provider.AccessToken.find(token)
+    const found = access ?? (await this.#provider.RefreshToken.find(token))
+    const person = this.#person(found?.accountId)
+    if (found === undefined || person === undefined) return undefined
+    return {
+      kind: access === undefined ? 'refresh' : 'access',
+      person,
+      clientId: found.clientId ?? '',
+      scopes: scopeList(found.scope),
+      grantId: found.grantId,
+      issuedAt: found.iat,
+      secondsLeft: found.remainingTTL,
+    }
+  }
+
+  /** True for an access token that was alive once and has run out since. */
+  async expired(accessToken: string): Promise<boolean> {
+    return (
+      this.#grants.find('AccessToken', accessToken) !== undefined &&
+      (await this.#provider.AccessToken.find(accessToken)) === undefined
+    )
+  }
+
+  /**
+   * Splits what a code was worth: ends `accessToken` and gives a token of its own for each part of its scopes, as Slack does
+   * for the bot and the person. `seconds` is the life of the access tokens; with `refresh` each comes with a refresh token.
+   */
+  async split(
+    accessToken: string,
+    scopes: readonly string[],
+    options: { readonly seconds: number; readonly refresh: boolean },
+  ): Promise<TokenPair[]> {
+    const { AccessToken, RefreshToken, Client } = this.#provider
+    const whole = await AccessToken.find(accessToken)
+    const client = await Client.find(whole?.clientId ?? '')
+    if (whole?.grantId === undefined || client === undefined) {
+      throw new TypeError('Only a live access token can be split.')
+    }
+    const { accountId, grantId } = whole
+    const pairs = scopes.map(async (scope): Promise<TokenPair> => {
+      // The mark that an authorization leaves on its tokens: each part is one of its own.
+      const sessionUid = randomUUID()
+      const part = { client, accountId, grantId, scope, sessionUid, gty: 'authorization_code' }
+      return {
+        accessToken: await new AccessToken({ ...part, expiresIn: options.seconds }).save(),
+        refreshToken: options.refresh ? await new RefreshToken(part).save() : undefined,
+      }
+    })
+    this.revokeAccessToken(accessToken)
+    return Promise.all(pairs)
+  }
+
+  /** Kills the token and those that came with it or after it in the same authorization; others of the same grant live on. */
+  revokeAuthorization(token: string): void {
+    const payload = this.#grants.find('AccessToken', token) ?? this.#grants.find('RefreshToken', token)
+    if (payload?.grantId === undefined || payload.sessionUid === undefined) return
+    this.#grants.destroyAuthorization(payload.grantId, payload.sessionUid)
+  }
+
+  /** Kills the access tokens that were issued with or after this refresh token, in the same authorization. */
+  revokeAccessTokensOf(refreshToken: string): void {
+    const payload = this.#grants.find('RefreshToken', refreshToken)
+    if (payload?.grantId === undefined || payload.sessionUid === undefined) return
+    this.#grants.destroyAuthorization(payload.grantId, payload.sessionUid, 'AccessToken')
+  }
+
+  revokeRefreshToken(token: string): void {
+    this.#grants.destroy('RefreshToken', token)
   }
 
   /** The grant an access or refresh token was issued under, whether or not the token has expired. */

@@ -65,7 +65,15 @@ export interface Control {
   expireTokens(provider?: SandboxProviderId): number
   /** Lets time pass for everything that expires. */
   advance(seconds: number): void
-  /** Requests a token has per hour; GitHub's own 5000 where nothing is said. */
+  /**
+   * Slack: from now on new tokens live for twelve hours and come with a refresh token, as when an operator opts in. There is
+   * no way back at Slack, and none here but `reset`.
+   */
+  turnOnSlackTokenRotation(): void
+  /**
+   * Requests a token has in the provider's own window (an hour at GitHub and Google, a minute at Notion and for each method of
+   * Slack, ten seconds at HubSpot); the provider's own number where nothing is said.
+   */
   rateLimit(provider: SandboxProviderId, perHour: number): void
   /** Consents, tokens, effects, faults and data as on the first day; apps, secrets and redirect URIs stay. */
   reset(): void

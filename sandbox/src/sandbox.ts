@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { AppRegistry } from './app-registry.ts'
@@ -20,11 +20,26 @@ import { calendarPages } from './google/calendar-pages.ts'
 import { googleFaults } from './google/google-answers.ts'
 import { googleDialect, googleOauth } from './google/google-oauth.ts'
 import { GrantStore } from './grant-store.ts'
+import { crmApi } from './hubspot/crm-api.ts'
+import { CrmData } from './hubspot/crm-data.ts'
+import { crmPages } from './hubspot/crm-pages.ts'
+import { hubspotFaults } from './hubspot/hubspot-answers.ts'
+import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
+import { notionFaults } from './notion/notion-answers.ts'
+import { notionApi } from './notion/notion-api.ts'
+import { NotionData } from './notion/notion-data.ts'
+import { notionDialect, notionOauth } from './notion/notion-oauth.ts'
+import { notionPages } from './notion/notion-pages.ts'
 import { avatarOf, personByKey } from './people.ts'
 import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
+import { slackFaults } from './slack/slack-answers.ts'
+import { slackApi } from './slack/slack-api.ts'
+import { SlackData } from './slack/slack-data.ts'
+import { slackDialect, slackOauth, TokenRotation } from './slack/slack-oauth.ts'
+import { slackPages } from './slack/slack-pages.ts'
 import type { SandboxAddress, SandboxLog, SandboxProviderId } from './stand-in.ts'
 
 export interface SandboxOptions {
@@ -38,7 +53,7 @@ export interface SandboxOptions {
 }
 
 /**
- * GitHub and Google on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
+ * GitHub, Google, HubSpot, Notion and Slack on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
  * `oidc-provider`, and a slice of their APIs with data to work on. One port, 127.0.0.1 only.
  *
  * **How a client reaches it.** It keeps the provider's true URLs and swaps the origin when it dials:
@@ -53,6 +68,15 @@ export interface SandboxOptions {
  * | discovery | none | `https://accounts.google.com/.well-known/openid-configuration`, Google's true URLs in it: dial each through `origins` |
  * | errors of the token endpoint | HTTP 200 and `{error}` | RFC 6749, 400/401 |
  * | extra callback parameters | none | `scope`, `authuser`, `prompt` |
+ *
+ * | | HubSpot | Notion | Slack |
+ * |---|---|---|---|
+ * | client authentication | form | HTTP Basic | form or HTTP Basic |
+ * | token request | form, `/oauth/2026-03` only | JSON | form |
+ * | scopes | spaces; `optional_scope` | none: the person chooses pages | commas; `scope` and `user_scope` |
+ * | access token | 1800 s | no end said | no end, or 12 h with rotation |
+ * | refresh token | not rotated | single use, the pair changes | with rotation: single use, bot and person apart |
+ * | errors of the token endpoint | RFC 6749 and HubSpot's own words | RFC 6749 | HTTP 200 and `ok: false` |
  *
  * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, pagination `Link`) point at the sandbox
  * itself, so that they open; they begin with `url`.
@@ -82,6 +106,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const grants = {
     github: new GrantStore({ store, clock, provider: 'github' }),
     google: new GrantStore({ store, clock, provider: 'google' }),
+    hubspot: new GrantStore({ store, clock, provider: 'hubspot' }),
+    notion: new GrantStore({ store, clock, provider: 'notion' }),
+    slack: new GrantStore({ store, clock, provider: 'slack' }),
   }
 
   const server = fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true })
@@ -106,6 +133,15 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       clientId: `${randomInt(10 ** 11, 10 ** 12)}-${randomBytes(16).toString('hex')}.apps.googleusercontent.com`,
       clientSecret: `GOCSPX-${randomBytes(21).toString('base64url')}`,
     })),
+    hubspot: apps.register('hubspot', () => ({ clientId: randomUUID(), clientSecret: randomUUID() })),
+    notion: apps.register('notion', () => ({
+      clientId: randomUUID(),
+      clientSecret: `secret_${randomBytes(32).toString('hex').slice(0, 43)}`,
+    })),
+    slack: apps.register('slack', () => ({
+      clientId: `${randomInt(10 ** 11, 10 ** 12)}.${randomInt(10 ** 12, 10 ** 13)}`,
+      clientSecret: randomBytes(16).toString('hex'),
+    })),
   }
   const github = {
     server: serverOf(githubDialect, grants.github),
@@ -115,13 +151,27 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(googleDialect(here), grants.google),
     data: new CalendarData({ store, clock, effects }),
   }
+  const hubspot = {
+    server: serverOf(hubspotDialect, grants.hubspot),
+    data: new CrmData({ store, clock, effects }),
+  }
+  const notion = {
+    server: serverOf(notionDialect, grants.notion),
+    data: new NotionData({ store, clock, effects }),
+  }
+  const rotation = new TokenRotation(store)
+  const slack = {
+    server: serverOf(slackDialect(rotation), grants.slack),
+    data: new SlackData({ store, clock, effects }),
+  }
+  const providers = { github, google, hubspot, notion, slack }
 
   function serverOf(dialect: AuthorizationDialect, kept: GrantStore): AuthorizationServer {
     return new AuthorizationServer({ dialect, store, grants: kept, apps, log })
   }
 
   const chosen = (provider: SandboxProviderId | undefined) =>
-    provider === undefined ? [grants.github, grants.google] : [grants[provider]]
+    provider === undefined ? Object.values(grants) : [grants[provider]]
   const control: Control = {
     fault: (fault) => faults.add(fault),
     clearFaults: () => faults.clear(),
@@ -131,17 +181,18 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     revoke: (provider, key) => {
       const person = key === undefined ? undefined : personByKey(key)
       if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
-      return (provider === 'github' ? github : google).server.withdraw(person)
+      return providers[provider].server.withdraw(person)
     },
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
-    rateLimit: (provider, perHour) => limits.set(provider, perHour),
+    turnOnSlackTokenRotation: () => rotation.turnOn(),
+    rateLimit: (provider, requests) => limits.set(provider, requests),
     reset: () => {
       store.transaction(() => {
         for (const each of chosen(undefined)) each.clear()
         effects.clear()
-        github.data.seed()
-        google.data.seed()
+        rotation.reset()
+        for (const { data } of Object.values(providers)) data.seed()
       })
       faults.clear()
       faults.forgetSeen()
@@ -157,7 +208,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       { parseAs: 'string' },
       async (_request: FastifyRequest, body: string) => body,
     )
-    faults.watch(scope, [githubFaults, googleFaults])
+    faults.watch(scope, [githubFaults, googleFaults, hubspotFaults, notionFaults, slackFaults])
     githubOauth(scope, { server: github.server, apps })
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
@@ -165,6 +216,15 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     googleOauth(scope, { server: google.server, apps, url: here })
     calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
     calendarPages(scope, google.data)
+    hubspotOauth(scope, { server: hubspot.server, apps })
+    crmApi(scope, { server: hubspot.server, data: hubspot.data, limits, url: here })
+    crmPages(scope, hubspot.data)
+    notionOauth(scope, { server: notion.server, apps, url: here })
+    notionApi(scope, { server: notion.server, data: notion.data, limits, url: here })
+    notionPages(scope, notion.data)
+    slackOauth(scope, { server: slack.server, apps, rotation })
+    slackApi(scope, { server: slack.server, data: slack.data, limits, url: here })
+    slackPages(scope, slack.data)
   })
   server.get('/avatars/:file', async (request, reply) => {
     const picture = avatarOf(paramOf(request, 'file').replace(/\.png$/, ''))
@@ -225,5 +285,9 @@ function originsOf(url: string): Sandbox['origins'] {
     'https://oauth2.googleapis.com': `${url}/google`,
     'https://openidconnect.googleapis.com': `${url}/google`,
     'https://www.googleapis.com': `${url}/google`,
+    'https://app.hubspot.com': `${url}/hubspot`,
+    'https://api.hubapi.com': `${url}/hubspot/api`,
+    'https://api.notion.com': `${url}/notion`,
+    'https://slack.com': `${url}/slack`,
   }
 }
