@@ -3,7 +3,7 @@ import type { Control, Fault } from './control.ts'
 import { people } from './people.ts'
 import type { SandboxAddress, SandboxProviderId } from './stand-in.ts'
 
-const provider = { type: 'string', enum: ['github', 'google'] } as const
+const provider = { type: 'string', enum: ['github', 'google', 'microsoft', 'asana', 'salesforce'] } as const
 const json = (properties: object, required: readonly string[] = []) => ({
   schema: { body: { type: 'object', properties, required, additionalProperties: false } },
 })
@@ -57,6 +57,11 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     '/_control/revoke',
     json({ provider, person: { type: 'string', enum: people.map(({ key }) => key) } }, ['provider']),
     async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
+  )
+  app.post<{ Body: { person?: string } }>(
+    '/_control/challenge',
+    json({ person: { type: 'string', enum: people.map(({ key }) => key) } }),
+    async ({ body }) => ({ challenged: control.challenge(body.person) }),
   )
   app.post<{ Body: { provider?: SandboxProviderId } }>(
     '/_control/expire',

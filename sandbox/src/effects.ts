@@ -1,6 +1,7 @@
 import type { Effect } from './control.ts'
 import type { SandboxClock } from './sandbox-clock.ts'
 import type { SandboxStore } from './sandbox-store.ts'
+import type { SandboxProviderId } from './stand-in.ts'
 
 /** What was changed through the providers' APIs, in order, across restarts. */
 export class Effects {
@@ -37,7 +38,8 @@ export class Effects {
       .map((row) => ({
         seq: Number(row['seq']),
         at: String(row['at']),
-        provider: row['provider'] === 'google' ? 'google' : 'github',
+        // Written by `add`, and by nobody else.
+        provider: String(row['provider']) as SandboxProviderId,
         kind: String(row['kind']),
         person: String(row['person']),
         target: String(row['target']),

@@ -1,7 +1,11 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { AppRegistry } from './app-registry.ts'
+import { asanaFaults } from './asana/asana-answers.ts'
+import { asanaApi } from './asana/asana-api.ts'
+import { AsanaData } from './asana/asana-data.ts'
+import { asanaDialect, asanaOauth } from './asana/asana-oauth.ts'
 import { type AuthorizationDialect, AuthorizationServer } from './authorization-server.ts'
 import type { Control } from './control.ts'
 import { controlRoutes } from './control-routes.ts'
@@ -20,9 +24,18 @@ import { calendarPages } from './google/calendar-pages.ts'
 import { googleFaults } from './google/google-answers.ts'
 import { googleDialect, googleOauth } from './google/google-oauth.ts'
 import { GrantStore } from './grant-store.ts'
+import { graphApi } from './microsoft/graph-api.ts'
+import { GraphData } from './microsoft/graph-data.ts'
+import { microsoftFaults } from './microsoft/microsoft-answers.ts'
+import { microsoftDialect, microsoftOauth } from './microsoft/microsoft-oauth.ts'
 import { avatarOf, personByKey } from './people.ts'
 import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
+import { salesforceFaults } from './salesforce/salesforce-answers.ts'
+import { salesforceApi } from './salesforce/salesforce-api.ts'
+import { SalesforceData } from './salesforce/salesforce-data.ts'
+import { salesforceDialect, salesforceOauth } from './salesforce/salesforce-oauth.ts'
+import { orgs } from './salesforce/salesforce-org.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
 import type { SandboxAddress, SandboxLog, SandboxProviderId } from './stand-in.ts'
@@ -82,6 +95,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const grants = {
     github: new GrantStore({ store, clock, provider: 'github' }),
     google: new GrantStore({ store, clock, provider: 'google' }),
+    microsoft: new GrantStore({ store, clock, provider: 'microsoft' }),
+    asana: new GrantStore({ store, clock, provider: 'asana' }),
   }
 
   const server = fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true })
@@ -106,6 +121,18 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       clientId: `${randomInt(10 ** 11, 10 ** 12)}-${randomBytes(16).toString('hex')}.apps.googleusercontent.com`,
       clientSecret: `GOCSPX-${randomBytes(21).toString('base64url')}`,
     })),
+    microsoft: apps.register('microsoft', () => ({
+      clientId: randomUUID(),
+      clientSecret: `${randomBytes(2).toString('hex').slice(0, 3)}8Q~${randomBytes(25).toString('base64url')}`,
+    })),
+    asana: apps.register('asana', () => ({
+      clientId: String(1_204_000_000_000_000 + randomInt(10 ** 11)),
+      clientSecret: randomBytes(16).toString('hex'),
+    })),
+    salesforce: apps.register('salesforce', () => ({
+      clientId: `3MVG9${randomBytes(60).toString('base64url').replaceAll('-', '.')}`,
+      clientSecret: randomBytes(32).toString('hex').toUpperCase(),
+    })),
   }
   const github = {
     server: serverOf(githubDialect, grants.github),
@@ -115,13 +142,46 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(googleDialect(here), grants.google),
     data: new CalendarData({ store, clock, effects }),
   }
+  const microsoft = {
+    server: serverOf(microsoftDialect, grants.microsoft),
+    data: new GraphData({ store, clock, effects }),
+  }
+  const asana = {
+    server: serverOf(asanaDialect(here), grants.asana),
+    data: new AsanaData({ store, clock, effects }),
+  }
+  // One provider, two orgs: the one behind login.salesforce.com and the one behind test.salesforce.com.
+  const salesforce = orgs.map((org) => {
+    const kept = new GrantStore({ store, clock, provider: org.key })
+    const data = new SalesforceData(org, { store, clock, effects })
+    return { org, grants: kept, server: serverOf(salesforceDialect(org, here), kept), data }
+  })
 
   function serverOf(dialect: AuthorizationDialect, kept: GrantStore): AuthorizationServer {
     return new AuthorizationServer({ dialect, store, grants: kept, apps, log })
   }
 
+  const grantsOf: Readonly<Record<SandboxProviderId, readonly GrantStore[]>> = {
+    github: [grants.github],
+    google: [grants.google],
+    microsoft: [grants.microsoft],
+    asana: [grants.asana],
+    salesforce: salesforce.map((each) => each.grants),
+  }
+  const serversOf: Readonly<Record<SandboxProviderId, readonly AuthorizationServer[]>> = {
+    github: [github.server],
+    google: [google.server],
+    microsoft: [microsoft.server],
+    asana: [asana.server],
+    salesforce: salesforce.map((each) => each.server),
+  }
   const chosen = (provider: SandboxProviderId | undefined) =>
-    provider === undefined ? [grants.github, grants.google] : [grants[provider]]
+    provider === undefined ? Object.values(grantsOf).flat() : grantsOf[provider]
+  const named = (key: string | undefined) => {
+    const person = key === undefined ? undefined : personByKey(key)
+    if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
+    return person
+  }
   const control: Control = {
     fault: (fault) => faults.add(fault),
     clearFaults: () => faults.clear(),
@@ -129,10 +189,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     effects: (filter) => effects.list(filter),
     requests: (filter) => faults.seen(filter),
     revoke: (provider, key) => {
-      const person = key === undefined ? undefined : personByKey(key)
-      if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
-      return (provider === 'github' ? github : google).server.withdraw(person)
+      const person = named(key)
+      return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
     },
+    challenge: (key) => microsoft.server.challenge(named(key)),
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
     rateLimit: (provider, perHour) => limits.set(provider, perHour),
@@ -142,6 +202,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         effects.clear()
         github.data.seed()
         google.data.seed()
+        microsoft.data.seed()
+        asana.data.seed()
+        for (const { data } of salesforce) data.seed()
       })
       faults.clear()
       faults.forgetSeen()
@@ -157,7 +220,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       { parseAs: 'string' },
       async (_request: FastifyRequest, body: string) => body,
     )
-    faults.watch(scope, [githubFaults, googleFaults])
+    faults.watch(scope, [githubFaults, googleFaults, microsoftFaults, asanaFaults, salesforceFaults])
     githubOauth(scope, { server: github.server, apps })
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
@@ -165,6 +228,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     googleOauth(scope, { server: google.server, apps, url: here })
     calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
     calendarPages(scope, google.data)
+    microsoftOauth(scope, { server: microsoft.server, apps })
+    graphApi(scope, { server: microsoft.server, data: microsoft.data, limits, clock, url: here })
+    asanaOauth(scope, { server: asana.server, apps, url: here })
+    asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })
+    for (const { org, server: signIn, data } of salesforce) {
+      salesforceOauth(scope, { org, server: signIn, apps, clock, url: here })
+      salesforceApi(scope, { org, server: signIn, data, limits, clock })
+    }
   })
   server.get('/avatars/:file', async (request, reply) => {
     const picture = avatarOf(paramOf(request, 'file').replace(/\.png$/, ''))
@@ -225,5 +296,12 @@ function originsOf(url: string): Sandbox['origins'] {
     'https://oauth2.googleapis.com': `${url}/google`,
     'https://openidconnect.googleapis.com': `${url}/google`,
     'https://www.googleapis.com': `${url}/google`,
+    'https://login.microsoftonline.com': `${url}/microsoft`,
+    'https://graph.microsoft.com': `${url}/microsoft/graph`,
+    'https://app.asana.com': `${url}/asana`,
+    'https://login.salesforce.com': `${url}/salesforce/login`,
+    'https://atom-labs.my.salesforce.com': `${url}/salesforce/atom-labs`,
+    'https://test.salesforce.com': `${url}/salesforce-test/login`,
+    'https://atom-labs--test.sandbox.my.salesforce.com': `${url}/salesforce-test/atom-labs`,
   }
 }

@@ -1,5 +1,5 @@
 /** Every provider the sandbox can stand in for. */
-export type SandboxProviderId = 'github' | 'google'
+export type SandboxProviderId = 'github' | 'google' | 'microsoft' | 'asana' | 'salesforce'
 
 /** The provider's own origins that the sandbox answers for. */
 export type StandInOrigin =
@@ -9,6 +9,13 @@ export type StandInOrigin =
   | 'https://oauth2.googleapis.com'
   | 'https://openidconnect.googleapis.com'
   | 'https://www.googleapis.com'
+  | 'https://login.microsoftonline.com'
+  | 'https://graph.microsoft.com'
+  | 'https://app.asana.com'
+  | 'https://login.salesforce.com'
+  | 'https://test.salesforce.com'
+  | 'https://atom-labs.my.salesforce.com'
+  | 'https://atom-labs--test.sandbox.my.salesforce.com'
 
 export interface SandboxApp {
   readonly clientId: string
