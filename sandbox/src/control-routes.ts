@@ -58,6 +58,11 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     json({ provider, person: { type: 'string', enum: people.map(({ key }) => key) } }, ['provider']),
     async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
   )
+  app.post<{ Body: { person?: string } }>(
+    '/_control/challenge',
+    json({ person: { type: 'string', enum: people.map(({ key }) => key) } }),
+    async ({ body }) => ({ challenged: control.challenge(body.person) }),
+  )
   app.post<{ Body: { provider?: SandboxProviderId } }>(
     '/_control/expire',
     json({ provider }),

@@ -116,6 +116,17 @@ export class GrantStore {
     return Number(killed)
   }
 
+  /** Takes the tokens of one person, or of all, out of use, and remembers that they were good. Returns how many. */
+  challenge(account: string | undefined): number {
+    return this.#store.run(
+      `update artifact set model = 'Challenged' || model
+       where provider = ? and model in ('AccessToken', 'RefreshToken') and (? is null or account = ?)`,
+      this.#provider,
+      account ?? null,
+      account ?? null,
+    )
+  }
+
   expireAccessTokens(): number {
     const now = Math.floor(this.#clock.now().getTime() / 1000) - 1
     return this.#store.run(

@@ -2,6 +2,10 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { AppRegistry } from './app-registry.ts'
+import { asanaFaults } from './asana/asana-answers.ts'
+import { asanaApi } from './asana/asana-api.ts'
+import { AsanaData } from './asana/asana-data.ts'
+import { asanaDialect, asanaOauth } from './asana/asana-oauth.ts'
 import { type AuthorizationDialect, AuthorizationServer } from './authorization-server.ts'
 import type { Control } from './control.ts'
 import { controlRoutes } from './control-routes.ts'
@@ -25,6 +29,10 @@ import { CrmData } from './hubspot/crm-data.ts'
 import { crmPages } from './hubspot/crm-pages.ts'
 import { hubspotFaults } from './hubspot/hubspot-answers.ts'
 import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
+import { graphApi } from './microsoft/graph-api.ts'
+import { GraphData } from './microsoft/graph-data.ts'
+import { microsoftFaults } from './microsoft/microsoft-answers.ts'
+import { microsoftDialect, microsoftOauth } from './microsoft/microsoft-oauth.ts'
 import { notionFaults } from './notion/notion-answers.ts'
 import { notionApi } from './notion/notion-api.ts'
 import { NotionData } from './notion/notion-data.ts'
@@ -33,6 +41,11 @@ import { notionPages } from './notion/notion-pages.ts'
 import { avatarOf, personByKey } from './people.ts'
 import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
+import { salesforceFaults } from './salesforce/salesforce-answers.ts'
+import { salesforceApi } from './salesforce/salesforce-api.ts'
+import { SalesforceData } from './salesforce/salesforce-data.ts'
+import { salesforceDialect, salesforceOauth } from './salesforce/salesforce-oauth.ts'
+import { orgs } from './salesforce/salesforce-org.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
 import { slackFaults } from './slack/slack-answers.ts'
@@ -109,6 +122,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     hubspot: new GrantStore({ store, clock, provider: 'hubspot' }),
     notion: new GrantStore({ store, clock, provider: 'notion' }),
     slack: new GrantStore({ store, clock, provider: 'slack' }),
+    microsoft: new GrantStore({ store, clock, provider: 'microsoft' }),
+    asana: new GrantStore({ store, clock, provider: 'asana' }),
   }
 
   const server = fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true })
@@ -142,6 +157,18 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       clientId: `${randomInt(10 ** 11, 10 ** 12)}.${randomInt(10 ** 12, 10 ** 13)}`,
       clientSecret: randomBytes(16).toString('hex'),
     })),
+    microsoft: apps.register('microsoft', () => ({
+      clientId: randomUUID(),
+      clientSecret: `${randomBytes(2).toString('hex').slice(0, 3)}8Q~${randomBytes(25).toString('base64url')}`,
+    })),
+    asana: apps.register('asana', () => ({
+      clientId: String(1_204_000_000_000_000 + randomInt(10 ** 11)),
+      clientSecret: randomBytes(16).toString('hex'),
+    })),
+    salesforce: apps.register('salesforce', () => ({
+      clientId: `3MVG9${randomBytes(60).toString('base64url').replaceAll('-', '.')}`,
+      clientSecret: randomBytes(32).toString('hex').toUpperCase(),
+    })),
   }
   const github = {
     server: serverOf(githubDialect, grants.github),
@@ -164,14 +191,52 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(slackDialect(rotation), grants.slack),
     data: new SlackData({ store, clock, effects }),
   }
-  const providers = { github, google, hubspot, notion, slack }
+  const microsoft = {
+    server: serverOf(microsoftDialect, grants.microsoft),
+    data: new GraphData({ store, clock, effects }),
+  }
+  const asana = {
+    server: serverOf(asanaDialect(here), grants.asana),
+    data: new AsanaData({ store, clock, effects }),
+  }
+  // One provider, two orgs: the one behind login.salesforce.com and the one behind test.salesforce.com.
+  const salesforce = orgs.map((org) => {
+    const kept = new GrantStore({ store, clock, provider: org.key })
+    const data = new SalesforceData(org, { store, clock, effects })
+    return { org, grants: kept, server: serverOf(salesforceDialect(org, here), kept), data }
+  })
 
   function serverOf(dialect: AuthorizationDialect, kept: GrantStore): AuthorizationServer {
     return new AuthorizationServer({ dialect, store, grants: kept, apps, log })
   }
 
+  const grantsOf: Readonly<Record<SandboxProviderId, readonly GrantStore[]>> = {
+    github: [grants.github],
+    google: [grants.google],
+    microsoft: [grants.microsoft],
+    asana: [grants.asana],
+    salesforce: salesforce.map((each) => each.grants),
+    hubspot: [grants.hubspot],
+    notion: [grants.notion],
+    slack: [grants.slack],
+  }
+  const serversOf: Readonly<Record<SandboxProviderId, readonly AuthorizationServer[]>> = {
+    github: [github.server],
+    google: [google.server],
+    microsoft: [microsoft.server],
+    asana: [asana.server],
+    salesforce: salesforce.map((each) => each.server),
+    hubspot: [hubspot.server],
+    notion: [notion.server],
+    slack: [slack.server],
+  }
   const chosen = (provider: SandboxProviderId | undefined) =>
-    provider === undefined ? Object.values(grants) : [grants[provider]]
+    provider === undefined ? Object.values(grantsOf).flat() : grantsOf[provider]
+  const named = (key: string | undefined) => {
+    const person = key === undefined ? undefined : personByKey(key)
+    if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
+    return person
+  }
   const control: Control = {
     fault: (fault) => faults.add(fault),
     clearFaults: () => faults.clear(),
@@ -179,10 +244,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     effects: (filter) => effects.list(filter),
     requests: (filter) => faults.seen(filter),
     revoke: (provider, key) => {
-      const person = key === undefined ? undefined : personByKey(key)
-      if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
-      return providers[provider].server.withdraw(person)
+      const person = named(key)
+      return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
     },
+    challenge: (key) => microsoft.server.challenge(named(key)),
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
     turnOnSlackTokenRotation: () => rotation.turnOn(),
@@ -192,7 +257,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         for (const each of chosen(undefined)) each.clear()
         effects.clear()
         rotation.reset()
-        for (const { data } of Object.values(providers)) data.seed()
+        for (const { data } of [github, google, microsoft, asana, ...salesforce, hubspot, notion, slack])
+          data.seed()
       })
       faults.clear()
       faults.forgetSeen()
@@ -208,7 +274,16 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       { parseAs: 'string' },
       async (_request: FastifyRequest, body: string) => body,
     )
-    faults.watch(scope, [githubFaults, googleFaults, hubspotFaults, notionFaults, slackFaults])
+    faults.watch(scope, [
+      githubFaults,
+      googleFaults,
+      microsoftFaults,
+      asanaFaults,
+      salesforceFaults,
+      hubspotFaults,
+      notionFaults,
+      slackFaults,
+    ])
     githubOauth(scope, { server: github.server, apps })
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
@@ -225,6 +300,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     slackOauth(scope, { server: slack.server, apps, rotation })
     slackApi(scope, { server: slack.server, data: slack.data, limits, url: here })
     slackPages(scope, slack.data)
+    microsoftOauth(scope, { server: microsoft.server, apps })
+    graphApi(scope, { server: microsoft.server, data: microsoft.data, limits, clock, url: here })
+    asanaOauth(scope, { server: asana.server, apps, url: here })
+    asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })
+    for (const { org, server: signIn, data } of salesforce) {
+      salesforceOauth(scope, { org, server: signIn, apps, clock, url: here })
+      salesforceApi(scope, { org, server: signIn, data, limits, clock })
+    }
   })
   server.get('/avatars/:file', async (request, reply) => {
     const picture = avatarOf(paramOf(request, 'file').replace(/\.png$/, ''))
@@ -289,5 +372,12 @@ function originsOf(url: string): Sandbox['origins'] {
     'https://api.hubapi.com': `${url}/hubspot/api`,
     'https://api.notion.com': `${url}/notion`,
     'https://slack.com': `${url}/slack`,
+    'https://login.microsoftonline.com': `${url}/microsoft`,
+    'https://graph.microsoft.com': `${url}/microsoft/graph`,
+    'https://app.asana.com': `${url}/asana`,
+    'https://login.salesforce.com': `${url}/salesforce/login`,
+    'https://atom-labs.my.salesforce.com': `${url}/salesforce/atom-labs`,
+    'https://test.salesforce.com': `${url}/salesforce-test/login`,
+    'https://atom-labs--test.sandbox.my.salesforce.com': `${url}/salesforce-test/atom-labs`,
   }
 }

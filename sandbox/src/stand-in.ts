@@ -2,6 +2,9 @@
 export const providerNames = {
   github: 'GitHub',
   google: 'Google',
+  microsoft: 'Microsoft',
+  asana: 'Asana',
+  salesforce: 'Salesforce',
   hubspot: 'HubSpot',
   notion: 'Notion',
   slack: 'Slack',
@@ -25,6 +28,13 @@ export type StandInOrigin =
   | 'https://api.hubapi.com'
   | 'https://api.notion.com'
   | 'https://slack.com'
+  | 'https://login.microsoftonline.com'
+  | 'https://graph.microsoft.com'
+  | 'https://app.asana.com'
+  | 'https://login.salesforce.com'
+  | 'https://test.salesforce.com'
+  | 'https://atom-labs.my.salesforce.com'
+  | 'https://atom-labs--test.sandbox.my.salesforce.com'
 
 export interface SandboxApp {
   readonly clientId: string

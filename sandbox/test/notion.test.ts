@@ -234,3 +234,16 @@ test('[SB39] Notion wants a version, shows what that version knows, and refuses 
   assert.match(many.headers.get('retry-after') ?? '', /^\d+$/)
   assert.deepEqual(await told(many), [429, 'error', 'rate_limited'])
 })
+
+test('[SB48] of ten refreshes with one Notion refresh token at the same time, one is answered, and its pair is good', async () => {
+  await using sandbox = await startSandbox({ redirectUris })
+  const { refreshToken } = await connectStandard(sandbox, 'notion', ask)
+  const tries = await Promise.allSettled(
+    Array.from({ length: 10 }, () => refreshed(sandbox, 'notion', refreshToken)),
+  )
+  const answered = tries.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  assert.equal(answered.length, 1)
+  const [pair] = answered
+  assert.equal((await api(sandbox, pair?.access_token ?? '', '/users/me')).status, 200)
+  assert.ok((await refreshed(sandbox, 'notion', pair?.refresh_token ?? '')).access_token)
+})

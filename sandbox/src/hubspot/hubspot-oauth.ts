@@ -152,7 +152,7 @@ export function hubspotOauth(
     const answer = await server.token(sent, undefined)
     if (answer.status !== 200) return tokenRefusal(reply, answer, sent)
     const accessToken = String(answer.body['access_token'])
-    const state = await server.state(accessToken)
+    const state = server.stateOf(accessToken)
     return crmAnswer(reply.header('cache-control', 'no-store'), {
       token_use: 'access_token',
       access_token: accessToken,
@@ -169,7 +169,7 @@ export function hubspotOauth(
     const sent = form(request, reply)
     if (sent === undefined) return reply
     const presented = sent['token'] ?? ''
-    const state = await server.state(presented)
+    const state = server.stateOf(presented)
     if (state === undefined) return crmAnswer(reply, { active: false })
     return crmAnswer(reply, {
       token_use: `${state.kind}_token`,
@@ -182,7 +182,7 @@ export function hubspotOauth(
       client_id: state.clientId,
       app_id: hub.appId,
       scopes: state.scopes,
-      expires_in: state.secondsLeft,
+      expires_in: state.expiresAt - Math.floor(Date.now() / 1000),
       is_private_distribution: false,
       token_type: 'bearer',
     })

@@ -142,7 +142,7 @@ export function notionOauth(
     const sent = fields(request, reply)
     if (sent === undefined) return reply
     const refreshToken = 'refresh_token' in sent ? String(sent.refresh_token) : undefined
-    const known = refreshToken === undefined ? undefined : await server.state(refreshToken)
+    const known = refreshToken === undefined ? undefined : server.stateOf(refreshToken)
     // A refresh ends the whole pair, so the old access token goes first; the library takes care of the refresh token.
     if (refreshToken !== undefined && known?.kind === 'refresh') server.revokeAccessTokensOf(refreshToken)
     const answer = await server.token(sent, undefined)
@@ -185,7 +185,7 @@ export function notionOauth(
   app.post('/notion/v1/oauth/introspect', async (request, reply) => {
     const sent = fields(request, reply)
     if (sent === undefined) return reply
-    const state = await server.state('token' in sent ? String(sent.token) : '')
+    const state = server.stateOf('token' in sent ? String(sent.token) : '')
     if (state === undefined) return notionAnswer(reply, { active: false })
     const scope = state.scopes.filter((each) => each in capabilities).join(' ')
     return notionAnswer(reply, { active: true, scope, iat: state.issuedAt })

@@ -6,7 +6,9 @@ import { Browser } from './browser.ts'
 
 export const redirectUri = (provider: SandboxProviderId) =>
   `http://127.0.0.1:3999/v1/oauth/callback/${provider}`
-export const redirectUris = (['github', 'google', 'hubspot', 'notion', 'slack'] as const).map(redirectUri)
+export const redirectUris = (
+  ['github', 'google', 'microsoft', 'asana', 'salesforce', 'hubspot', 'notion', 'slack'] as const
+).map(redirectUri)
 
 /** As Atom does it: the provider's true URL, dialled through the map of origins. */
 export function dial(sandbox: Sandbox, url: string | URL): URL {
@@ -23,7 +25,7 @@ export function dialling(sandbox: Sandbox) {
   }
 }
 
-const servers: Readonly<Record<SandboxProviderId, oauth.AuthorizationServer>> = {
+export const servers: Readonly<Record<SandboxProviderId, oauth.AuthorizationServer>> = {
   github: {
     issuer: 'https://github.com',
     authorization_endpoint: 'https://github.com/login/oauth/authorize',
@@ -34,6 +36,28 @@ const servers: Readonly<Record<SandboxProviderId, oauth.AuthorizationServer>> = 
     authorization_endpoint: 'https://accounts.google.com/o/oauth2/v2/auth',
     token_endpoint: 'https://oauth2.googleapis.com/token',
     jwks_uri: 'https://www.googleapis.com/oauth2/v3/certs',
+  },
+  microsoft: {
+    issuer: 'https://login.microsoftonline.com/6f0d2c4e-9a1b-4c57-8d3e-51f0a7c2b984/v2.0',
+    authorization_endpoint: 'https://login.microsoftonline.com/common/oauth2/v2.0/authorize',
+    token_endpoint: 'https://login.microsoftonline.com/common/oauth2/v2.0/token',
+    jwks_uri: 'https://login.microsoftonline.com/common/discovery/v2.0/keys',
+    userinfo_endpoint: 'https://graph.microsoft.com/oidc/userinfo',
+  },
+  asana: {
+    issuer: 'https://app.asana.com/api/1.0',
+    authorization_endpoint: 'https://app.asana.com/-/oauth_authorize',
+    token_endpoint: 'https://app.asana.com/-/oauth_token',
+    revocation_endpoint: 'https://app.asana.com/-/oauth_revoke',
+    userinfo_endpoint: 'https://app.asana.com/api/1.0/openid_connect/userinfo',
+  },
+  salesforce: {
+    issuer: 'https://login.salesforce.com',
+    authorization_endpoint: 'https://login.salesforce.com/services/oauth2/authorize',
+    token_endpoint: 'https://login.salesforce.com/services/oauth2/token',
+    revocation_endpoint: 'https://login.salesforce.com/services/oauth2/revoke',
+    introspection_endpoint: 'https://login.salesforce.com/services/oauth2/introspect',
+    jwks_uri: 'https://login.salesforce.com/id/keys',
   },
   hubspot: {
     issuer: 'https://app.hubspot.com',
@@ -114,7 +138,7 @@ export async function connectStandard(sandbox: Sandbox, provider: SandboxProvide
     clientAuth(sandbox, provider),
     callback,
     redirectUri(provider),
-    provider === 'github' || provider === 'google' ? asked.verifier : oauth.nopkce,
+    withoutPkce.has(provider) ? oauth.nopkce : asked.verifier,
     adapted(sandbox, provider),
   )
   const body = await oauth.processAuthorizationCodeResponse(asked.as, asked.client, response, judging)
@@ -140,6 +164,9 @@ export async function revoked(sandbox: Sandbox, provider: SandboxProviderId, tok
   await oauth.processRevocationResponse(response)
 }
 
+/** They neither document PKCE nor OpenID Connect for this flow. */
+const withoutPkce = new Set<SandboxProviderId>(['hubspot', 'notion', 'slack'])
+
 export interface Ask {
   readonly scope: string
   readonly person?: string
@@ -148,11 +175,13 @@ export interface Ask {
   readonly tick?: readonly string[]
   readonly decision?: 'agree' | 'cancel'
   readonly browser?: Browser
+  /** Endpoints other than the provider's usual ones. */
+  readonly as?: oauth.AuthorizationServer
 }
 
 /** One connection attempt of a real OAuth client (`oauth4webapi`), PKCE included, up to the callback. */
 export async function askConsent(sandbox: Sandbox, provider: SandboxProviderId, ask: Ask) {
-  const as = servers[provider]
+  const as = ask.as ?? servers[provider]
   const app = sandbox.apps[provider]
   const client: oauth.Client = { client_id: app.clientId }
   const verifier = oauth.generateRandomCodeVerifier()
@@ -165,13 +194,13 @@ export async function askConsent(sandbox: Sandbox, provider: SandboxProviderId, 
     response_type: 'code',
     scope: ask.scope,
     state,
-    ...(provider === 'github' || provider === 'google'
-      ? {
+    ...(withoutPkce.has(provider)
+      ? undefined
+      : {
           code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
           code_challenge_method: 'S256',
-        }
-      : undefined),
-    ...(provider === 'google' ? { nonce } : undefined),
+          ...(provider === 'github' ? undefined : { nonce }),
+        }),
     ...ask.extra,
   }).toString()
 
@@ -244,3 +273,30 @@ export const googleApi = (sandbox: Sandbox, token: string, path: string, init: R
     ...init,
     headers: { authorization: `Bearer ${token}`, ...init.headers },
   })
+
+/** Any other provider's API, by its true address. */
+export const api = (sandbox: Sandbox, token: string, url: string, init: RequestInit = {}) =>
+  fetch(dial(sandbox, url), {
+    ...init,
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(init.body === undefined ? undefined : { 'content-type': 'application/json' }),
+      ...init.headers,
+    },
+  })
+
+/** A refresh of a real OAuth client, as it goes over the wire. */
+export const refreshOf = (
+  sandbox: Sandbox,
+  provider: SandboxProviderId,
+  token: string,
+  extra: Readonly<Record<string, string>> = {},
+  as = servers[provider],
+) =>
+  oauth.refreshTokenGrantRequest(
+    as,
+    { client_id: sandbox.apps[provider].clientId },
+    oauth.ClientSecretPost(sandbox.apps[provider].clientSecret),
+    token,
+    { ...dialling(sandbox), additionalParameters: extra },
+  )
