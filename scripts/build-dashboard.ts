@@ -80,6 +80,7 @@ async function fingerprintOfSources(): Promise<string> {
     'dashboard/vite.config.ts',
     'dashboard/package.json',
     'package-lock.json',
+    'scripts/build-dashboard.ts',
   ]
   for (const folder of folders) {
     const place = join(root, folder)

@@ -10,8 +10,9 @@ const program = new Command('atom')
   )
   .exitOverride()
   .showHelpAfterError()
-program.addCommand(serveCommand())
-program.addCommand(migrateCommand())
+for (const command of [serveCommand(), migrateCommand()]) {
+  program.addCommand(command.copyInheritedSettings(program))
+}
 
 try {
   await program.parseAsync()

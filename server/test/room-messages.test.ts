@@ -240,7 +240,7 @@ test('[RM8] events written in somebody’s transaction appear with its commit, a
     ],
   )
   assert.deepEqual(
-    here[0]?.events?.map((event) => event.seq),
+    here.find((news) => news.events !== undefined)?.events?.map((event) => event.seq),
     [1, 2],
   )
   await heard.promise

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
@@ -174,6 +175,16 @@ test('[ST10] the database dies in mid-run: nothing acknowledged is lost, and a r
     said.map((event) => event.clientId),
     ['before-it', 'during-it'],
   )
+})
+
+test('[ST12] a command tells how it is called, and ends with 2 when it is called wrongly', async () => {
+  const main = join(import.meta.dirname, '..', 'src', 'main.ts')
+  const run = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
+  const help = run('serve', '--help')
+  assert.equal(help.status, 0)
+  assert.match(help.stdout, /Usage: atom serve/)
+  assert.equal(run('serve', '--nonsense').status, 2)
+  assert.equal(run('dance').status, 2)
 })
 
 /** What the doors answer that this test reads. */

@@ -61,7 +61,7 @@ export function CallCard({ call, state }: { call: Call; state: CallState }) {
           )}
         </span>
       </div>
-      {outcome !== undefined && (rows.length > 0 || outcome.link === undefined) && outcome.summary !== '' && (
+      {outcome !== undefined && rows.length === 0 && outcome.link === undefined && outcome.summary !== '' && (
         <p className="border-t border-line px-3 py-2 text-sm text-quiet">{outcome.summary}</p>
       )}
       {state === 'unknown' && outcome === undefined && (
@@ -75,9 +75,9 @@ export function CallCard({ call, state }: { call: Call; state: CallState }) {
             <li
               // biome-ignore lint/suspicious/noArrayIndexKey: the rows of an outcome never change.
               key={at}
-              className="flex items-baseline gap-3 border-line px-3 py-1.5 not-first:border-t"
+              className="flex flex-wrap items-baseline gap-x-3 border-line px-3 py-1.5 not-first:border-t sm:flex-nowrap"
             >
-              <span className="min-w-0 flex-1 truncate">
+              <span className="min-w-0 flex-1 basis-full truncate sm:basis-0">
                 {row.url === undefined ? (
                   row.title
                 ) : (
@@ -87,7 +87,7 @@ export function CallCard({ call, state }: { call: Call; state: CallState }) {
                 )}
               </span>
               {row.detail !== undefined && (
-                <span className="max-w-[40%] shrink-0 truncate text-sm text-quiet tabular-nums">
+                <span className="min-w-0 flex-1 truncate text-sm text-quiet tabular-nums sm:max-w-[40%] sm:flex-none">
                   {row.detail}
                 </span>
               )}
