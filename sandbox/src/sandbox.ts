@@ -6,6 +6,7 @@ import { asanaFaults } from './asana/asana-answers.ts'
 import { asanaApi } from './asana/asana-api.ts'
 import { AsanaData } from './asana/asana-data.ts'
 import { asanaDialect, asanaOauth } from './asana/asana-oauth.ts'
+import { asanaPages } from './asana/asana-pages.ts'
 import { type AuthorizationDialect, AuthorizationServer } from './authorization-server.ts'
 import type { Control } from './control.ts'
 import { controlRoutes } from './control-routes.ts'
@@ -31,6 +32,7 @@ import { hubspotFaults } from './hubspot/hubspot-answers.ts'
 import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
 import { graphApi } from './microsoft/graph-api.ts'
 import { GraphData } from './microsoft/graph-data.ts'
+import { graphPages } from './microsoft/graph-pages.ts'
 import { microsoftFaults } from './microsoft/microsoft-answers.ts'
 import { microsoftDialect, microsoftOauth } from './microsoft/microsoft-oauth.ts'
 import { notionFaults } from './notion/notion-answers.ts'
@@ -46,6 +48,7 @@ import { salesforceApi } from './salesforce/salesforce-api.ts'
 import { SalesforceData } from './salesforce/salesforce-data.ts'
 import { salesforceDialect, salesforceOauth } from './salesforce/salesforce-oauth.ts'
 import { orgs } from './salesforce/salesforce-org.ts'
+import { salesforcePages } from './salesforce/salesforce-pages.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
 import { slackFaults } from './slack/slack-answers.ts'
@@ -66,7 +69,7 @@ export interface SandboxOptions {
 }
 
 /**
- * GitHub, Google, HubSpot, Notion and Slack on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
+ * Eight providers on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
  * `oidc-provider`, and a slice of their APIs with data to work on. One port, 127.0.0.1 only.
  *
  * **How a client reaches it.** It keeps the provider's true URLs and swaps the origin when it dials:
@@ -91,12 +94,22 @@ export interface SandboxOptions {
  * | refresh token | not rotated | single use, the pair changes | with rotation: single use, bot and person apart |
  * | errors of the token endpoint | RFC 6749 and HubSpot's own words | RFC 6749 | HTTP 200 and `ok: false` |
  *
- * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, pagination `Link`) point at the sandbox
+ * | | Microsoft | Asana | Salesforce |
+ * |---|---|---|---|
+ * | RFC 9207 `iss` in the callback | none | none | none |
+ * | `id_token`, `iss` | RS256, `https://login.microsoftonline.com/{tid}/v2.0` | RS256, `https://app.asana.com/api/1.0` | RS256, `https://login.salesforce.com` or `https://test.salesforce.com` |
+ * | discovery | per tenant; `common` has the literal `{tenantid}` in its issuer | `https://app.asana.com/api/1.0/.well-known/openid-configuration` | at login and test |
+ * | access token | 60 to 90 minutes | an hour | two hours, said by introspection only |
+ * | refresh token | 90 days, a new one each use, old ones stay good | does not age, with the code only | works once; a second use ends the family |
+ * | revocation | none | refresh token only | either token |
+ * | where the API lives | `https://graph.microsoft.com` | `https://app.asana.com/api/1.0` | `instance_url`: two orgs, each for its own tokens |
+ *
+ * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, `webLink`, `permalink_url`, pagination `Link`) point at the sandbox
  * itself, so that they open; they begin with `url`.
  */
 export interface Sandbox extends SandboxAddress, AsyncDisposable {
   readonly port: number
-  /** Lets both built-in apps send people back to `uri`, from now on; kept in the data folder. Idempotent. */
+  /** Lets the built-in apps send people back to `uri`, from now on; kept in the data folder. Idempotent. */
   allowRedirect(uri: string): void
   readonly control: Control
 }
@@ -302,11 +315,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     slackPages(scope, slack.data)
     microsoftOauth(scope, { server: microsoft.server, apps })
     graphApi(scope, { server: microsoft.server, data: microsoft.data, limits, clock, url: here })
+    graphPages(scope, microsoft.data)
     asanaOauth(scope, { server: asana.server, apps, url: here })
     asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })
+    asanaPages(scope, asana.data)
     for (const { org, server: signIn, data } of salesforce) {
       salesforceOauth(scope, { org, server: signIn, apps, clock, url: here })
       salesforceApi(scope, { org, server: signIn, data, limits, clock })
+      salesforcePages(scope, { org, data })
     }
   })
   server.get('/avatars/:file', async (request, reply) => {

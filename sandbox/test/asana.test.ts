@@ -175,6 +175,8 @@ test('[SB61] an Asana task that is made, changed, discussed and deleted is count
     await asana(sandbox, token, `/tasks/${made.gid}/stories?opt_fields=text,created_by.name`),
   )
   assert.equal(stories.data[0]?.['text'], 'All under a second.')
+  const page = await fetch(String(made['permalink_url']))
+  assert.match(await page.text(), /Measure the pages.*Grace Hopper.*All under a second\./s)
   assert.deepEqual(await (await asana(sandbox, token, `/tasks/${made.gid}`, { method: 'DELETE' })).json(), {
     data: {},
   })

@@ -284,6 +284,7 @@ test('[SB55] Graph lists mail filtered, chosen, ordered and in pages, and a mail
   const grace = await connect(sandbox, 'microsoft', { scope, person: 'grace' })
   const inbox = await listed(await graph(sandbox, grace.token, '/me/mailFolders/inbox/messages?$top=1'))
   assert.equal(inbox.value[0]?.subject, 'Thursday')
+  assert.match(await (await fetch(String(inbox.value[0]?.['webLink']))).text(), /I am there\./)
   assert.equal((await graph(sandbox, grace.token, `/me/messages/${message}`)).status, 404, 'not her mail')
   assert.deepEqual(
     sandbox.control.effects({ provider: 'microsoft' }).map(({ kind }) => kind),
@@ -311,6 +312,9 @@ test('[SB56] a Graph event with a transactionId is made once however often it is
   const ids = await Promise.all(made.map(async (each) => ((await each.json()) as Json)['id']))
   assert.equal(new Set(ids).size, 1)
   assert.equal(sandbox.control.effects({ kind: 'event.created', title: 'Review' }).length, 1)
+  const kept = (await (await graph(sandbox, token, `/me/events/${String(ids[0])}`)).json()) as Json
+  const link = await fetch(String(kept['webLink']))
+  assert.match(await link.text(), /Monday, 11 January 2027 at 14:00.*Grace \(grace@atom-labs\.example\)/s)
 
   const window = 'startDateTime=2027-01-11T00:00:00Z&endDateTime=2027-01-12T00:00:00Z'
   const zoned = (zone: string) =>

@@ -63,6 +63,8 @@ test('[SB25] a person connects in a browser with the keyboard alone; every page 
         '/',
         '/github/atom-labs/app',
         '/github/atom-labs/app/issues/17',
+        '/asana/0/1204700000000007/list',
+        '/asana/0/1204700000000007/1204700000000042',
         `/google/calendar/event?eid=${Buffer.from('customer02 ada@atom-labs.example').toString('base64url')}`,
       ]) {
         const response = await page.goto(`${sandbox.url}${path}`)

@@ -257,7 +257,10 @@ test('[SB68] a Salesforce record is made, changed and deleted; an upsert by exte
     [read['Name'], read['Title'], read['LastName']],
     ['Mary Somerville', 'Polymath', undefined],
   )
+  const page = await fetch(dial(sandbox, `${home}/${String(id)}`))
+  assert.match(await page.text(), /Mary Somerville.*Polymath/s)
   assert.equal((await rest(sandbox, token, path, { method: 'DELETE' })).status, 204)
+  assert.equal((await fetch(dial(sandbox, `${home}/${String(id)}`))).status, 404)
   assert.deepEqual(await problemOf(await rest(sandbox, token, path)), [404, 'NOT_FOUND'])
 
   const upsert = '/sobjects/Account/External_Id__c/crm-9001'

@@ -63,8 +63,8 @@ export function asanaApi(
   }
   const views = {
     user: (person: Person) => userView(person, dependencies.url()),
-    project: (project: Project) => projectView(project),
-    task: (task: Task) => taskView(task, data),
+    project: (project: Project) => projectView(project, dependencies.url()),
+    task: (task: Task) => taskView(task, data, dependencies.url()),
   }
   const whole = (call: Call, row: Row, status = 200) => {
     const fields = optFields(call.url)
@@ -441,7 +441,7 @@ function nameOf(key: string | null) {
     : { gid: gidOf(person), resource_type: 'user', name: person.name, email: person.email }
 }
 
-function projectView(project: Project): Row {
+function projectView(project: Project, url: string): Row {
   return {
     gid: project.gid,
     resource_type: 'project',
@@ -452,7 +452,7 @@ function projectView(project: Project): Row {
     created_at: project.createdAt,
     owner: nameOf(project.owner),
     workspace: workspaceCompact,
-    permalink_url: `https://app.asana.com/0/${project.gid}/list`,
+    permalink_url: `${url}/asana/0/${project.gid}/list`,
   }
 }
 
@@ -473,7 +473,7 @@ function storyView(story: Story): Row {
   }
 }
 
-function taskView(task: Task, data: AsanaData): Row {
+function taskView(task: Task, data: AsanaData, url: string): Row {
   const project = (gid: string) => ({ gid, resource_type: 'project', name: data.project(gid)?.name })
   const parent = task.parent === null ? undefined : data.task(task.parent)
   return {
@@ -499,6 +499,6 @@ function taskView(task: Task, data: AsanaData): Row {
     }),
     parent: parent === undefined ? null : { gid: parent.gid, resource_type: 'task', name: parent.name },
     workspace: workspaceCompact,
-    permalink_url: `https://app.asana.com/0/${task.projects[0] ?? 0}/${task.gid}`,
+    permalink_url: `${url}/asana/0/${task.projects[0] ?? 0}/${task.gid}`,
   }
 }

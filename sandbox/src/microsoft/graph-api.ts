@@ -219,7 +219,12 @@ export function graphApi(
         const folder = paramOf(call.request, 'folder').toLowerCase()
         const kept = data.messagesOf(call.person)
         const rows = folder === '' ? kept : kept.filter((message) => message.folder === folder)
-        return list(call, 'messages', rows.map(messageView), 'receivedDateTime desc')
+        return list(
+          call,
+          'messages',
+          rows.map((row) => messageView(row, dependencies.url())),
+          'receivedDateTime desc',
+        )
       }),
     )
   }
@@ -227,7 +232,9 @@ export function graphApi(
     `${base}/me/messages/:id`,
     door(readsMail, (call) => {
       const message = data.message(call.person, paramOf(call.request, 'id'))
-      return message === undefined ? notFound(call.reply) : one(call, 'messages', messageView(message))
+      return message === undefined
+        ? notFound(call.reply)
+        : one(call, 'messages', messageView(message, dependencies.url()))
     }),
   )
   app.patch(
@@ -244,7 +251,7 @@ export function graphApi(
           ? { importance }
           : undefined),
       })
-      return one(call, 'messages', messageView(changed))
+      return one(call, 'messages', messageView(changed, dependencies.url()))
     }),
   )
   app.post(
@@ -278,7 +285,7 @@ export function graphApi(
     return list(
       call,
       'events',
-      rows.map((row) => meetingView(row, zone)),
+      rows.map((row) => meetingView(row, zone, dependencies.url())),
       'start/dateTime',
     )
   }
@@ -316,7 +323,7 @@ export function graphApi(
       const zone = zoneOf(call.request)
       return wallClock(new Date(0), zone) === undefined
         ? badZone(call.reply, zone)
-        : one(call, 'events', meetingView(meeting, zone))
+        : one(call, 'events', meetingView(meeting, zone, dependencies.url()))
     }),
   )
   for (const path of [`${base}/me/events`, `${base}/me/calendar/events`]) {
@@ -329,7 +336,7 @@ export function graphApi(
         const transactionId = typeof transaction === 'string' ? transaction : null
         // The same transaction again is answered with what it made the first time.
         const made = transactionId === null ? undefined : data.madeIn(call.person, transactionId)
-        if (made !== undefined) return one(call, 'events', meetingView(made, 'UTC'), 201)
+        if (made !== undefined) return one(call, 'events', meetingView(made, 'UTC', dependencies.url()), 201)
         const fields = meetingFields(body)
         if (typeof fields === 'string')
           return graphProblem(call.reply, 400, 'ErrorPropertyValidationFailure', fields)
@@ -358,7 +365,7 @@ export function graphApi(
           },
           transactionId,
         )
-        return one(call, 'events', meetingView(meeting, 'UTC'), 201)
+        return one(call, 'events', meetingView(meeting, 'UTC', dependencies.url()), 201)
       }),
     )
   }
@@ -373,7 +380,11 @@ export function graphApi(
       if (typeof fields === 'string')
         return graphProblem(call.reply, 400, 'ErrorPropertyValidationFailure', fields)
       if ((fields.end ?? meeting.end) < (fields.start ?? meeting.start)) return backwards(call.reply)
-      return one(call, 'events', meetingView(data.changeMeeting(call.person, meeting, fields), 'UTC'))
+      return one(
+        call,
+        'events',
+        meetingView(data.changeMeeting(call.person, meeting, fields), 'UTC', dependencies.url()),
+      )
     }),
   )
   app.delete(
@@ -439,7 +450,7 @@ function recipient({ name, address }: Mailbox) {
   return { emailAddress: { name, address } }
 }
 
-function messageView(message: Message): Readonly<Record<string, unknown>> {
+function messageView(message: Message, url: string): Readonly<Record<string, unknown>> {
   return {
     '@odata.etag': `W/"${message.id.slice(8, 24)}${message.isRead ? 1 : 0}"`,
     id: message.id,
@@ -454,7 +465,7 @@ function messageView(message: Message): Readonly<Record<string, unknown>> {
     conversationId: message.conversationId,
     isRead: message.isRead,
     isDraft: message.folder === 'drafts',
-    webLink: `https://outlook.office365.com/owa/?ItemID=${encodeURIComponent(message.id)}`,
+    webLink: `${url}/microsoft/owa/?ItemID=${encodeURIComponent(message.id)}`,
     body: message.body,
     sender: recipient(message.from),
     from: recipient(message.from),
@@ -463,7 +474,7 @@ function messageView(message: Message): Readonly<Record<string, unknown>> {
   }
 }
 
-function meetingView(meeting: Meeting, zone: string): Readonly<Record<string, unknown>> {
+function meetingView(meeting: Meeting, zone: string, url: string): Readonly<Record<string, unknown>> {
   const time = (at: string) => ({
     dateTime: `${wallClock(new Date(at), zone) ?? at.slice(0, 19)}.0000000`,
     timeZone: zone,
@@ -485,7 +496,7 @@ function meetingView(meeting: Meeting, zone: string): Readonly<Record<string, un
     ),
     showAs: meeting.showAs,
     type: 'singleInstance',
-    webLink: `https://outlook.office365.com/owa/?itemid=${encodeURIComponent(meeting.id)}`,
+    webLink: `${url}/microsoft/owa/?itemid=${encodeURIComponent(meeting.id)}`,
     start: time(meeting.start),
     end: time(meeting.end),
     location: { displayName: meeting.location, locationType: 'default' },

@@ -81,6 +81,16 @@ export class GraphData {
     return found?.mailbox === person.key ? found : undefined
   }
 
+  /** Whoever's it is, for the pages that links lead to. */
+  anyMessage(id: string): Message | undefined {
+    return this.#messages.get(id)
+  }
+
+  anyMeeting(id: string): Meeting | undefined {
+    const meeting = this.#meetings.get(id)
+    return meeting === undefined ? undefined : inThisWeek(meeting, this.#clock.now())
+  }
+
   /** Into the recipients' inboxes here, and into the sender's sent items. */
   send(person: Person, mail: Pick<Message, 'to' | 'cc' | 'subject' | 'body' | 'importance'>): void {
     const at = this.#clock.now().toISOString()
