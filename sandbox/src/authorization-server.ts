@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import inject from 'light-my-request'
 import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provider } from 'oidc-provider'
@@ -28,10 +28,18 @@ export interface AuthorizationDialect {
   /** The id the authorization server knows the person by; `sub` where there is an id_token. */
   subjectOf(person: Person): string
   claimsOf(person: Person, clientId: string): Record<string, string | boolean>
-  readonly accessTokenSeconds: number
+  /** A function where the provider draws lots. */
+  readonly accessTokenSeconds: number | (() => number)
+  /** For ever where absent. */
+  readonly refreshTokenSeconds?: number
   readonly refreshTokens: boolean
-  /** A fresh code or token of the provider's looks. */
-  mint(kind: 'code' | 'access' | 'refresh'): string
+  /**
+   * Whether a refresh token works once. Absent: it works for ever. `single_use`: the next one takes its place, and the spent
+   * one is refused, without consequences for the others. `family`: using a spent one ends everything under the grant.
+   */
+  readonly rotation?: 'single_use' | 'family'
+  /** A fresh code or token of the provider's looks; `scope` is what it is worth. */
+  mint(kind: 'code' | 'access' | 'refresh', scope: string): string
   /** What a request stands for once it is known who asks and what they granted before. */
   widen(requested: readonly string[], granted: readonly string[], parameters: Parameters): readonly string[]
   /** Parameters beyond OAuth that `widen`, the pages or `issueRefreshToken` read. */
@@ -75,11 +83,23 @@ export interface Question {
   readonly asked: readonly string[]
 }
 
+/** A token that is good. Times are the machine's, in seconds since 1970. */
+export interface TokenState extends TokenOwner {
+  readonly kind: 'access' | 'refresh'
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
 export interface TokenOwner {
   readonly person: Person
   readonly clientId: string
   readonly scopes: readonly string[]
   readonly grantId: string | undefined
+}
+
+export interface TokenPair {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
 }
 
 /**
@@ -88,10 +108,13 @@ export interface TokenOwner {
  */
 export class AuthorizationServer {
   readonly dialect: AuthorizationDialect
-  readonly #provider: Provider
-  readonly #handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>
   readonly #grants: GrantStore
   readonly #cookie: string
+  readonly #open: () => Provider
+  #opened:
+    | { provider: Provider; handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> }
+    | undefined
+  #lastToken: Promise<unknown> = Promise.resolve()
 
   constructor(dependencies: {
     dialect: AuthorizationDialect
@@ -104,13 +127,40 @@ export class AuthorizationServer {
     this.dialect = dialect
     this.#grants = grants
     this.#cookie = `sandbox_${dialect.provider}`
+    this.#open = () => this.#build({ store, apps, log })
+  }
+
+  // On first use: a sandbox that is asked for one provider does not pay for the signing keys of all.
+  get #running() {
+    if (this.#opened === undefined) {
+      const provider = this.#open()
+      this.#opened = { provider, handle: provider.callback() }
+    }
+    return this.#opened
+  }
+
+  get #provider(): Provider {
+    return this.#running.provider
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#running.handle(request, response)
+  }
+
+  #build(dependencies: { store: SandboxStore; apps: AppRegistry; log: SandboxLog | undefined }): Provider {
+    const { store, apps, log } = dependencies
+    const { dialect } = this
+    const grants = this.#grants
     const secret = (name: string) =>
       store.settingOr(`${dialect.provider}.${name}`, () => randomBytes(32).toString('base64url'))
     const configuration: Configuration = {
       adapter: (model: string) =>
         model === 'Client'
           ? { ...grants.adapter(model), find: async (id: string) => apps.metadataOf(dialect.provider, id) }
-          : grants.adapter(model),
+          : model === 'RefreshToken' && dialect.rotation === 'single_use'
+            ? // A spent one that is kept makes the library end the whole family; forgotten, it is only refused.
+              { ...grants.adapter(model), consume: async (id: string) => grants.destroy(model, id) }
+            : grants.adapter(model),
       jwks: { keys: [JSON.parse(store.settingOr(`${dialect.provider}.jwk`, signingKey))] },
       cookies: {
         keys: [secret('cookieKey')],
@@ -157,41 +207,44 @@ export class AuthorizationServer {
         url: (_ctx, interaction) => `${dialect.paths.consent}/${interaction.uid}`,
       },
       expiresWithSession: async () => false,
-      rotateRefreshToken: false,
+      rotateRefreshToken: dialect.rotation !== undefined,
       revokeGrantPolicy: () => false,
       issueRefreshToken: async (_ctx, _client, code) =>
         dialect.refreshTokens && grants.find('Offline', code.jti) !== undefined,
       ttl: {
-        AccessToken: dialect.accessTokenSeconds,
+        AccessToken: () =>
+          typeof dialect.accessTokenSeconds === 'number'
+            ? dialect.accessTokenSeconds
+            : dialect.accessTokenSeconds(),
         AuthorizationCode: 600,
         Grant: tenYears,
         IdToken: 3600,
         Interaction: 3600,
-        RefreshToken: tenYears,
+        RefreshToken: dialect.refreshTokenSeconds ?? tenYears,
         Session: 14 * 24 * 3600,
       },
       renderError: async (ctx, out) => {
         ctx.body = out
       },
     }
-    this.#provider = new Provider(dialect.issuer, configuration)
+    const provider = new Provider(dialect.issuer, configuration)
     const shape = (model: { prototype: object }, kind: 'code' | 'access' | 'refresh') => {
       const usual: unknown = Reflect.get(model.prototype, 'generateTokenId')
       Object.defineProperty(model.prototype, 'generateTokenId', {
         value: function mintInstead(this: object) {
           // The library settles the token's format on the way; only the id it makes is not wanted.
           if (typeof usual === 'function') Reflect.apply(usual, this, [])
-          return dialect.mint(kind)
+          return dialect.mint(kind, String(Reflect.get(this, 'scope') ?? ''))
         },
       })
     }
-    shape(this.#provider.AuthorizationCode, 'code')
-    shape(this.#provider.AccessToken, 'access')
-    shape(this.#provider.RefreshToken, 'refresh')
-    this.#provider.on('grant.error', (ctx, error) => {
+    shape(provider.AuthorizationCode, 'code')
+    shape(provider.AccessToken, 'access')
+    shape(provider.RefreshToken, 'refresh')
+    provider.on('grant.error', (ctx, error) => {
       ctx.set('x-sandbox-detail', String(error.error_detail ?? ''))
     })
-    this.#provider.on('authorization.success', (ctx, out) => {
+    provider.on('authorization.success', (ctx, out) => {
       const code = out?.['code']
       if (typeof code !== 'string') return
       const consentShown = ctx.oidc.result?.consent !== undefined
@@ -201,10 +254,10 @@ export class AuthorizationServer {
         grants.save('Offline', code, { exp: Math.floor(Date.now() / 1000) + 600 })
       }
     })
-    this.#provider.on('server_error', (_ctx, error) => {
+    provider.on('server_error', (_ctx, error) => {
       log?.error({ provider: dialect.provider, err: error }, 'the sandbox authorization server failed')
     })
-    this.#handle = this.#provider.callback()
+    return provider
   }
 
   /** A new authorization request. `forgetPerson`: the browser's session is not looked at, so that the person chooses again. */
@@ -286,6 +339,18 @@ export class AuthorizationServer {
   }
 
   async token(parameters: Parameters, authorization: string | undefined): Promise<TokenAnswer> {
+    if (this.dialect.rotation === undefined) return this.#token(parameters, authorization)
+    // The library reads a token and marks it used in two steps; one request at a time makes them one.
+    const answer = this.#lastToken.then(() => this.#token(parameters, authorization))
+    // Who asked hears of a failure; who comes next need not.
+    this.#lastToken = answer.then(
+      () => undefined,
+      () => undefined,
+    )
+    return answer
+  }
+
+  async #token(parameters: Parameters, authorization: string | undefined): Promise<TokenAnswer> {
     const form = new URLSearchParams(
       Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== undefined),
     )
@@ -326,6 +391,102 @@ export class AuthorizationServer {
       scopes: scopeList(token.scope),
       grantId: token.grantId,
     }
+  }
+
+  /** True for an access token that was alive once and has run out since. */
+  async expired(accessToken: string): Promise<boolean> {
+    return (
+      this.#grants.find('AccessToken', accessToken) !== undefined &&
+      (await this.#provider.AccessToken.find(accessToken)) === undefined
+    )
+  }
+
+  /**
+   * Splits what a code was worth: ends `accessToken` and gives a token of its own for each part of its scopes, as Slack does
+   * for the bot and the person. `seconds` is the life of the access tokens; with `refresh` each comes with a refresh token.
+   */
+  async split(
+    accessToken: string,
+    scopes: readonly string[],
+    options: { readonly seconds: number; readonly refresh: boolean },
+  ): Promise<TokenPair[]> {
+    const { AccessToken, RefreshToken, Client } = this.#provider
+    const whole = await AccessToken.find(accessToken)
+    const client = await Client.find(whole?.clientId ?? '')
+    if (whole?.grantId === undefined || client === undefined) {
+      throw new TypeError('Only a live access token can be split.')
+    }
+    const { accountId, grantId } = whole
+    const pairs = scopes.map(async (scope): Promise<TokenPair> => {
+      // The mark that an authorization leaves on its tokens: each part is one of its own.
+      const sessionUid = randomUUID()
+      const part = { client, accountId, grantId, scope, sessionUid, gty: 'authorization_code' }
+      return {
+        accessToken: await new AccessToken({ ...part, expiresIn: options.seconds }).save(),
+        refreshToken: options.refresh ? await new RefreshToken(part).save() : undefined,
+      }
+    })
+    this.revokeAccessToken(accessToken)
+    return Promise.all(pairs)
+  }
+
+  /** Kills the token and those that came with it or after it in the same authorization; others of the same grant live on. */
+  revokeAuthorization(token: string): void {
+    const payload = this.#grants.find('AccessToken', token) ?? this.#grants.find('RefreshToken', token)
+    if (payload?.grantId === undefined || payload.sessionUid === undefined) return
+    this.#grants.destroyAuthorization(payload.grantId, payload.sessionUid)
+  }
+
+  /** Kills the access tokens that were issued with or after this refresh token, in the same authorization. */
+  revokeAccessTokensOf(refreshToken: string): void {
+    const payload = this.#grants.find('RefreshToken', refreshToken)
+    if (payload?.grantId === undefined || payload.sessionUid === undefined) return
+    this.#grants.destroyAuthorization(payload.grantId, payload.sessionUid, 'AccessToken')
+  }
+
+  revokeRefreshToken(token: string): void {
+    this.#grants.destroy('RefreshToken', token)
+  }
+
+  /** What a live token is worth; undefined where it is unknown, used up, expired or revoked. */
+  stateOf(token: string): TokenState | undefined {
+    const access = this.#grants.find('AccessToken', token)
+    const payload = access ?? this.#grants.find('RefreshToken', token)
+    const person = this.#person(payload?.accountId)
+    if (payload === undefined || person === undefined || payload.consumed) return undefined
+    const { exp = 0, iat = 0 } = payload
+    if (exp <= Date.now() / 1000) return undefined
+    return {
+      kind: access === undefined ? 'refresh' : 'access',
+      person,
+      clientId: payload.clientId ?? '',
+      scopes: scopeList(payload.scope),
+      grantId: payload.grantId,
+      issuedAt: iat,
+      expiresAt: exp,
+    }
+  }
+
+  /** One more refresh token worth what `token` is worth, which stays good; undefined where it is not (any more). */
+  anotherRefreshToken(token: string): string | undefined {
+    const payload = this.#grants.find('RefreshToken', token)
+    if (payload === undefined) return undefined
+    const minted = this.dialect.mint('refresh', payload.scope ?? '')
+    const now = Math.floor(Date.now() / 1000)
+    const exp = now + (this.dialect.refreshTokenSeconds ?? tenYears)
+    this.#grants.save('RefreshToken', minted, { ...payload, jti: minted, iat: now, exp })
+    return minted
+  }
+
+  /** From now on these people's tokens are good for being told to sign in afresh. Returns how many. */
+  challenge(person: Person | undefined): number {
+    return this.#grants.challenge(person === undefined ? undefined : this.dialect.subjectOf(person))
+  }
+
+  challenged(token: string): boolean {
+    return ['ChallengedAccessToken', 'ChallengedRefreshToken'].some(
+      (model) => this.#grants.find(model, token) !== undefined,
+    )
   }
 
   /** The grant an access or refresh token was issued under, whether or not the token has expired. */

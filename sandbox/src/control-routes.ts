@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Control, Fault } from './control.ts'
 import { people } from './people.ts'
-import type { SandboxAddress, SandboxProviderId } from './stand-in.ts'
+import { providerNames, type SandboxAddress, type SandboxProviderId } from './stand-in.ts'
 
-const provider = { type: 'string', enum: ['github', 'google'] } as const
+const provider = { type: 'string', enum: Object.keys(providerNames) } as const
 const json = (properties: object, required: readonly string[] = []) => ({
   schema: { body: { type: 'object', properties, required, additionalProperties: false } },
 })
@@ -58,6 +58,11 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     json({ provider, person: { type: 'string', enum: people.map(({ key }) => key) } }, ['provider']),
     async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
   )
+  app.post<{ Body: { person?: string } }>(
+    '/_control/challenge',
+    json({ person: { type: 'string', enum: people.map(({ key }) => key) } }),
+    async ({ body }) => ({ challenged: control.challenge(body.person) }),
+  )
   app.post<{ Body: { provider?: SandboxProviderId } }>(
     '/_control/expire',
     json({ provider }),
@@ -81,6 +86,10 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
       return reply.status(204).send()
     },
   )
+  app.post('/_control/slack-token-rotation', json({}), async (_request, reply) => {
+    control.turnOnSlackTokenRotation()
+    return reply.status(204).send()
+  })
   app.post('/_control/redirects', json({ uri: { type: 'string' } }, ['uri']), async ({ body }, reply) => {
     control.allowRedirect((body as { uri: string }).uri)
     return reply.status(204).send()

@@ -24,7 +24,7 @@ export interface Effect {
   readonly seq: number
   readonly at: string
   readonly provider: SandboxProviderId
-  /** E.g. `issue.created`, `comment.created`, `event.created`. */
+  /** E.g. `issue.created`, `comment.created`, `event.created`, `task.changed`, `record.created`. */
   readonly kind: string
   /** Login or e-mail of who did it. */
   readonly person: string
@@ -61,11 +61,25 @@ export interface Control {
    * the grant are dead. Returns tokens killed; throws `TypeError` for somebody who does not exist.
    */
   revoke(provider: SandboxProviderId, person?: string): number
+  /**
+   * Microsoft judges the person's sessions anew (Continuous Access Evaluation): Graph answers the tokens of the person (of
+   * everybody where absent) with 401 and a claims challenge, their refresh tokens with `invalid_grant`; the consent stands,
+   * so that a fresh sign-in mends it. Returns tokens challenged; throws `TypeError` for somebody who does not exist.
+   */
+  challenge(person?: string): number
   /** Access tokens expire now; refresh tokens live on. Returns how many. */
   expireTokens(provider?: SandboxProviderId): number
   /** Lets time pass for everything that expires. */
   advance(seconds: number): void
-  /** Requests a token has per hour; GitHub's own 5000 where nothing is said. */
+  /**
+   * Slack: from now on new tokens live for twelve hours and come with a refresh token, as when an operator opts in. There is
+   * no way back at Slack, and none here but `reset`.
+   */
+  turnOnSlackTokenRotation(): void
+  /**
+   * Requests a token has in the provider's own window (an hour at GitHub and Google, a minute at Notion and for each method of
+   * Slack, ten seconds at HubSpot); the provider's own number where nothing is said.
+   */
   rateLimit(provider: SandboxProviderId, perHour: number): void
   /** Consents, tokens, effects, faults and data as on the first day; apps, secrets and redirect URIs stay. */
   reset(): void

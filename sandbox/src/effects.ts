@@ -1,6 +1,7 @@
 import type { Effect } from './control.ts'
 import type { SandboxClock } from './sandbox-clock.ts'
 import type { SandboxStore } from './sandbox-store.ts'
+import { isSandboxProvider } from './stand-in.ts'
 
 /** What was changed through the providers' APIs, in order, across restarts. */
 export class Effects {
@@ -34,15 +35,21 @@ export class Effects {
          where (? is null or provider = ?) and (? is null or kind = ?) and (? is null or title = ?) order by seq`,
         ...[provider, provider, kind, kind, title, title],
       )
-      .map((row) => ({
-        seq: Number(row['seq']),
-        at: String(row['at']),
-        provider: row['provider'] === 'google' ? 'google' : 'github',
-        kind: String(row['kind']),
-        person: String(row['person']),
-        target: String(row['target']),
-        title: String(row['title']),
-      }))
+      .flatMap(({ seq, at, provider, kind, person, target, title }) =>
+        isSandboxProvider(provider)
+          ? [
+              {
+                seq: Number(seq),
+                at: String(at),
+                provider,
+                kind: String(kind),
+                person: String(person),
+                target: String(target),
+                title: String(title),
+              },
+            ]
+          : [],
+      )
   }
 
   clear(): void {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { html, sendPage } from './page.ts'
 import { people } from './people.ts'
-import type { SandboxAddress } from './stand-in.ts'
+import { isSandboxProvider, providerNames, type SandboxAddress } from './stand-in.ts'
 
 /** What stands at `/`: what this is, and what an app needs to use it. */
 export function frontPage(app: FastifyInstance, about: () => SandboxAddress): void {
@@ -11,7 +11,7 @@ export function frontPage(app: FastifyInstance, about: () => SandboxAddress): vo
     const { url, origins, apps } = about()
     return sendPage(reply, {
       title: 'Atom sandbox',
-      note: 'Sandbox: stand-ins for GitHub and Google on this machine',
+      note: 'Sandbox: stand-ins for your providers on this machine',
       wide: true,
       body: html`<h1>Atom sandbox</h1>
 <p class="quiet">Speaks like the providers, over a real authorization server, with made-up people and data. Nothing leaves this machine.</p>
@@ -24,10 +24,12 @@ export function frontPage(app: FastifyInstance, about: () => SandboxAddress): vo
       )}</tbody></table>
 <h2>Apps</h2>
 <table><thead><tr><th scope="col">Provider</th><th scope="col">Client id and secret</th></tr></thead><tbody>
-<tr><td>GitHub</td><td><code>${apps.github.clientId}</code><br><code>${apps.github.clientSecret}</code></td></tr>
-<tr><td>Google</td><td><code>${apps.google.clientId}</code><br><code>${apps.google.clientSecret}</code></td></tr></tbody></table>
+${Object.entries(apps).map(
+  ([id, { clientId, clientSecret }]) =>
+    html`<tr><td>${isSandboxProvider(id) ? providerNames[id] : id}</td><td><code>${clientId}</code><br><code>${clientSecret}</code></td></tr>`,
+)}</tbody></table>
 <h2>People</h2>
-<table><thead><tr><th scope="col">Name</th><th scope="col">At GitHub and Google</th></tr></thead><tbody>${people.map(
+<table><thead><tr><th scope="col">Name</th><th scope="col">At every provider</th></tr></thead><tbody>${people.map(
         ({ key, name, email }) =>
           html`<tr><td>${name}</td><td><a href="/github/${key}">${key}</a>, ${email}</td></tr>`,
       )}</tbody></table>

@@ -83,6 +83,19 @@ export class GrantStore {
     this.#store.run('delete from artifact where provider = ? and grant_id = ?', this.#provider, grantId)
   }
 
+  /** The tokens of one visit to the consent page, out of all that the grant has; only those of `model` where it is given. */
+  destroyAuthorization(grantId: string, sessionUid: string, model?: string): void {
+    this.#store.run(
+      `delete from artifact where provider = ? and grant_id = ? and json_extract(payload, '$.sessionUid') = ?
+       and model in ('AccessToken', 'RefreshToken') and (? is null or model = ?)`,
+      this.#provider,
+      grantId,
+      sessionUid,
+      model ?? null,
+      model ?? null,
+    )
+  }
+
   /** Consent and every token, of one person or of all. Returns the tokens killed. */
   revoke(account: string | undefined): number {
     const { killed } =
@@ -101,6 +114,17 @@ export class GrantStore {
       account ?? null,
     )
     return Number(killed)
+  }
+
+  /** Takes the tokens of one person, or of all, out of use, and remembers that they were good. Returns how many. */
+  challenge(account: string | undefined): number {
+    return this.#store.run(
+      `update artifact set model = 'Challenged' || model
+       where provider = ? and model in ('AccessToken', 'RefreshToken') and (? is null or account = ?)`,
+      this.#provider,
+      account ?? null,
+      account ?? null,
+    )
   }
 
   expireAccessTokens(): number {

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { startSandbox } from './sandbox.ts'
 
-const help = `Runs the provider sandbox alone: GitHub and Google on this machine.
+const help = `Runs the provider sandbox alone: stand-ins for the providers on this machine.
 
   --data-dir <folder>   keep apps, consents, tokens and data there (in memory without it)
   --port <number>       listen there (any free port without it)

@@ -36,6 +36,15 @@ export function basicOf(request: FastifyRequest): { id: string; secret: string }
   return colon < 0 ? undefined : { id: decoded.slice(0, colon), secret: decoded.slice(colon + 1) }
 }
 
+/** As `fieldsOf`, with the client's id and secret also where they came as `Authorization: Basic`. */
+export function fieldsWithClientOf(request: FastifyRequest): Parameters {
+  const basic = basicOf(request)
+  return {
+    ...fieldsOf(request),
+    ...(basic === undefined ? undefined : { client_id: basic.id, client_secret: basic.secret }),
+  }
+}
+
 /** `Authorization: Bearer …` or `token …`; undefined where there is none. */
 export function bearerOf(request: FastifyRequest): string | undefined {
   return /^(?:bearer|token)\s+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]

@@ -1,7 +1,12 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { AppRegistry } from './app-registry.ts'
+import { asanaFaults } from './asana/asana-answers.ts'
+import { asanaApi } from './asana/asana-api.ts'
+import { AsanaData } from './asana/asana-data.ts'
+import { asanaDialect, asanaOauth } from './asana/asana-oauth.ts'
+import { asanaPages } from './asana/asana-pages.ts'
 import { type AuthorizationDialect, AuthorizationServer } from './authorization-server.ts'
 import type { Control } from './control.ts'
 import { controlRoutes } from './control-routes.ts'
@@ -20,11 +25,37 @@ import { calendarPages } from './google/calendar-pages.ts'
 import { googleFaults } from './google/google-answers.ts'
 import { googleDialect, googleOauth } from './google/google-oauth.ts'
 import { GrantStore } from './grant-store.ts'
+import { crmApi } from './hubspot/crm-api.ts'
+import { CrmData } from './hubspot/crm-data.ts'
+import { crmPages } from './hubspot/crm-pages.ts'
+import { hubspotFaults } from './hubspot/hubspot-answers.ts'
+import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
+import { graphApi } from './microsoft/graph-api.ts'
+import { GraphData } from './microsoft/graph-data.ts'
+import { graphPages } from './microsoft/graph-pages.ts'
+import { microsoftFaults } from './microsoft/microsoft-answers.ts'
+import { microsoftDialect, microsoftOauth } from './microsoft/microsoft-oauth.ts'
+import { notionFaults } from './notion/notion-answers.ts'
+import { notionApi } from './notion/notion-api.ts'
+import { NotionData } from './notion/notion-data.ts'
+import { notionDialect, notionOauth } from './notion/notion-oauth.ts'
+import { notionPages } from './notion/notion-pages.ts'
 import { avatarOf, personByKey } from './people.ts'
 import { RateLimits } from './rate-limits.ts'
 import { paramOf } from './request-parts.ts'
+import { salesforceFaults } from './salesforce/salesforce-answers.ts'
+import { salesforceApi } from './salesforce/salesforce-api.ts'
+import { SalesforceData } from './salesforce/salesforce-data.ts'
+import { salesforceDialect, salesforceOauth } from './salesforce/salesforce-oauth.ts'
+import { orgs } from './salesforce/salesforce-org.ts'
+import { salesforcePages } from './salesforce/salesforce-pages.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
+import { slackFaults } from './slack/slack-answers.ts'
+import { slackApi } from './slack/slack-api.ts'
+import { SlackData } from './slack/slack-data.ts'
+import { slackDialect, slackOauth, TokenRotation } from './slack/slack-oauth.ts'
+import { slackPages } from './slack/slack-pages.ts'
 import type { SandboxAddress, SandboxLog, SandboxProviderId } from './stand-in.ts'
 
 export interface SandboxOptions {
@@ -38,7 +69,7 @@ export interface SandboxOptions {
 }
 
 /**
- * GitHub and Google on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
+ * Eight providers on this machine: their OAuth endpoints at their true paths below a prefix, over the certified
  * `oidc-provider`, and a slice of their APIs with data to work on. One port, 127.0.0.1 only.
  *
  * **How a client reaches it.** It keeps the provider's true URLs and swaps the origin when it dials:
@@ -54,12 +85,31 @@ export interface SandboxOptions {
  * | errors of the token endpoint | HTTP 200 and `{error}` | RFC 6749, 400/401 |
  * | extra callback parameters | none | `scope`, `authuser`, `prompt` |
  *
- * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, pagination `Link`) point at the sandbox
+ * | | HubSpot | Notion | Slack |
+ * |---|---|---|---|
+ * | client authentication | form | HTTP Basic | form or HTTP Basic |
+ * | token request | form, `/oauth/2026-03` only | JSON | form |
+ * | scopes | spaces; `optional_scope` | none: the person chooses pages | commas; `scope` and `user_scope` |
+ * | access token | 1800 s | no end said | no end, or 12 h with rotation |
+ * | refresh token | not rotated | single use, the pair changes | with rotation: single use, bot and person apart |
+ * | errors of the token endpoint | RFC 6749 and HubSpot's own words | RFC 6749 | HTTP 200 and `ok: false` |
+ *
+ * | | Microsoft | Asana | Salesforce |
+ * |---|---|---|---|
+ * | RFC 9207 `iss` in the callback | none | none | none |
+ * | `id_token`, `iss` | RS256, `https://login.microsoftonline.com/{tid}/v2.0` | RS256, `https://app.asana.com/api/1.0` | RS256, `https://login.salesforce.com` or `https://test.salesforce.com` |
+ * | discovery | per tenant; `common` has the literal `{tenantid}` in its issuer | `https://app.asana.com/api/1.0/.well-known/openid-configuration` | at login and test |
+ * | access token | 60 to 90 minutes | an hour | two hours, said by introspection only |
+ * | refresh token | 90 days, a new one each use, old ones stay good | does not age, with the code only | works once; a second use ends the family |
+ * | revocation | none | refresh token only | either token |
+ * | where the API lives | `https://graph.microsoft.com` | `https://app.asana.com/api/1.0` | `instance_url`: two orgs, each for its own tokens |
+ *
+ * URLs inside API answers (`html_url`, `avatar_url`, `url`, `picture`, `htmlLink`, `webLink`, `permalink_url`, pagination `Link`) point at the sandbox
  * itself, so that they open; they begin with `url`.
  */
 export interface Sandbox extends SandboxAddress, AsyncDisposable {
   readonly port: number
-  /** Lets both built-in apps send people back to `uri`, from now on; kept in the data folder. Idempotent. */
+  /** Lets the built-in apps send people back to `uri`, from now on; kept in the data folder. Idempotent. */
   allowRedirect(uri: string): void
   readonly control: Control
 }
@@ -82,6 +132,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const grants = {
     github: new GrantStore({ store, clock, provider: 'github' }),
     google: new GrantStore({ store, clock, provider: 'google' }),
+    hubspot: new GrantStore({ store, clock, provider: 'hubspot' }),
+    notion: new GrantStore({ store, clock, provider: 'notion' }),
+    slack: new GrantStore({ store, clock, provider: 'slack' }),
+    microsoft: new GrantStore({ store, clock, provider: 'microsoft' }),
+    asana: new GrantStore({ store, clock, provider: 'asana' }),
   }
 
   const server = fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true })
@@ -106,6 +161,27 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       clientId: `${randomInt(10 ** 11, 10 ** 12)}-${randomBytes(16).toString('hex')}.apps.googleusercontent.com`,
       clientSecret: `GOCSPX-${randomBytes(21).toString('base64url')}`,
     })),
+    hubspot: apps.register('hubspot', () => ({ clientId: randomUUID(), clientSecret: randomUUID() })),
+    notion: apps.register('notion', () => ({
+      clientId: randomUUID(),
+      clientSecret: `secret_${randomBytes(32).toString('hex').slice(0, 43)}`,
+    })),
+    slack: apps.register('slack', () => ({
+      clientId: `${randomInt(10 ** 11, 10 ** 12)}.${randomInt(10 ** 12, 10 ** 13)}`,
+      clientSecret: randomBytes(16).toString('hex'),
+    })),
+    microsoft: apps.register('microsoft', () => ({
+      clientId: randomUUID(),
+      clientSecret: `${randomBytes(2).toString('hex').slice(0, 3)}8Q~${randomBytes(25).toString('base64url')}`,
+    })),
+    asana: apps.register('asana', () => ({
+      clientId: String(1_204_000_000_000_000 + randomInt(10 ** 11)),
+      clientSecret: randomBytes(16).toString('hex'),
+    })),
+    salesforce: apps.register('salesforce', () => ({
+      clientId: `3MVG9${randomBytes(60).toString('base64url').replaceAll('-', '.')}`,
+      clientSecret: randomBytes(32).toString('hex').toUpperCase(),
+    })),
   }
   const github = {
     server: serverOf(githubDialect, grants.github),
@@ -115,13 +191,65 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(googleDialect(here), grants.google),
     data: new CalendarData({ store, clock, effects }),
   }
+  const hubspot = {
+    server: serverOf(hubspotDialect, grants.hubspot),
+    data: new CrmData({ store, clock, effects }),
+  }
+  const notion = {
+    server: serverOf(notionDialect, grants.notion),
+    data: new NotionData({ store, clock, effects }),
+  }
+  const rotation = new TokenRotation(store)
+  const slack = {
+    server: serverOf(slackDialect(rotation), grants.slack),
+    data: new SlackData({ store, clock, effects }),
+  }
+  const microsoft = {
+    server: serverOf(microsoftDialect, grants.microsoft),
+    data: new GraphData({ store, clock, effects }),
+  }
+  const asana = {
+    server: serverOf(asanaDialect(here), grants.asana),
+    data: new AsanaData({ store, clock, effects }),
+  }
+  // One provider, two orgs: the one behind login.salesforce.com and the one behind test.salesforce.com.
+  const salesforce = orgs.map((org) => {
+    const kept = new GrantStore({ store, clock, provider: org.key })
+    const data = new SalesforceData(org, { store, clock, effects })
+    return { org, grants: kept, server: serverOf(salesforceDialect(org, here), kept), data }
+  })
 
   function serverOf(dialect: AuthorizationDialect, kept: GrantStore): AuthorizationServer {
     return new AuthorizationServer({ dialect, store, grants: kept, apps, log })
   }
 
+  const grantsOf: Readonly<Record<SandboxProviderId, readonly GrantStore[]>> = {
+    github: [grants.github],
+    google: [grants.google],
+    microsoft: [grants.microsoft],
+    asana: [grants.asana],
+    salesforce: salesforce.map((each) => each.grants),
+    hubspot: [grants.hubspot],
+    notion: [grants.notion],
+    slack: [grants.slack],
+  }
+  const serversOf: Readonly<Record<SandboxProviderId, readonly AuthorizationServer[]>> = {
+    github: [github.server],
+    google: [google.server],
+    microsoft: [microsoft.server],
+    asana: [asana.server],
+    salesforce: salesforce.map((each) => each.server),
+    hubspot: [hubspot.server],
+    notion: [notion.server],
+    slack: [slack.server],
+  }
   const chosen = (provider: SandboxProviderId | undefined) =>
-    provider === undefined ? [grants.github, grants.google] : [grants[provider]]
+    provider === undefined ? Object.values(grantsOf).flat() : grantsOf[provider]
+  const named = (key: string | undefined) => {
+    const person = key === undefined ? undefined : personByKey(key)
+    if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
+    return person
+  }
   const control: Control = {
     fault: (fault) => faults.add(fault),
     clearFaults: () => faults.clear(),
@@ -129,19 +257,21 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     effects: (filter) => effects.list(filter),
     requests: (filter) => faults.seen(filter),
     revoke: (provider, key) => {
-      const person = key === undefined ? undefined : personByKey(key)
-      if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
-      return (provider === 'github' ? github : google).server.withdraw(person)
+      const person = named(key)
+      return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
     },
+    challenge: (key) => microsoft.server.challenge(named(key)),
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
-    rateLimit: (provider, perHour) => limits.set(provider, perHour),
+    turnOnSlackTokenRotation: () => rotation.turnOn(),
+    rateLimit: (provider, requests) => limits.set(provider, requests),
     reset: () => {
       store.transaction(() => {
         for (const each of chosen(undefined)) each.clear()
         effects.clear()
-        github.data.seed()
-        google.data.seed()
+        rotation.reset()
+        for (const { data } of [github, google, microsoft, asana, ...salesforce, hubspot, notion, slack])
+          data.seed()
       })
       faults.clear()
       faults.forgetSeen()
@@ -157,7 +287,16 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       { parseAs: 'string' },
       async (_request: FastifyRequest, body: string) => body,
     )
-    faults.watch(scope, [githubFaults, googleFaults])
+    faults.watch(scope, [
+      githubFaults,
+      googleFaults,
+      microsoftFaults,
+      asanaFaults,
+      salesforceFaults,
+      hubspotFaults,
+      notionFaults,
+      slackFaults,
+    ])
     githubOauth(scope, { server: github.server, apps })
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
@@ -165,6 +304,26 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     googleOauth(scope, { server: google.server, apps, url: here })
     calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
     calendarPages(scope, google.data)
+    hubspotOauth(scope, { server: hubspot.server, apps })
+    crmApi(scope, { server: hubspot.server, data: hubspot.data, limits, url: here })
+    crmPages(scope, hubspot.data)
+    notionOauth(scope, { server: notion.server, apps, url: here })
+    notionApi(scope, { server: notion.server, data: notion.data, limits, url: here })
+    notionPages(scope, notion.data)
+    slackOauth(scope, { server: slack.server, apps, rotation })
+    slackApi(scope, { server: slack.server, data: slack.data, limits, url: here })
+    slackPages(scope, slack.data)
+    microsoftOauth(scope, { server: microsoft.server, apps })
+    graphApi(scope, { server: microsoft.server, data: microsoft.data, limits, clock, url: here })
+    graphPages(scope, microsoft.data)
+    asanaOauth(scope, { server: asana.server, apps, url: here })
+    asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })
+    asanaPages(scope, asana.data)
+    for (const { org, server: signIn, data } of salesforce) {
+      salesforceOauth(scope, { org, server: signIn, apps, clock, url: here })
+      salesforceApi(scope, { org, server: signIn, data, limits, clock })
+      salesforcePages(scope, { org, data })
+    }
   })
   server.get('/avatars/:file', async (request, reply) => {
     const picture = avatarOf(paramOf(request, 'file').replace(/\.png$/, ''))
@@ -225,5 +384,16 @@ function originsOf(url: string): Sandbox['origins'] {
     'https://oauth2.googleapis.com': `${url}/google`,
     'https://openidconnect.googleapis.com': `${url}/google`,
     'https://www.googleapis.com': `${url}/google`,
+    'https://app.hubspot.com': `${url}/hubspot`,
+    'https://api.hubapi.com': `${url}/hubspot/api`,
+    'https://api.notion.com': `${url}/notion`,
+    'https://slack.com': `${url}/slack`,
+    'https://login.microsoftonline.com': `${url}/microsoft`,
+    'https://graph.microsoft.com': `${url}/microsoft/graph`,
+    'https://app.asana.com': `${url}/asana`,
+    'https://login.salesforce.com': `${url}/salesforce/login`,
+    'https://atom-labs.my.salesforce.com': `${url}/salesforce/atom-labs`,
+    'https://test.salesforce.com': `${url}/salesforce-test/login`,
+    'https://atom-labs--test.sandbox.my.salesforce.com': `${url}/salesforce-test/atom-labs`,
   }
 }

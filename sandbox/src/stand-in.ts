@@ -1,5 +1,20 @@
-/** Every provider the sandbox can stand in for. */
-export type SandboxProviderId = 'github' | 'google'
+/** Every provider the sandbox can stand in for, and what it is called. */
+export const providerNames = {
+  github: 'GitHub',
+  google: 'Google',
+  microsoft: 'Microsoft',
+  asana: 'Asana',
+  salesforce: 'Salesforce',
+  hubspot: 'HubSpot',
+  notion: 'Notion',
+  slack: 'Slack',
+} as const
+
+export type SandboxProviderId = keyof typeof providerNames
+
+export function isSandboxProvider(id: unknown): id is SandboxProviderId {
+  return typeof id === 'string' && id in providerNames
+}
 
 /** The provider's own origins that the sandbox answers for. */
 export type StandInOrigin =
@@ -9,6 +24,17 @@ export type StandInOrigin =
   | 'https://oauth2.googleapis.com'
   | 'https://openidconnect.googleapis.com'
   | 'https://www.googleapis.com'
+  | 'https://app.hubspot.com'
+  | 'https://api.hubapi.com'
+  | 'https://api.notion.com'
+  | 'https://slack.com'
+  | 'https://login.microsoftonline.com'
+  | 'https://graph.microsoft.com'
+  | 'https://app.asana.com'
+  | 'https://login.salesforce.com'
+  | 'https://test.salesforce.com'
+  | 'https://atom-labs.my.salesforce.com'
+  | 'https://atom-labs--test.sandbox.my.salesforce.com'
 
 export interface SandboxApp {
   readonly clientId: string

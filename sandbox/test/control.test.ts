@@ -10,7 +10,17 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Sandbox, startSandbox } from '../src/sandbox.ts'
 import { Browser } from './support/browser.ts'
-import { askConsent, connect, dial, exchange, githubApi, googleApi, redirectUris } from './support/clients.ts'
+import {
+  askConsent,
+  connect,
+  connectStandard,
+  dial,
+  exchange,
+  githubApi,
+  googleApi,
+  redirectUris,
+  refreshed,
+} from './support/clients.ts'
 
 type Json = Record<string, unknown>
 const newIssue = (title: string) => ({ method: 'POST', body: JSON.stringify({ title }) })
@@ -204,6 +214,57 @@ test('[SB23] kill -9 loses nothing: port, apps, consents, tokens, open pages and
     await assert.rejects(startSandbox({ dataDir }), /another sandbox may be running on it/)
   } finally {
     for (const child of running) child.kill('SIGKILL')
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+test('[SB47] kill -9 loses nothing of HubSpot, Notion and Slack either: tokens, rotation, records, pages and messages', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'atom-sandbox-'))
+  const running: ChildProcess[] = []
+  try {
+    const { child, sandbox: before } = await start(dataDir, running)
+    const json = { 'content-type': 'application/json' }
+    const rotation = `${before.url}/_control/slack-token-rotation`
+    assert.equal((await fetch(rotation, { method: 'POST', headers: json, body: '{}' })).status, 204)
+    const slack = await connectStandard(before, 'slack', { scope: 'chat:write,channels:history' })
+    const notion = await connectStandard(before, 'notion', { scope: '', extra: { owner: 'user' } })
+    const hubspot = await connectStandard(before, 'hubspot', { scope: 'crm.objects.contacts.write' })
+    const write = async (url: string, token: string, body: object) => {
+      const headers = { ...json, authorization: `Bearer ${token}`, 'notion-version': '2026-03-11' }
+      const init = { method: 'POST', headers, body: JSON.stringify(body) }
+      return (await (await fetch(dial(before, url), init)).json()) as Json
+    }
+    const contacts = 'https://api.hubapi.com/crm/v3/objects/contacts'
+    await write(contacts, hubspot.token, { properties: { email: 'survivor@example.com' } })
+    const message = { channel: 'general', text: 'Survive' }
+    await write('https://slack.com/api/chat.postMessage', slack.token, message)
+    const search = 'https://api.notion.com/v1/search'
+    const found = (await write(search, notion.token, { query: 'handbook' })) as { results?: Json[] }
+    const parent = { page_id: found.results?.[0]?.['id'] }
+    const properties = { title: [{ text: { content: 'Survive' } }] }
+    await write('https://api.notion.com/v1/pages', notion.token, { parent, properties })
+
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const { sandbox: after } = await start(dataDir, running)
+    assert.deepEqual(after.apps, before.apps)
+    const again = await write(contacts, hubspot.token, { properties: { email: 'survivor@example.com' } })
+    assert.equal(again['category'], 'CONFLICT', 'the contact is there')
+    const pages = (await write(search, notion.token, { query: 'survive' })) as { results?: Json[] }
+    assert.equal(pages.results?.length, 1)
+    const next = await refreshed(after, 'slack', slack.refreshToken)
+    const history = dial(after, 'https://slack.com/api/conversations.history?channel=C0GENERAL&limit=1')
+    const headers = { authorization: `Bearer ${next.access_token}` }
+    const newest = (await (await fetch(history, { headers })).json()) as { messages: Json[] }
+    assert.equal(newest.messages[0]?.['text'], 'Survive')
+    assert.match((await connectStandard(after, 'slack', { scope: 'chat:write' })).refreshToken, /^xoxe-1-/)
+    const effects = (await (await fetch(`${after.url}/_control/effects`)).json()) as { items: Json[] }
+    assert.deepEqual(
+      effects.items.map(({ provider }) => provider),
+      ['hubspot', 'slack', 'notion'],
+    )
+  } finally {
+    for (const each of running) each.kill('SIGKILL')
     await rm(dataDir, { recursive: true, force: true })
   }
 })

@@ -4,6 +4,7 @@ import type { AuthorizationServer } from '../authorization-server.ts'
 import { type Person, personByKey } from '../people.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { bearerOf, objectOf, paramOf } from '../request-parts.ts'
+import { inZone } from '../wall-clock.ts'
 import {
   type Attendee,
   type CalendarData,
@@ -327,24 +328,6 @@ function timeFrom(value: unknown, fallbackZone: string): EventTime | undefined {
   if (/(Z|[+-]\d\d:\d\d)$/.test(dateTime)) return { dateTime, timeZone }
   const resolved = inZone(dateTime, timeZone ?? fallbackZone)
   return resolved === undefined ? undefined : { dateTime: resolved, timeZone }
-}
-
-/** The moment a wall clock in `timeZone` shows `local`, as UTC; undefined for a zone that does not exist. */
-function inZone(local: string, timeZone: string): string | undefined {
-  try {
-    const asUtc = Date.parse(`${local}Z`)
-    const shown = new Intl.DateTimeFormat('en-CA', {
-      timeZone,
-      hourCycle: 'h23',
-      dateStyle: 'short',
-      timeStyle: 'medium',
-    }).format(asUtc)
-    const offset = Date.parse(`${shown.replace(', ', 'T')}Z`) - Math.trunc(asUtc / 1000) * 1000
-    return new Date(asUtc - offset).toISOString().replace('.000Z', 'Z')
-  } catch (thrown) {
-    if (thrown instanceof RangeError) return undefined
-    throw thrown
-  }
 }
 
 function attendeeFrom(value: unknown): Attendee[] {
