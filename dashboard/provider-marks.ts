@@ -2,8 +2,33 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'vite'
 
-/** A provider's id → its name in the `logos` set. One more provider is one more line; nothing else of the set is shipped. */
-const marks = { github: 'github-icon', google: 'google-icon' } as const
+interface Mark {
+  /** Name in the `logos` set. */
+  readonly icon: string
+  /** The part of it that is the sign, where the set has only the whole word: left, top, width, height. */
+  readonly part?: string
+}
+
+/** By provider id. One more provider is one more line; nothing else of the set is shipped. */
+const marks: Readonly<Record<string, Mark>> = {
+  airtable: { icon: 'airtable' },
+  asana: { icon: 'asana-icon' },
+  box: { icon: 'box' },
+  discord: { icon: 'discord-icon' },
+  dropbox: { icon: 'dropbox' },
+  github: { icon: 'github-icon' },
+  gitlab: { icon: 'gitlab-icon' },
+  google: { icon: 'google-icon' },
+  // The sprocket, which is the o of the word; its arm reaches over the letter before it.
+  hubspot: { icon: 'hubspot', part: '333 0 134 149' },
+  jira: { icon: 'jira' },
+  linear: { icon: 'linear-icon' },
+  microsoft: { icon: 'microsoft-icon' },
+  notion: { icon: 'notion-icon' },
+  salesforce: { icon: 'salesforce' },
+  slack: { icon: 'slack-icon' },
+  zoom: { icon: 'zoom-icon' },
+}
 
 interface IconSet {
   readonly width?: number
@@ -17,7 +42,8 @@ const moduleId = 'virtual:provider-marks'
 
 /**
  * `virtual:provider-marks`: each mark as a `data:` image, so that the page needs no request and no raw markup for it, and
- * the policy `img-src 'self' data:` holds. `oneColour` marks are near-black and must be inverted on a dark surface.
+ * the policy `img-src 'self' data:` holds. `oneColour` marks are
+ * near-black and must be inverted on a dark surface.
  */
 export function providerMarks(): Plugin {
   return {
@@ -27,16 +53,24 @@ export function providerMarks(): Plugin {
       if (id !== `\0${moduleId}`) return undefined
       const file = fileURLToPath(import.meta.resolve('@iconify-json/logos/icons.json'))
       const set = JSON.parse(readFileSync(file, 'utf8')) as IconSet
-      const entries = Object.entries(marks).map(([provider, name]) => {
+      const entries = Object.entries(marks).map(([provider, { icon: name, part }]) => {
         const icon = set.icons[name]
         if (icon === undefined) throw new Error(`the logos set has no icon ${name}`)
-        const size = `${icon.width ?? set.width ?? 256} ${icon.height ?? set.height ?? 256}`
-        const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size}">${icon.body}</svg>`
-        const colours = new Set(icon.body.match(/#[0-9a-f]{3,6}/gi))
+        const whole = `0 0 ${icon.width ?? set.width ?? 256} ${icon.height ?? set.height ?? 256}`
+        // Of a part, only the path in the last colour: the letters beside it are in another.
+        const body = part === undefined ? icon.body : icon.body.slice(icon.body.lastIndexOf('<path'))
+        const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${part ?? whole}">${body}</svg>`
+        const colours = [...new Set(body.match(/#[0-9a-f]{6}\b/gi))]
+        const oneColour = colours.length === 1 && colours.every(isNearBlack)
         const source = `data:image/svg+xml,${encodeURIComponent(svg)}`
-        return [provider, { source, oneColour: colours.size === 1 }] as const
+        return [provider, { source, oneColour }] as const
       })
       return `export const marks = ${JSON.stringify(Object.fromEntries(entries))}`
     },
   }
+}
+
+/** Hardly to be seen on a dark surface. */
+function isNearBlack(colour: string): boolean {
+  return [1, 3, 5].every((at) => Number.parseInt(colour.slice(at, at + 2), 16) < 0x40)
 }

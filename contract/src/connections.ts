@@ -112,6 +112,16 @@ export const connectionRoutes = {
         provider: ProviderId,
         scopes: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 50 })),
         flow: Type.Optional(Type.Literal('authorization_code')),
+        /** What some providers have to be told first: Salesforce's `login` host, Microsoft's `tenant`. */
+        particulars: Type.Optional(
+          Type.Record(
+            Type.String({ pattern: '^[a-z]{1,40}$' }),
+            Type.String({ minLength: 1, maxLength: 255 }),
+            {
+              maxProperties: 5,
+            },
+          ),
+        ),
         /** A path of this server to return to; `/connections` where absent. */
         returnTo: Type.Optional(Type.String({ maxLength: 500 })),
       },

@@ -54,7 +54,7 @@ import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
-import { LocalSandbox } from './local-sandbox.ts'
+import { LocalSandbox, sandboxProviders } from './local-sandbox.ts'
 
 const migrations = join(import.meta.dirname, '..', 'migrations')
 const dashboard = join(import.meta.dirname, '..', '..', 'dashboard', 'dist')
@@ -305,7 +305,7 @@ function sandboxOf(
     new LocalSandbox({
       dataDir: config.dataDir,
       log,
-      redirectUris: () => ['github', 'google'].map((id) => `${publicUrl()}/v1/oauth/callback/${id}`),
+      redirectUris: () => sandboxProviders.map((id) => `${publicUrl()}/v1/oauth/callback/${id}`),
     }),
   )
 }

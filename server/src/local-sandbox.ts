@@ -3,11 +3,18 @@ import { type Sandbox, startSandbox } from '@atom/sandbox/sandbox.ts'
 import type { SandboxOffer, SandboxView } from '#connections/apps.ts'
 import type { Log } from '#foundation/log.ts'
 
+/** What the sandbox stands in for, running or not; the compiler asks for each one that it learns. */
+export const sandboxProviders: readonly string[] = Object.keys({
+  github: true,
+  google: true,
+} satisfies Record<keyof Sandbox['apps'], true>)
+
 /**
  * The provider sandbox of this server: started when it is asked for, and again with the server once it was, because the
  * connections made with it live on.
  */
 export class LocalSandbox implements SandboxOffer, AsyncDisposable {
+  readonly providers = sandboxProviders
   readonly #dataDir: string
   readonly #log: Log
   readonly #redirectUris: () => readonly string[]

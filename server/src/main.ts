@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { migrateCommand } from './commands/migrate-command.ts'
+import { providerCommand } from './commands/provider-lint-command.ts'
 import { serveCommand } from './commands/serve-command.ts'
 import { StartError } from './foundation/start-error.ts'
 
@@ -10,7 +11,7 @@ const program = new Command('atom')
   )
   .exitOverride()
   .showHelpAfterError()
-for (const command of [serveCommand(), migrateCommand()]) {
+for (const command of [serveCommand(), migrateCommand(), providerCommand()]) {
   program.addCommand(command.copyInheritedSettings(program))
 }
 

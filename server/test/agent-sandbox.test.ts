@@ -27,7 +27,7 @@ async function scene(): Promise<Scene> {
   const connections = stack.use(
     await openHouse({
       database,
-      sandbox: { running: () => sandbox, open: async () => sandbox },
+      sandbox: { providers: ['github', 'google'], running: () => sandbox, open: async () => sandbox },
       reach: [sandbox.url],
       keyring: newKeyring(),
     }),

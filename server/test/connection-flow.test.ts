@@ -3,6 +3,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
 import { SignJWT } from 'jose'
 import sql from 'sql-template-tag'
+import { catalog } from '#providers/catalog.ts'
 import {
   type Browser,
   type ConnectionHouse,
@@ -350,10 +351,7 @@ test('[CN6] without an app or a sandbox connecting is provider_not_configured; a
       view.app,
       view.sandboxAvailable,
     ]),
-    [
-      ['github', 'none', false],
-      ['google', 'none', false],
-    ],
+    [...catalog.keys()].map((id) => [id, 'none', false]),
   )
 })
 

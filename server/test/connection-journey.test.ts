@@ -35,7 +35,7 @@ async function scene(): Promise<Scene> {
   const house = stack.use(
     await openHouse({
       database: database.database,
-      sandbox: { running: () => sandbox, open: async () => sandbox },
+      sandbox: { providers: ['github', 'google'], running: () => sandbox, open: async () => sandbox },
       reach: [sandbox.url],
       keyring,
     }),

@@ -4,7 +4,13 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
-import type { Provider } from '#providers/provider.ts'
+import {
+  type Particulars,
+  type Provider,
+  settled,
+  standardParticulars,
+  unfitParticulars,
+} from '#providers/provider.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
@@ -13,6 +19,7 @@ import type { CredentialVault } from './credential-vault.ts'
 export interface App {
   /** null: the sandbox's. */
   readonly id: string | null
+  /** With the particulars of the flow or connection it is for in its addresses. */
   readonly provider: Provider
   readonly clientId: string
   readonly clientSecret: Secret
@@ -29,6 +36,8 @@ export interface SandboxView {
 
 /** Absent where the server is configured without one. */
 export interface SandboxOffer {
+  /** Ids of the providers it stands in for, running or not. */
+  readonly providers: readonly string[]
   running(): SandboxView | undefined
   open(): Promise<SandboxView>
 }
@@ -37,6 +46,7 @@ interface AppSource {
   readonly provider: string
   readonly appId: string | null
   readonly clientId: string
+  readonly particulars: Particulars
 }
 
 /** Which app stands between Atom and each provider. A workspace's own always comes before the sandbox's. */
@@ -113,8 +123,8 @@ export class Apps {
    * The app that a new connection is made with.
    * @throws AtomError `provider_unknown` | `provider_not_configured`
    */
-  async current(workspaceId: string, providerId: string): Promise<App> {
-    const provider = this.provider(providerId)
+  async current(workspaceId: string, providerId: string, particulars: Particulars): Promise<App> {
+    const provider = settled(this.provider(providerId), particulars)
     const row = await this.#store.currentApp(workspaceId, providerId)
     if (row !== undefined) return this.#opened(provider, row)
     const sandbox = this.#sandboxApp(provider, this.#sandbox?.running())
@@ -127,7 +137,7 @@ export class Apps {
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable`
    */
   async of(source: AppSource): Promise<App> {
-    const provider = this.provider(source.provider)
+    const provider = this.settled(source)
     if (source.appId === null) {
       const app = this.#sandboxApp(provider, await this.#openSandbox())
       if (app?.clientId !== source.clientId) throw new AtomError('provider_not_configured')
@@ -136,6 +146,11 @@ export class Apps {
     const row = await this.#store.app(source.appId)
     if (row === undefined) throw new AtomError('provider_not_configured')
     return this.#opened(provider, row)
+  }
+
+  /** The provider as a connection has it. */
+  settled(source: Pick<AppSource, 'provider' | 'particulars'>): Provider {
+    return settled(this.provider(source.provider), source.particulars)
   }
 
   /** Where the API of a connection is: at the provider, or in the sandbox it was made with. */
@@ -193,8 +208,7 @@ export class Apps {
 
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
     const running = this.#sandbox?.running()
-    const offered =
-      this.#sandbox !== undefined && (running === undefined || Object.hasOwn(running.apps, provider.id))
+    const offered = this.#sandbox?.providers.includes(provider.id) === true
     const meanings = new Map(provider.scopes.standard.map(({ scope, meaning }) => [scope, meaning]))
     const scopes = configured?.scopes ?? standardScopes(provider)
     return {
@@ -226,4 +240,25 @@ export function withAlways(provider: Provider, scopes: readonly string[]): strin
     }
   }
   return [...new Set([...provider.scopes.always, ...scopes])]
+}
+
+/**
+ * What the person says of particulars, for a provider that asks for them.
+ * @throws AtomError `validation_failed` where one cannot be said, or not so
+ */
+export function askedParticulars(provider: Provider, values: Particulars): Particulars {
+  const unfit = new Set(unfitParticulars(provider, values))
+  for (const name of Object.keys(values)) {
+    if (unfit.has(name) || provider.particulars?.[name]?.askable !== true) {
+      throw new AtomError('validation_failed', undefined, {
+        problems: [
+          {
+            pointer: `/particulars/${name}`,
+            detail: provider.particulars?.[name]?.meaning ?? `${provider.name} does not ask for it.`,
+          },
+        ],
+      })
+    }
+  }
+  return { ...standardParticulars(provider), ...values }
 }

@@ -68,13 +68,12 @@ export class ConnectionProxy {
    */
   async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
     const connection = await this.#owned(principal, connectionId)
-    const { api } = this.#apps.provider(connection.provider)
+    const { api } = this.#apps.settled(connection)
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
     const token = await this.#tokenRefresh.access(connection)
     this.#noteUse(connection)
-    const send = (with_: AccessToken) => this.#send(api, standIns, target, request, with_)
-    const answer = await send(token)
+    const answer = await this.#send(api, standIns, target, request, token)
     if (answer.status !== 401) return this.#outgoing(connection, answer, token)
     const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
     const next = await this.#tokenRefresh.access(current, token)
@@ -87,7 +86,12 @@ export class ConnectionProxy {
         'The access was renewed while the body was sent. Send it again.',
       )
     }
-    return this.#outgoing(connection, await send(next), next)
+    // A renewed token may belong to another place: Salesforce moves organisations between instances.
+    const renewed = this.#apps.settled(
+      (await this.#store.live(connection.workspaceId, connection.id)) ?? current,
+    ).api
+    const again = await this.#send(renewed, standIns, proxyTarget(renewed, request.path), request, next)
+    return this.#outgoing(connection, again, next)
   }
 
   async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {

@@ -1,6 +1,7 @@
 import type { ConnectionStatus } from '@atom/contract/connections.ts'
 import sql, { empty, type Sql } from 'sql-template-tag'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
+import type { Particulars } from '#providers/provider.ts'
 import type { SealedTokens } from './credential-vault.ts'
 
 export interface AppRow {
@@ -38,6 +39,7 @@ export interface FlowRow {
   readonly redirectUri: string
   readonly returnTo: string
   readonly scopes: readonly string[]
+  readonly particulars: Particulars
   readonly dataKey: Buffer
   readonly secrets: Buffer
   readonly createdAt: Date
@@ -70,6 +72,7 @@ export interface ConnectionRow {
   readonly generation: number
   readonly issuedAt: Date
   readonly expiresAt: Date | null
+  readonly particulars: Particulars
 }
 
 /** A connection with its sealed credential: what the proxy and the refresh work on. */
@@ -92,6 +95,7 @@ export interface ConsentedConnection {
   readonly missingScopes: readonly string[]
   readonly at: Date
   readonly expiresAt: Date | null
+  readonly particulars: Particulars
   /** Called inside the transaction, once id and generation are known. */
   seal(connectionId: string, generation: number): SealedTokens
 }
@@ -103,6 +107,7 @@ export interface Renewal {
   readonly sealed: SealedTokens
   readonly issuedAt: Date
   readonly expiresAt: Date | null
+  readonly particulars: Particulars
 }
 
 export interface Claim {
@@ -119,13 +124,13 @@ const appColumns = sql`
 const flowColumns = sql`
   id, workspace_id as "workspaceId", account_id as "accountId", provider, app_id as "appId", client_id as "clientId",
   state_hash as "stateHash", browser_hash as "browserHash", redirect_uri as "redirectUri", return_to as "returnTo", scopes,
-  data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
+  particulars, data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
 
 const connectionColumns = sql`
   c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.app_id as "appId",
   c.client_id as "clientId", c.sandbox, c.status, c.reason, c.identity_id as "identityId", c.identity, c.scopes,
   c.missing_scopes as "missingScopes", c.connected_at as "connectedAt", c.last_used_at as "lastUsedAt",
-  k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt"`
+  k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt", k.particulars`
 
 const sealedColumns = sql`
   k.data_key as "dataKey", k.access_token as "accessToken", k.refresh_token as "refreshToken"`
@@ -214,10 +219,10 @@ export class ConnectionStore {
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
       insert into connection_flows (id, workspace_id, account_id, provider, app_id, client_id, state_hash, browser_hash,
-        redirect_uri, return_to, scopes, data_key, secrets, created_at, expires_at)
+        redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
       values (${row.id}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.appId}, ${row.clientId},
-        ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes}, ${row.dataKey},
-        ${row.secrets}, ${row.createdAt}, ${row.expiresAt})`)
+        ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
+        ${JSON.stringify(row.particulars)}, ${row.dataKey}, ${row.secrets}, ${row.createdAt}, ${row.expiresAt})`)
   }
 
   /** Takes the flow, if all that binds it is as it should be. Of two at once, one gets it. */
@@ -306,12 +311,12 @@ export class ConnectionStore {
       const sealed = consented.seal(id, generation)
       await tx.query(sql`
         insert into credentials (connection_id, workspace_id, data_key, access_token, refresh_token, generation, issued_at,
-          expires_at)
+          expires_at, particulars)
         values (${id}, ${consented.workspaceId}, ${sealed.dataKey}, ${sealed.accessToken}, ${sealed.refreshToken},
-          ${generation}, ${consented.at}, ${consented.expiresAt})
+          ${generation}, ${consented.at}, ${consented.expiresAt}, ${JSON.stringify(consented.particulars)})
         on conflict (connection_id) do update set data_key = excluded.data_key, access_token = excluded.access_token,
           refresh_token = excluded.refresh_token, generation = excluded.generation, issued_at = excluded.issued_at,
-          expires_at = excluded.expires_at, lease_holder = null, lease_until = null, unanswered = false`)
+          expires_at = excluded.expires_at, particulars = excluded.particulars, lease_holder = null, lease_until = null, unanswered = false`)
       await dropUnusedApps(tx, consented.workspaceId, consented.provider)
       return present(await this.#live(tx, sql`c.id = ${id}`))
     })
@@ -335,12 +340,20 @@ export class ConnectionStore {
     })
   }
 
-  /** How many other connections live from the same grant at the provider. */
-  async sharers(connection: ConnectionRow): Promise<number> {
+  /**
+   * How many other connections live from the same grant at the provider.
+   * @param sharedGrant the particular that decides it, where not the person does
+   */
+  async sharers(connection: ConnectionRow, sharedGrant?: string): Promise<number> {
+    const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
+    const same =
+      sharedGrant === undefined || common === undefined
+        ? sql`c.identity_id = ${connection.identityId}`
+        : sql`k.particulars ->> ${sharedGrant}::text = ${common}`
     const [row] = await this.#database.query<{ n: number }>(sql`
-      select count(*)::int as n from connections
-      where provider = ${connection.provider} and client_id = ${connection.clientId}
-        and sandbox = ${connection.sandbox} and identity_id = ${connection.identityId} and id <> ${connection.id}`)
+      select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
+      where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
     return row?.n ?? 0
   }
 
@@ -382,6 +395,7 @@ export class ConnectionStore {
     const rows = await this.#database.query(sql`
       update credentials set access_token = ${renewal.sealed.accessToken}, refresh_token = ${renewal.sealed.refreshToken},
         generation = generation + 1, issued_at = ${renewal.issuedAt}, expires_at = ${renewal.expiresAt},
+        particulars = ${JSON.stringify(renewal.particulars)},
         lease_holder = null, lease_until = null, unanswered = false
       where connection_id = ${renewal.connectionId} and generation = ${renewal.generation}
       returning connection_id`)

@@ -5,7 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, ProviderAnswer } from '#providers/provider.ts'
+import { missingScopes, ProviderAnswer, settled } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
 import type { ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
@@ -40,6 +40,7 @@ export interface ConnectionPage {
 }
 
 const largestPage = 200
+const largestRevocationAnswer = 64 * 1024
 
 /** Accounts that people have connected: beginning, finishing, looking at, refreshing and ending a connection. */
 export class Connections {
@@ -182,10 +183,16 @@ export class Connections {
   }
 
   async #recognised({ flow, app }: TakenFlow, grant: Grant): Promise<RecognisedPerson> {
+    const particulars = { ...flow.particulars, ...grant.particulars }
+    const settledApp = { ...app, provider: settled(this.#apps.provider(flow.provider), particulars) }
+    if (/[{}]/.test(settledApp.provider.api.base)) {
+      throw new AtomError('provider_refused', `${app.provider.name} did not say where its API is.`)
+    }
     try {
-      return await this.#identityReader.recognise(app, grant.accessToken, {
+      return await this.#identityReader.recognise(settledApp, grant.accessToken, {
         granted: grant.granted ?? flow.scopes,
         subject: grant.subject,
+        particulars,
       })
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -217,18 +224,19 @@ export class Connections {
       missingScopes: missing,
       at,
       expiresAt: grant.expiresAt,
+      particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
       seal: (connectionId, generation) =>
         this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
     })
   }
 
   async #revoke(connection: LiveConnection): Promise<Pick<DisconnectReceipt, 'revocation' | 'detail'>> {
-    const provider = this.#apps.provider(connection.provider)
+    const provider = this.#apps.settled(connection)
     const failed = {
       revocation: 'failed',
       detail: `${provider.name} could not be told. Atom has destroyed its copy; remove Atom in your ${provider.name} settings to end the access there too.`,
     } as const
-    if ((await this.#store.sharers(connection)) > 0) {
+    if ((await this.#store.sharers(connection, provider.sharedGrant)) > 0) {
       return {
         revocation: 'kept',
         detail: `Another connection lives from the same consent at ${provider.name}, so it stays. Atom has destroyed this copy.`,
@@ -236,8 +244,11 @@ export class Connections {
     }
     try {
       const app = await this.#apps.of(connection)
-      const status = await this.#sendRevocation(app, connection)
-      if (provider.revoked(status)) return { revocation: 'revoked', detail: provider.afterRevocation }
+      const answer = await this.#sendRevocation(app, connection)
+      if (answer === undefined) return { revocation: 'unsupported', detail: provider.afterRevocation }
+      const { status, body } = answer
+      if (provider.revoked?.(status, body) === true)
+        return { revocation: 'revoked', detail: provider.afterRevocation }
       this.#log.warn({ connectionId: connection.id, provider: provider.id, status }, 'revocation refused')
       return failed
     } catch (error) {
@@ -250,26 +261,32 @@ export class Connections {
     }
   }
 
-  async #sendRevocation(app: App, connection: LiveConnection): Promise<number> {
+  /** Undefined where the provider offers no way. */
+  async #sendRevocation(
+    app: App,
+    connection: LiveConnection,
+  ): Promise<{ status: number; body: string } | undefined> {
     const place = {
       workspaceId: connection.workspaceId,
       connectionId: connection.id,
       generation: connection.generation,
     }
-    const request = app.provider.revocation({
+    const request = app.provider.revocation?.({
+      particulars: connection.particulars,
       clientId: app.clientId,
       clientSecret: app.clientSecret,
       accessToken: this.#vault.openAccessToken(place, connection.sealed),
       refreshToken: this.#vault.openRefreshToken(place, connection.sealed),
     })
+    if (request === undefined) return undefined
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
       method: request.method,
       headers: request.headers,
       body: request.body,
       timeoutMs: 15_000,
+      maxBytes: largestRevocationAnswer,
     })
-    await answer.body?.cancel()
-    return answer.status
+    return { status: answer.status, body: await answer.text() }
   }
 }
 

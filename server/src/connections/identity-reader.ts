@@ -2,16 +2,31 @@ import type { Static, TSchema } from 'typebox'
 import { Check } from 'typebox/value'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
-import type { Outbound } from '#foundation/outbound.ts'
+import type { Outbound, OutboundRequest } from '#foundation/outbound.ts'
 import type { Secret } from '#foundation/secret.ts'
-import { ProviderAnswer, type ProviderIdentity, type ProviderReader } from '#providers/provider.ts'
+import {
+  type Particulars,
+  ProviderAnswer,
+  type ProviderIdentity,
+  type ProviderReader,
+  unfitParticulars,
+} from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 import type { StoredIdentity } from './connection-store.ts'
 
+/** What is known of a grant besides its tokens. */
+interface GrantContext {
+  readonly granted: readonly string[]
+  /** The person as the verified id_token names them, where there is one. */
+  readonly subject: string | undefined
+  readonly particulars: Particulars
+}
+
 export interface RecognisedPerson {
   readonly id: string
   readonly identity: StoredIdentity
+  readonly particulars: Particulars
 }
 
 const requestTimeoutMs = 20_000
@@ -31,15 +46,13 @@ export class IdentityReader {
   }
 
   /**
-   * @param subject `sub` of the verified id_token, where there is one
    * @throws ProviderAnswer where the provider does not tell · AtomError `provider_unavailable`
    */
-  async recognise(
-    app: App,
-    accessToken: Secret,
-    context: { granted: readonly string[]; subject: string | undefined },
-  ): Promise<RecognisedPerson> {
-    const { id, picture, ...known } = await this.#ask(app, accessToken, context)
+  async recognise(app: App, accessToken: Secret, context: GrantContext): Promise<RecognisedPerson> {
+    const { id, picture, particulars = {}, ...known } = await this.#ask(app, accessToken, context)
+    if (unfitParticulars(app.provider, particulars).length > 0) {
+      throw new ProviderAnswer(200, `the identity at ${app.provider.id} has unexpected particulars`)
+    }
     const avatarUrl = picture === undefined ? undefined : await this.#picture(app, picture)
     const identity = {
       name: known.name.slice(0, 200),
@@ -47,16 +60,21 @@ export class IdentityReader {
       ...(known.email !== undefined && { email: known.email.slice(0, 320) }),
       ...(avatarUrl !== undefined && { avatarUrl }),
     }
-    return { id, identity }
+    return { id, identity, particulars }
   }
 
   /**
    * Whether the provider still takes this token. Only its 401 is a no; anything else it says is not about the token.
    * @throws AtomError `provider_unavailable`
    */
-  async accepts(app: App, accessToken: Secret, granted: readonly string[]): Promise<boolean> {
+  async accepts(
+    app: App,
+    accessToken: Secret,
+    context: { scopes: readonly string[]; particulars: Particulars },
+  ): Promise<boolean> {
+    const { scopes: granted, particulars } = context
     try {
-      await this.#ask(app, accessToken, { granted, subject: undefined })
+      await this.#ask(app, accessToken, { granted, subject: undefined, particulars })
       return true
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -68,21 +86,41 @@ export class IdentityReader {
     }
   }
 
-  #ask(
-    app: App,
-    accessToken: Secret,
-    context: { granted: readonly string[]; subject: string | undefined },
-  ): Promise<ProviderIdentity> {
+  #ask(app: App, accessToken: Secret, context: GrantContext): Promise<ProviderIdentity> {
+    const authorization = `Bearer ${accessToken.reveal()}`
+    const standard = { ...app.provider.api.headers, authorization }
     const reader: ProviderReader = {
       ...context,
-      get: (url, shape) => this.#get(app, accessToken, url, shape),
+      get: (url, shape) => this.#read(app, url, shape, { headers: standard }),
+      post: (url, body, shape) =>
+        this.#read(app, url, shape, {
+          method: 'POST',
+          headers: { ...standard, ...(body !== undefined && { 'content-type': 'application/json' }) },
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+        }),
+      introspect: (url, shape) =>
+        this.#read(app, url, shape, {
+          method: 'POST',
+          headers: { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
+          body: new URLSearchParams({
+            client_id: app.clientId,
+            client_secret: app.clientSecret.reveal(),
+            token: accessToken.reveal(),
+            token_type_hint: 'access_token',
+          }).toString(),
+        }),
     }
     return app.provider.identify(reader)
   }
 
-  async #get<T extends TSchema>(app: App, accessToken: Secret, url: string, shape: T): Promise<Static<T>> {
+  async #read<T extends TSchema>(
+    app: App,
+    url: string,
+    shape: T,
+    request: OutboundRequest,
+  ): Promise<Static<T>> {
     const answer = await this.#outbound.fetch(placed(url, app.standIns), {
-      headers: { ...app.provider.api.headers, authorization: `Bearer ${accessToken.reveal()}` },
+      ...request,
       timeoutMs: requestTimeoutMs,
       maxBytes: largestAnswer,
     })

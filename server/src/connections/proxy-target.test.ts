@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { github } from '#providers/catalog/github.ts'
 import { google } from '#providers/catalog/google.ts'
+import { slack } from '#providers/catalog/slack.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
 
 test('[CN20] a path of the API goes to the API, as it was written', () => {
@@ -98,4 +99,11 @@ test('[CN20] a redirect is followed to the provider’s own hosts over https and
     assert.equal(to(location), undefined, location)
   }
   assert.equal(to('https://api.github.com/x', 200), undefined)
+})
+
+test('[CN53] a method with dots in its name is a path where the provider has such, and still no way to another host', () => {
+  assert.equal(proxyTarget(slack.api, '/auth.test').href, 'https://slack.com/api/auth.test')
+  assert.equal(proxyTarget(slack.api, '/evil.example/x').href, 'https://slack.com/api/evil.example/x')
+  assert.equal(proxyTarget(slack.api, '/files.slack.com/a').href, 'https://files.slack.com/a')
+  assert.throws(() => proxyTarget(slack.api, '/../evil.example'), { code: 'proxy_target_refused' })
 })

@@ -18,8 +18,10 @@ export function proxyTarget(api: ProviderApi, path: string): URL {
   const first = segments[0] ?? ''
   let origin = new URL(api.base).origin
   let below = new URL(api.base).pathname.replace(/\/+$/, '') + address
-  if (hostLike.test(first)) {
-    if (!api.hosts.includes(first.toLowerCase())) throw refused()
+  if (hostLike.test(first) && !api.hosts.includes(first.toLowerCase())) {
+    // Where methods have dots in their names (Slack's `auth.test`), what is no host of the provider is a path on its own.
+    if (api.dottedPaths !== true) throw refused()
+  } else if (hostLike.test(first)) {
     origin = `https://${first.toLowerCase()}`
     below = address.slice(first.length + 1) || '/'
     if (below.startsWith('//')) throw refused()

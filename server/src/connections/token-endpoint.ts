@@ -1,9 +1,18 @@
+import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
-import { type Provider, type Verdict, verdictOf } from '#providers/provider.ts'
+import {
+  filled,
+  type Particulars,
+  type Provider,
+  scopesIn,
+  unfitParticulars,
+  type Verdict,
+  verdictOf,
+} from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 
@@ -15,8 +24,10 @@ export interface Grant {
   readonly expiresAt: Date | null
   /** Undefined where the answer names none, which means: what was asked for (RFC 6749 5.1). */
   readonly granted: readonly string[] | undefined
-  /** `sub` of the verified id_token. */
+  /** The person as the verified id_token names them. */
   readonly subject: string | undefined
+  /** What this grant says of them; what it does not mention stays as it was. */
+  readonly particulars: Particulars
 }
 
 /** The provider said no. Carries its error code and nothing else of its answer. */
@@ -81,21 +92,25 @@ export class TokenEndpoint {
         clientAuthentication(app),
         exchange.parameters,
         exchange.redirectUri,
-        provider.pkce === 'off' ? oauth.nopkce : exchange.codeVerifier,
+        provider.pkce === 'S256' ? exchange.codeVerifier : oauth.nopkce,
         { [oauth.customFetch]: this.#dial(app) },
       )
       const openid = provider.endpoints.jwks !== undefined
-      const tokens = await oauth.processAuthorizationCodeResponse(server, client, answer, {
+      const issuing = await issuingServer(provider, server, answer)
+      const tokens = await oauth.processAuthorizationCodeResponse(issuing, client, answer, {
         requireIdToken: openid,
         ...(openid && { expectedNonce: exchange.nonce }),
       })
-      if (openid) await this.#verifySignature(app, server, answer)
+      if (openid) await this.#verifySignature(app, issuing, answer)
       return this.#grant(provider, tokens)
     })
   }
 
-  /** @throws GrantRefused | GrantOutage */
-  async refresh(app: App, refreshToken: Secret): Promise<Grant> {
+  /**
+   * @param granted the scopes held, for providers that want them named again
+   * @throws GrantRefused | GrantOutage
+   */
+  async refresh(app: App, refreshToken: Secret, granted: readonly string[]): Promise<Grant> {
     const { provider } = app
     const server = authorizationServer(provider)
     const client = this.client(app)
@@ -105,10 +120,11 @@ export class TokenEndpoint {
         client,
         clientAuthentication(app),
         refreshToken.reveal(),
-        { [oauth.customFetch]: this.#dial(app) },
+        { [oauth.customFetch]: this.#dial(app), additionalParameters: refreshParameters(provider, granted) },
       )
-      const tokens = await oauth.processRefreshTokenResponse(server, client, answer)
-      if (tokens.id_token !== undefined) await this.#verifySignature(app, server, answer)
+      const issuing = await issuingServer(provider, server, answer)
+      const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
+      if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
       return this.#grant(provider, tokens)
     })
   }
@@ -143,8 +159,12 @@ export class TokenEndpoint {
     ): Promise<Response> => {
       const answer = await this.#outbound.fetch(placed(url, app.standIns), {
         method: 'POST',
-        headers: init.headers,
-        body: init.body.toString(),
+        ...(app.provider.tokenRequest === 'json'
+          ? {
+              headers: { ...init.headers, 'content-type': 'application/json' },
+              body: JSON.stringify(Object.fromEntries(init.body)),
+            }
+          : { headers: init.headers, body: init.body.toString() }),
         timeoutMs: requestTimeoutMs,
         maxBytes: largestAnswer,
       })
@@ -157,7 +177,13 @@ export class TokenEndpoint {
   }
 
   #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
-    const granted = tokens.scope?.split(provider.scopes.answerSeparator).filter((scope) => scope !== '')
+    const claims = oauth.getValidatedIdTokenClaims(tokens)
+    const particulars: Record<string, string> = {}
+    for (const [name, value] of Object.entries(provider.particularsOf?.({ answer: tokens, claims }) ?? {}))
+      if (value !== undefined) particulars[name] = value
+    if (unfitParticulars(provider, particulars).length > 0) {
+      throw new GrantRefused('refused', 'unexpected_particulars')
+    }
     return {
       accessToken: new Secret(tokens.access_token),
       refreshToken: tokens.refresh_token === undefined ? undefined : new Secret(tokens.refresh_token),
@@ -165,8 +191,9 @@ export class TokenEndpoint {
         tokens.expires_in === undefined
           ? null
           : new Date(this.#clock.now().getTime() + tokens.expires_in * 1000),
-      granted,
-      subject: oauth.getValidatedIdTokenClaims(tokens)?.sub,
+      granted: tokens.scope === undefined ? undefined : scopesIn(provider, tokens.scope),
+      subject: claims === undefined ? undefined : subjectOf(provider, claims),
+      particulars,
     }
   }
 }
@@ -182,9 +209,55 @@ export function authorizationServer(provider: Provider): oauth.AuthorizationServ
 
 function clientAuthentication(app: App): oauth.ClientAuth {
   const secret = app.clientSecret.reveal()
-  return app.provider.clientAuthentication === 'client_secret_basic'
-    ? oauth.ClientSecretBasic(secret)
-    : oauth.ClientSecretPost(secret)
+  if (app.provider.clientAuthentication === 'client_secret_post') return oauth.ClientSecretPost(secret)
+  // RFC 6749 2.3.1 wants both parts form-encoded first, which turns the `_` of a Notion secret into %5F. No provider here
+  // decodes that; each documents plain Basic.
+  return (_server, client, _body, headers) => {
+    headers.set('authorization', `Basic ${Buffer.from(`${client.client_id}:${secret}`).toString('base64')}`)
+  }
+}
+
+function refreshParameters(provider: Provider, granted: readonly string[]): Record<string, string> {
+  const { always, onRefresh, separator } = provider.scopes
+  if (onRefresh !== true) return {}
+  return { scope: [...new Set([...always, ...granted])].join(separator) }
+}
+
+/**
+ * The server as the id_token of this answer has to name it. Reading claims before the signature is checked only chooses
+ * which issuer is expected; that it is the provider's, and the signature, are checked afterwards as always.
+ */
+async function issuingServer(
+  provider: Provider,
+  server: oauth.AuthorizationServer,
+  answer: Response,
+): Promise<oauth.AuthorizationServer> {
+  if (provider.idTokenIssuer === undefined || answer.status !== 200) return server
+  const body: unknown = await answer
+    .clone()
+    .json()
+    .catch(() => undefined)
+  const token = typeof body === 'object' && body !== null && 'id_token' in body ? body.id_token : undefined
+  if (typeof token !== 'string') return server
+  let claims: Record<string, unknown>
+  try {
+    claims = decodeJwt(token)
+  } catch {
+    // No JWT: the protocol refuses it by its own words.
+    return server
+  }
+  const words = Object.entries(claims).filter(
+    (claim): claim is [string, string] => typeof claim[1] === 'string',
+  )
+  return { ...server, issuer: filled(provider.idTokenIssuer, Object.fromEntries(words)) }
+}
+
+function subjectOf(provider: Provider, claims: oauth.IDToken): string {
+  const parts = (provider.subjectClaims ?? ['sub']).map((name) => claims[name])
+  if (!parts.every((part) => typeof part === 'string' && part !== '')) {
+    throw new GrantRefused('refused', 'id_token_names_nobody')
+  }
+  return parts.join('.')
 }
 
 /** Codes of oauth4webapi that mean: this was not the provider speaking OAuth, but something else in its place. */

@@ -4,6 +4,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Secret } from '#foundation/secret.ts'
+import type { Verdict } from '#providers/provider.ts'
 import type { App, Apps } from './apps.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
@@ -149,13 +150,16 @@ export class TokenRefresh implements AsyncDisposable {
       const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(connection, claim, app)
       try {
-        const grant = await this.#ask(app, refreshToken, () => {
+        const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
           unsure = true
         })
         return await this.#keep(connection, claim, grant)
       } catch (error) {
-        if (error instanceof GrantRefused && error.verdict === 'reconnect') {
-          return await this.#giveUp(connection, claim, refusedReason(app, unsure))
+        if (
+          error instanceof GrantRefused &&
+          (error.verdict === 'reconnect' || error.verdict === 'reconsent')
+        ) {
+          return await this.#giveUp(connection, claim, refusedReason(app, error.verdict, unsure))
         }
         throw outward(error)
       }
@@ -171,13 +175,13 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** Sends the refresh token; once more where the first answer never came. */
-  async #ask(app: App, refreshToken: Secret, unsure: () => void): Promise<Grant> {
+  async #ask(app: App, refreshToken: Secret, granted: readonly string[], unsure: () => void): Promise<Grant> {
     try {
-      return await this.#tokenEndpoint.refresh(app, refreshToken)
+      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
     } catch (error) {
       if (!(error instanceof GrantOutage && error.sent)) throw error
       unsure()
-      return await this.#tokenEndpoint.refresh(app, refreshToken)
+      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
     }
   }
 
@@ -205,6 +209,7 @@ export class TokenRefresh implements AsyncDisposable {
         sealed,
         issuedAt,
         expiresAt: grant.expiresAt,
+        particulars: { ...connection.particulars, ...grant.particulars },
       }),
     )
     this.#calmUntil.delete(connection.id)
@@ -245,7 +250,7 @@ export class TokenRefresh implements AsyncDisposable {
   async #probe(connection: LiveConnection, claim: Claim, app: App): Promise<AccessToken> {
     const token = this.#opened(connection)
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
-    if (!expired && (await this.#identityReader.accepts(app, token.value, connection.scopes))) {
+    if (!expired && (await this.#identityReader.accepts(app, token.value, connection))) {
       await this.#store.release(claim, false)
       return token
     }
@@ -303,8 +308,9 @@ function needsReconnect(connection: ConnectionRow): AtomError {
   return new AtomError('connection_needs_reconnect', connection.reason ?? undefined)
 }
 
-function refusedReason(app: App, unsure: boolean): string {
+function refusedReason(app: App, verdict: Verdict, unsure: boolean): string {
   const name = app.provider.name
+  if (verdict === 'reconsent') return `${name} wants you to allow the access anew. Reconnect the account.`
   return unsure
     ? `${name} does not accept the stored access. An earlier renewal was cut off before its answer arrived, so ${name} may have replaced it. Reconnect the account.`
     : `${name} has ended the access: it was revoked, or not used for too long. Reconnect the account.`

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { github } from './catalog/github.ts'
 import { google } from './catalog/google.ts'
+import { microsoft } from './catalog/microsoft.ts'
+import { salesforce } from './catalog/salesforce.ts'
 import { catalog } from './catalog.ts'
-import { missingScopes, verdictOf } from './provider.ts'
+import { filled, missingScopes, scopesIn, settled, unfitParticulars, verdictOf } from './provider.ts'
 import { placed, unplaced } from './stand-in.ts'
 
 test('[CN50] every provider names real https addresses, and its API lies on its own list of hosts', () => {
@@ -73,4 +75,37 @@ test('[CN51] a stand-in takes the place of an origin, path and query kept, and i
   assert.equal(unplaced(new URL('http://127.0.0.1:1/github/a'), standIns)?.href, 'https://github.com/a')
   assert.equal(unplaced(new URL('http://127.0.0.1:1/githubx'), standIns), undefined)
   assert.equal(unplaced(new URL('http://127.0.0.1:2/github/a'), standIns), undefined)
+})
+
+test('[CN58] a particular fills the addresses of its provider, and only with a value of the form that was declared', () => {
+  const { api, endpoints, issuer } = settled(salesforce, { instance: 'acme.my.salesforce.com' })
+  assert.deepEqual(
+    [api.base, api.hosts, endpoints.token, issuer],
+    [
+      'https://acme.my.salesforce.com',
+      ['acme.my.salesforce.com'],
+      'https://login.salesforce.com/services/oauth2/token',
+      'https://login.salesforce.com',
+    ],
+  )
+  assert.deepEqual(settled(google, {}), google)
+  assert.deepEqual(unfitParticulars(salesforce, { instance: 'acme--dev.sandbox.my.salesforce.com' }), [])
+  for (const instance of [
+    'evil.example',
+    'salesforce.com',
+    'a.salesforce.com/x',
+    'a.salesforce.com\n',
+    '-.salesforce.com',
+  ])
+    assert.deepEqual(unfitParticulars(salesforce, { instance }), ['instance'], instance)
+  assert.deepEqual(unfitParticulars(salesforce, { constructor: 'x' }), ['constructor'])
+  assert.equal(filled('{a}{b}{constructor}', { a: '{b}', b: '1' }), '{b}1{constructor}')
+})
+
+test('[CN52] scopes are compared as they are asked for, whatever an answer puts before them or leaves unsaid', () => {
+  const granted = scopesIn(microsoft, 'https://graph.microsoft.com/User.Read  Mail.ReadWrite')
+  assert.deepEqual(granted, ['User.Read', 'Mail.ReadWrite'])
+  assert.deepEqual(missingScopes(microsoft, ['offline_access', 'Mail.Read', 'Files.Read'], granted), [
+    'Files.Read',
+  ])
 })

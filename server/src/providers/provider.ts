@@ -18,20 +18,45 @@ interface ProviderScopes {
   readonly always: readonly string[]
   /** What a granted scope contains besides itself, as the provider documents it. */
   readonly contains: Readonly<Record<string, readonly string[]>>
+  /** Given like the others, but never named in an answer. */
+  readonly unsaid?: readonly string[]
+  /** Put before its own scopes in an answer, and not needed in a request. */
+  readonly answerPrefix?: string
+  /** Whether a refresh has to name the scopes again. */
+  readonly onRefresh?: boolean
 }
 
 /**
- * What an OAuth error code means for whoever has to act.
- * `denied` the person said no · `operator` the app is wrong · `reconnect` the grant is gone · `retry` the provider is not
- * well · `refused` anything else it does not want.
+ * What an error code, of OAuth or of the API, means for whoever has to act.
+ * `denied` the person said no · `operator` the app is wrong · `reconnect` the grant is gone · `reconsent` the person has to
+ * allow more, or once more · `refresh` the access token is old · `retry` the provider is not well · `refused` anything else
+ * it does not want.
  */
-export type Verdict = 'denied' | 'operator' | 'reconnect' | 'retry' | 'refused'
+export type Verdict = 'denied' | 'operator' | 'reconnect' | 'reconsent' | 'refresh' | 'retry' | 'refused'
+
+/**
+ * What differs from connection to connection and is no secret: Microsoft's tenant, Salesforce's host. `{name}` in an address
+ * of a provider file stands for it.
+ */
+export type Particulars = Readonly<Record<string, string>>
+
+interface Particular {
+  readonly meaning: string
+  /** All of a value that is believed, wherever it came from: an address is made of it. */
+  readonly pattern: RegExp
+  /** Holds until the provider or the person says another. */
+  readonly standard?: string
+  /** Whether the person may say it before connecting. */
+  readonly askable?: boolean
+}
 
 export interface ProviderApi {
   /** Where a path without a host goes. */
   readonly base: string
   /** The only hosts that ever receive a credential, `base`'s among them; a path may begin with one of them. */
   readonly hosts: readonly string[]
+  /** Its own paths may begin with something that looks like a host. */
+  readonly dottedPaths?: true
   /** Sent with every request of the API unless the caller sends its own. */
   readonly headers: Readonly<Record<string, string>>
   /** Header fields in which the provider tells how much may still be asked. */
@@ -51,18 +76,26 @@ export interface ProviderIdentity {
   readonly email?: string
   /** Address of a picture. */
   readonly picture?: string
+  /** What only asking tells of them. */
+  readonly particulars?: Particulars
 }
 
 /** Reads the provider's API with the access token that is being looked at. */
 export interface ProviderReader {
   /** @throws ProviderAnswer where the status is not 200 or the body is not of this shape */
   get<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
-  /** `sub` of the verified id_token, where there is one. */
+  /** The same for an API that is only asked by POST. `body` goes as JSON; undefined sends none. */
+  post<T extends TSchema>(url: string, body: object | undefined, shape: T): Promise<Static<T>>
+  /** RFC 7662, with token and client in the form. */
+  introspect<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
+  /** The person as the verified id_token names them (`subjectClaims`), where there is one. */
   readonly subject: string | undefined
   readonly granted: readonly string[]
+  readonly particulars: Particulars
 }
 
 interface ProviderRevocation {
+  readonly particulars: Particulars
   readonly clientId: string
   readonly clientSecret: Secret
   readonly accessToken: Secret
@@ -76,9 +109,15 @@ interface RevocationRequest {
   readonly body: string
 }
 
+/** What a token answer holds besides RFC 6749's fields, and the claims of the verified id_token. */
+export interface GrantFacts {
+  readonly answer: Readonly<Record<string, unknown>>
+  readonly claims: Readonly<Record<string, unknown>> | undefined
+}
+
 /**
- * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of four small functions:
- * `tokenAnswer`, `identify`, `revocation`, `revoked`.
+ * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of five small functions:
+ * `tokenAnswer`, `particularsOf`, `identify`, `revocation`, `revoked`.
  */
 export interface Provider {
   readonly id: string
@@ -93,9 +132,19 @@ export interface Provider {
     /** JWK set that signs id_tokens; with it, the flow asks for an id_token and verifies it. */
     readonly jwks?: string
   }
+  /** `iss` of id_tokens where it depends on their claims: `{tid}` stands for the claim. */
+  readonly idTokenIssuer?: string
+  /** Claims that together name the person; `sub` where absent. */
+  readonly subjectClaims?: readonly string[]
+  readonly particulars?: Readonly<Record<string, Particular>>
+  /** The particular that everyone of one installation has in common, where they also share one grant. */
+  readonly sharedGrant?: string
   /** RFC 6749 2.3.1: how the app proves itself at the token endpoint. */
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic'
-  readonly pkce: 'S256' | 'off'
+  /** How the token endpoint wants its requests; RFC 6749 knows forms only. */
+  readonly tokenRequest?: 'form' | 'json'
+  /** RFC 7636. Where it is off, why. */
+  readonly pkce: 'S256' | { readonly off: string }
   /** Further parameters of the authorization request. */
   readonly authorizationExtras: Readonly<Record<string, string>>
   readonly scopes: ProviderScopes
@@ -108,10 +157,13 @@ export interface Provider {
   readonly afterRevocation: string
   /** Makes a token answer one that RFC 6749 5.1 and 5.2 would recognise. */
   tokenAnswer?(response: Response): Promise<Response>
+  /** What this grant says of `particulars`. */
+  particularsOf?(facts: GrantFacts): Readonly<Record<string, string | undefined>>
   identify(reader: ProviderReader): Promise<ProviderIdentity>
-  revocation(tokens: ProviderRevocation): RevocationRequest
+  /** Absent where the provider has no way to end a grant; undefined where there is none for these tokens. */
+  revocation?(tokens: ProviderRevocation): RevocationRequest | undefined
   /** Whether this answer to the revocation means that the grant is gone. */
-  revoked(status: number): boolean
+  revoked?(status: number, body: string): boolean
 }
 
 /** The provider answered, but not with what was asked for. */
@@ -137,7 +189,8 @@ const standardErrors: Readonly<Record<string, Verdict>> = {
   invalid_grant: 'reconnect',
   interaction_required: 'reconnect',
   login_required: 'reconnect',
-  consent_required: 'reconnect',
+  consent_required: 'reconsent',
+  insufficient_scope: 'reconsent',
   server_error: 'retry',
   temporarily_unavailable: 'retry',
 }
@@ -155,12 +208,63 @@ export function missingScopes(
   asked: readonly string[],
   granted: readonly string[],
 ): readonly string[] {
-  const { contains } = provider.scopes
-  const held = new Set(granted)
+  const { contains, unsaid = [] } = provider.scopes
+  const held = new Set([...granted, ...unsaid])
   // A set iterates over what is added while it is walked: contained scopes may contain others.
   for (const scope of held) {
     const contained = Object.hasOwn(contains, scope) ? contains[scope] : undefined
     for (const inner of contained ?? []) held.add(inner)
   }
   return asked.filter((scope) => !held.has(scope))
+}
+
+/** The scopes that an answer names, as a request would name them. */
+export function scopesIn(provider: Provider, answer: string): readonly string[] {
+  const { answerSeparator, answerPrefix = '' } = provider.scopes
+  return answer
+    .split(answerSeparator)
+    .filter((scope) => scope !== '')
+    .map((scope) => (scope.startsWith(answerPrefix) ? scope.slice(answerPrefix.length) : scope))
+}
+
+/** The provider with the particulars of one connection in its addresses. What is not known yet stays open. */
+export function settled(provider: Provider, particulars: Particulars): Provider {
+  const declared = provider.particulars
+  if (declared === undefined) return provider
+  const known = { ...standardParticulars(provider), ...particulars }
+  const fill = (address: string) => filled(address, known)
+  const { authorization, token, jwks } = provider.endpoints
+  return {
+    ...provider,
+    issuer: fill(provider.issuer),
+    endpoints: {
+      authorization: fill(authorization),
+      token: fill(token),
+      ...(jwks !== undefined && { jwks: fill(jwks) }),
+    },
+    api: { ...provider.api, base: fill(provider.api.base), hosts: provider.api.hosts.map(fill) },
+  }
+}
+
+export function standardParticulars(provider: Provider): Particulars {
+  return Object.fromEntries(
+    Object.entries(provider.particulars ?? {}).flatMap(([name, { standard }]) =>
+      standard === undefined ? [] : [[name, standard]],
+    ),
+  )
+}
+
+/** Names of the values that are none of this provider's, or not of the form that it gives them. */
+export function unfitParticulars(provider: Provider, values: Particulars): readonly string[] {
+  const declared = provider.particulars ?? {}
+  return Object.entries(values)
+    .filter(([name, value]) => !Object.hasOwn(declared, name) || !declared[name]?.pattern.test(value))
+    .map(([name]) => name)
+}
+
+/** `{name}` replaced where `values` has it. */
+export function filled(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replace(/\{(\w+)\}/g, (open, name: string) =>
+    Object.hasOwn(values, name) ? (values[name] ?? open) : open,
+  )
 }

@@ -34,8 +34,32 @@ const hosts = [
   'openidconnect.googleapis.com',
   'www.googleapis.com',
   'gmail.googleapis.com',
+  'login.microsoftonline.com',
+  'graph.microsoft.com',
+  'slack.com',
+  'app.asana.com',
+  'api.notion.com',
+  'login.salesforce.com',
+  'acme.my.salesforce.com',
+  'acme-moved.my.salesforce.com',
+  'app.hubspot.com',
+  'api.hubapi.com',
+  'linear.app',
+  'api.linear.app',
+  'auth.atlassian.com',
+  'api.atlassian.com',
+  'gitlab.com',
+  'discord.com',
+  'zoom.us',
+  'api.zoom.us',
+  'www.dropbox.com',
+  'api.dropboxapi.com',
+  'airtable.com',
+  'api.airtable.com',
+  'account.box.com',
+  'api.box.com',
 ] as const
-type Host = (typeof hosts)[number]
+export type Host = (typeof hosts)[number]
 
 const picture = Buffer.from('89504e470d0a1a0a', 'hex')
 
@@ -49,7 +73,22 @@ export class LoopbackProvider implements AsyncDisposable, SandboxOffer {
   readonly apps = {
     github: { clientId: 'github-client', clientSecret: 'github-client-secret-0123456789' },
     google: { clientId: 'google-client', clientSecret: 'google-client-secret-0123456789' },
+    microsoft: { clientId: 'microsoft-client', clientSecret: 'microsoft_client~secret.0123456789' },
+    slack: { clientId: '123.456', clientSecret: 'slack-client-secret-0123456789' },
+    asana: { clientId: '1200000000000001', clientSecret: 'asana-client-secret-0123456789' },
+    notion: { clientId: 'a1b2c3d4-0000', clientSecret: 'secret_notion-client_0123456789' },
+    salesforce: { clientId: '3MVG9.salesforce', clientSecret: 'salesforce-client-secret-0123456789' },
+    hubspot: { clientId: 'hubspot-client', clientSecret: 'hubspot-client-secret-0123456789' },
+    linear: { clientId: 'linear-client', clientSecret: 'linear-client-secret-0123456789' },
+    jira: { clientId: 'jira-client', clientSecret: 'jira-client-secret-0123456789' },
+    gitlab: { clientId: 'gitlab-client', clientSecret: 'gloas-gitlab-client-secret-0123456789' },
+    discord: { clientId: '1200000000000002', clientSecret: 'discord-client_secret-0123456789' },
+    zoom: { clientId: 'zoom_client', clientSecret: 'zoom_client_secret-0123456789' },
+    dropbox: { clientId: 'dropbox-client', clientSecret: 'dropbox-client-secret-0123456789' },
+    airtable: { clientId: 'airtable-client', clientSecret: 'airtable_client_secret.0123456789' },
+    box: { clientId: 'box-client', clientSecret: 'box-client-secret-0123456789' },
   }
+  readonly providers = Object.keys(this.apps)
   readonly #server: Server
   readonly #handlers = new Map<string, Handler>()
   readonly #keys = generateKeyPair('RS256')

@@ -3,9 +3,9 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
-import { verdictOf } from '#providers/provider.ts'
+import { type Particulars, verdictOf } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
-import { type App, type Apps, withAlways } from '../apps.ts'
+import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import {
@@ -35,6 +35,7 @@ export interface BegunFlow {
 export interface FlowWish {
   readonly provider: string
   readonly scopes?: readonly string[] | undefined
+  readonly particulars?: Particulars | undefined
   readonly returnTo?: string | undefined
 }
 
@@ -76,7 +77,8 @@ export class AuthorizationCodeFlow {
   /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
   async begin(person: { workspaceId: string; accountId: string }, wish: FlowWish): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    const app = await this.#apps.current(person.workspaceId, wish.provider)
+    const particulars = askedParticulars(this.#apps.provider(wish.provider), wish.particulars ?? {})
+    const app = await this.#apps.current(person.workspaceId, wish.provider, particulars)
     const { provider } = app
     const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
     const state = randomToken()
@@ -97,6 +99,7 @@ export class AuthorizationCodeFlow {
       redirectUri,
       returnTo,
       scopes,
+      particulars,
       ...this.#vault.sealFlow({ workspaceId: person.workspaceId, flowId: id }, secrets),
       createdAt,
       expiresAt: new Date(createdAt.getTime() + flowLifeMs),

@@ -1,7 +1,6 @@
 import { Type } from 'typebox'
 import type { Provider } from '../provider.ts'
-
-const text = new TextDecoder('utf-8', { fatal: true })
+import { rewritten } from '../token-answer.ts'
 
 const User = Type.Object({
   id: Type.Integer(),
@@ -78,20 +77,12 @@ export const github: Provider = {
   afterRevocation:
     'GitHub has ended the grant and every token of it. Connecting again asks for consent again.',
 
-  /** Errors come with status 200, and the list of scopes is separated by commas. */
-  async tokenAnswer(response) {
-    if (response.status !== 200) return response
-    const bytes = await response.arrayBuffer()
-    const headers = { 'content-type': response.headers.get('content-type') ?? '' }
-    let answer: unknown
-    try {
-      answer = JSON.parse(text.decode(bytes))
-    } catch {
-      return new Response(bytes, { status: 200, headers })
-    }
-    const failed = typeof answer === 'object' && answer !== null && 'error' in answer
-    return new Response(bytes, { status: failed ? 400 : 200, headers })
-  },
+  /** Errors come with status 200. */
+  tokenAnswer: (response) =>
+    rewritten(response, (answer, status) => ({
+      status: status === 200 && 'error' in answer ? 400 : status,
+      answer,
+    })),
 
   async identify(reader) {
     const user = await reader.get('https://api.github.com/user', User)

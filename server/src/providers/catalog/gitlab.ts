@@ -1,0 +1,79 @@
+import { Type } from 'typebox'
+import { type Provider, ProviderAnswer } from '../provider.ts'
+
+const UserInfo = Type.Object({
+  sub: Type.String(),
+  name: Type.Optional(Type.String()),
+  nickname: Type.Optional(Type.String()),
+  email: Type.Optional(Type.String()),
+  email_verified: Type.Optional(Type.Boolean()),
+  picture: Type.Optional(Type.String()),
+})
+
+/**
+ * Sources: docs.gitlab.com "OAuth 2.0 identity provider API", "GitLab as OpenID Connect identity provider", "Rate limits";
+ * gitlab.com/.well-known/openid-configuration. Access tokens live two hours; a refresh ends the pair before.
+ */
+export const gitlab: Provider = {
+  id: 'gitlab',
+  name: 'GitLab',
+  appConsoleUrl: 'https://gitlab.com/-/user_settings/applications',
+  issuer: 'https://gitlab.com',
+  endpoints: {
+    authorization: 'https://gitlab.com/oauth/authorize',
+    token: 'https://gitlab.com/oauth/token',
+    jwks: 'https://gitlab.com/oauth/discovery/keys',
+  },
+  clientAuthentication: 'client_secret_post',
+  pkce: 'S256',
+  authorizationExtras: {},
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [
+      { scope: 'openid', meaning: 'Know who you are at GitLab' },
+      { scope: 'profile', meaning: 'Read your name and picture' },
+      { scope: 'email', meaning: 'Read your e-mail address' },
+      { scope: 'api', meaning: 'Read and write your projects, issues and merge requests' },
+    ],
+    always: ['openid', 'profile', 'email'],
+    contains: { api: ['read_api', 'read_user'] },
+  },
+  refreshTokens: 'single_use',
+  errors: {},
+  api: {
+    base: 'https://gitlab.com/api/v4',
+    hosts: ['gitlab.com'],
+    headers: {},
+    rateLimit: { remaining: 'ratelimit-remaining', reset: 'ratelimit-reset', retryAfter: 'retry-after' },
+  },
+  afterRevocation: 'GitLab has ended the tokens. The app stays in the list of authorised apps there.',
+
+  async identify(reader) {
+    const user = await reader.get('https://gitlab.com/oauth/userinfo', UserInfo)
+    if (reader.subject !== undefined && user.sub !== reader.subject) {
+      // OpenID Connect Core 5.3.2: userinfo of another subject must not be used.
+      throw new ProviderAnswer(200, 'userinfo speaks of another subject than the id_token')
+    }
+    const email = user.email_verified === false ? undefined : user.email
+    return {
+      id: user.sub,
+      name: user.name || user.nickname || 'GitLab account',
+      ...(user.nickname && { handle: user.nickname }),
+      ...(email && { email }),
+      ...(user.picture && { picture: user.picture }),
+    }
+  },
+
+  revocation: ({ clientId, clientSecret, accessToken, refreshToken }) => ({
+    method: 'POST',
+    url: 'https://gitlab.com/oauth/revoke',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({
+      client_id: clientId,
+      client_secret: clientSecret.reveal(),
+      token: (refreshToken ?? accessToken).reveal(),
+    }).toString(),
+  }),
+  revoked: (status) => status === 200,
+}

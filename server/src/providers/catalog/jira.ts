@@ -1,0 +1,62 @@
+import { Type } from 'typebox'
+import type { Provider } from '../provider.ts'
+
+const Me = Type.Object({
+  account_id: Type.String(),
+  name: Type.Optional(Type.String()),
+  email: Type.Optional(Type.String()),
+  picture: Type.Optional(Type.String()),
+})
+
+/**
+ * Sources: developer.atlassian.com "OAuth 2.0 (3LO) apps", "Implementing OAuth 2.0 (3LO)", "User identity API", "Rate
+ * limiting". A token works through api.atlassian.com only: `/oauth/token/accessible-resources` tells the sites, and their API
+ * is below `/ex/jira/{cloudId}`. A refresh ends the refresh token before; there is no revocation for apps.
+ */
+export const jira: Provider = {
+  id: 'jira',
+  name: 'Jira',
+  appConsoleUrl: 'https://developer.atlassian.com/console/myapps/',
+  issuer: 'https://auth.atlassian.com',
+  endpoints: {
+    authorization: 'https://auth.atlassian.com/authorize',
+    token: 'https://auth.atlassian.com/oauth/token',
+  },
+  clientAuthentication: 'client_secret_post',
+  tokenRequest: 'json',
+  pkce: { off: 'Atlassian documents none for 3LO apps; state and secret protect the code' },
+  authorizationExtras: { audience: 'api.atlassian.com', prompt: 'consent' },
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [
+      { scope: 'read:me', meaning: 'Read your name and picture' },
+      { scope: 'read:jira-work', meaning: 'Read your projects and issues' },
+      { scope: 'write:jira-work', meaning: 'Create and change issues' },
+      { scope: 'offline_access', meaning: 'Keep the access until you end it' },
+    ],
+    always: ['read:me', 'offline_access'],
+    unsaid: ['offline_access'],
+    contains: {},
+  },
+  refreshTokens: 'single_use',
+  errors: {},
+  api: {
+    base: 'https://api.atlassian.com',
+    hosts: ['api.atlassian.com'],
+    headers: { accept: 'application/json' },
+    rateLimit: { remaining: 'x-ratelimit-remaining', retryAfter: 'retry-after' },
+  },
+  afterRevocation:
+    'Atlassian lets no app end its own access. Atom has destroyed its copy; remove Atom at https://id.atlassian.com/manage-profile/apps. An access token that was given out works for up to an hour.',
+
+  async identify(reader) {
+    const me = await reader.get('https://api.atlassian.com/me', Me)
+    return {
+      id: me.account_id,
+      name: me.name || me.email || 'Atlassian account',
+      ...(me.email && { email: me.email }),
+      ...(me.picture && { picture: me.picture }),
+    }
+  },
+}

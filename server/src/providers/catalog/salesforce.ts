@@ -1,0 +1,123 @@
+import { Type } from 'typebox'
+import type { Provider } from '../provider.ts'
+import { rewritten, textAt } from '../token-answer.ts'
+
+const UserInfo = Type.Object({
+  user_id: Type.String(),
+  organization_id: Type.String(),
+  name: Type.Optional(Type.String()),
+  preferred_username: Type.Optional(Type.String()),
+  email: Type.Optional(Type.String()),
+  picture: Type.Optional(Type.String()),
+})
+
+const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
+
+/**
+ * Sources: help.salesforce.com "OAuth 2.0 Web Server Flow", "OAuth 2.0 Refresh Token Flow", "OpenID Connect: UserInfo",
+ * "Revoke OAuth Tokens", article 005316711 (with rotation, a refresh token used twice ends the whole family). The answer says
+ * no lifetime: a token is renewed when the API refuses it. Every answer names the instance whose API is to be used. The login
+ * host may be an organisation's own (My Domain); `*.lightning.force.com` has no OAuth.
+ */
+export const salesforce: Provider = {
+  id: 'salesforce',
+  name: 'Salesforce',
+  appConsoleUrl: 'https://login.salesforce.com/lightning/setup/ManageExternalClientApplication/home',
+  issuer: 'https://{login}',
+  endpoints: {
+    authorization: 'https://{login}/services/oauth2/authorize',
+    token: 'https://{login}/services/oauth2/token',
+  },
+  particulars: {
+    login: {
+      meaning: 'login.salesforce.com, test.salesforce.com, or the My Domain host of the organisation.',
+      pattern: new RegExp(
+        `^(?:(?:login|test)\\.salesforce\\.com|${label}(?:\\.${label}){0,2}\\.my\\.(?:salesforce|site)\\.com)$`,
+      ),
+      standard: 'login.salesforce.com',
+      askable: true,
+    },
+    instance: {
+      meaning: 'Where the API of the organisation is.',
+      pattern: new RegExp(`^${label}(?:\\.${label}){0,3}\\.salesforce\\.com$`),
+    },
+  },
+  clientAuthentication: 'client_secret_post',
+  pkce: 'S256',
+  authorizationExtras: {},
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [
+      { scope: 'openid', meaning: 'Know who you are at Salesforce' },
+      { scope: 'api', meaning: 'Read and write the records that you may' },
+      { scope: 'refresh_token', meaning: 'Keep the access until you end it' },
+    ],
+    always: ['openid', 'refresh_token'],
+    contains: {
+      full: ['api', 'openid', 'id', 'profile', 'email'],
+      refresh_token: ['offline_access'],
+      offline_access: ['refresh_token'],
+    },
+  },
+  refreshTokens: 'single_use',
+  errors: {
+    inactive_user: 'reconnect',
+    invalid_app_access: 'operator',
+    inactive_org: 'operator',
+    invalid_client_credentials: 'operator',
+    invalid_client_id: 'operator',
+    redirect_uri_mismatch: 'operator',
+    redirect_uri_missing: 'operator',
+    OAUTH_APP_BLOCKED: 'operator',
+    OAUTH_APPROVAL_ERROR_GENERIC: 'operator',
+    INVALID_SESSION_ID: 'refresh',
+    INSUFFICIENT_ACCESS: 'refused',
+    REQUEST_LIMIT_EXCEEDED: 'retry',
+    rate_limit_exceeded: 'retry',
+  },
+  api: {
+    base: 'https://{instance}',
+    hosts: ['{instance}'],
+    headers: {},
+    rateLimit: { retryAfter: 'retry-after' },
+  },
+  afterRevocation: 'Salesforce has ended the refresh token and every access token made from it.',
+
+  /** Whether an id_token names the login host or the organisation's own differs by setting; `userinfo` tells the same. */
+  tokenAnswer: (response) =>
+    rewritten(response, ({ id_token: _unread, ...answer }, status) => ({ status, answer })),
+
+  particularsOf({ answer }) {
+    const url = textAt(answer, 'instance_url')
+    if (url === undefined) return {}
+    // What is no https address of a bare host does not fit the pattern, and so is refused.
+    return {
+      instance: url
+        .toLowerCase()
+        .replace(/^https:\/\//, '')
+        .replace(/\/$/, ''),
+    }
+  },
+
+  async identify(reader) {
+    const { login } = reader.particulars
+    const user = await reader.get(`https://${login}/services/oauth2/userinfo`, UserInfo)
+    return {
+      // Copies of an organisation (its sandboxes) have the same ids of people.
+      id: `${user.organization_id}.${user.user_id}`,
+      name: user.name || user.preferred_username || 'Salesforce account',
+      ...(user.preferred_username && { handle: user.preferred_username }),
+      ...(user.email && { email: user.email }),
+      ...(user.picture && { picture: user.picture }),
+    }
+  },
+
+  revocation: ({ particulars, accessToken, refreshToken }) => ({
+    method: 'POST',
+    url: `https://${particulars['login']}/services/oauth2/revoke`,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ token: (refreshToken ?? accessToken).reveal() }).toString(),
+  }),
+  revoked: (status) => status === 200,
+}

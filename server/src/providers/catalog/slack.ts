@@ -1,0 +1,145 @@
+import { type Static, Type } from 'typebox'
+import { type Provider, ProviderAnswer, verdictOf } from '../provider.ts'
+import { rewritten, textAt, withoutNulls } from '../token-answer.ts'
+
+const Answer = Type.Object({ ok: Type.Boolean(), error: Type.Optional(Type.String()) })
+const UserInfo = Type.Object({
+  ...Answer.properties,
+  user: Type.Optional(
+    Type.Object({
+      name: Type.Optional(Type.String()),
+      real_name: Type.Optional(Type.String()),
+      profile: Type.Optional(
+        Type.Object({
+          email: Type.Optional(Type.String()),
+          image_192: Type.Optional(Type.String()),
+        }),
+      ),
+    }),
+  ),
+})
+
+/**
+ * Sources: docs.slack.dev "Installing with OAuth", "Using token rotation", "PKCE" (2026-03-30), methods oauth.v2.access,
+ * auth.test, auth.revoke, users.info. Failures come with status 200 and `ok: false`. The connection holds the bot's
+ * credential, which everyone of one workspace has in common; `authed_user` says who installed it. Where only user scopes were
+ * asked for, it holds the person's.
+ */
+export const slack: Provider = {
+  id: 'slack',
+  name: 'Slack',
+  appConsoleUrl: 'https://api.slack.com/apps',
+  issuer: 'https://slack.com',
+  endpoints: {
+    authorization: 'https://slack.com/oauth/v2/authorize',
+    token: 'https://slack.com/api/oauth.v2.access',
+  },
+  particulars: {
+    team: { meaning: 'The workspace, or the organisation.', pattern: /^[TE][A-Z0-9]{2,30}$/ },
+    person: { meaning: 'Who installed the app.', pattern: /^[UW][A-Z0-9]{2,30}$/ },
+  },
+  sharedGrant: 'team',
+  clientAuthentication: 'client_secret_post',
+  pkce: {
+    off: 'switching it on makes the app a public client for good, whose refresh tokens end after 30 days; state and secret protect the code instead',
+  },
+  authorizationExtras: {},
+  scopes: {
+    separator: ',',
+    answerSeparator: /,/,
+    standard: [
+      { scope: 'channels:read', meaning: 'See the public channels' },
+      { scope: 'chat:write', meaning: 'Send messages as Atom' },
+      { scope: 'users:read', meaning: 'See who is in the workspace' },
+      { scope: 'team:read', meaning: 'Read the name of the workspace' },
+    ],
+    always: ['users:read'],
+    contains: {},
+  },
+  refreshTokens: 'single_use',
+  errors: {
+    bad_client_secret: 'operator',
+    bad_redirect_uri: 'operator',
+    invalid_client_id: 'operator',
+    invalid_scope_requested: 'operator',
+    code_already_used: 'refused',
+    invalid_code: 'refused',
+    account_inactive: 'reconnect',
+    invalid_auth: 'reconnect',
+    invalid_refresh_token: 'reconnect',
+    not_authed: 'reconnect',
+    org_login_required: 'reconnect',
+    token_revoked: 'reconnect',
+    missing_scope: 'reconsent',
+    token_expired: 'refresh',
+    fatal_error: 'retry',
+    internal_error: 'retry',
+    ratelimited: 'retry',
+    request_timeout: 'retry',
+    service_unavailable: 'retry',
+  },
+  api: {
+    base: 'https://slack.com/api/',
+    hosts: ['slack.com', 'files.slack.com'],
+    dottedPaths: true,
+    headers: {},
+    rateLimit: { retryAfter: 'retry-after' },
+  },
+  afterRevocation: 'Slack has ended the token. The app stays installed until somebody removes it in Slack.',
+
+  /** `token_type` is `bot`, which RFC 6750 does not know; without bot scopes the token is that of `authed_user`. */
+  tokenAnswer: (response) =>
+    rewritten(response, (answer, status) => {
+      if (answer['ok'] === false) {
+        return { status: 400, answer: { error: textAt(answer, 'error') ?? 'unknown_error' } }
+      }
+      const person = answer['authed_user']
+      const own =
+        answer['access_token'] === undefined && typeof person === 'object' && person !== null ? person : {}
+      return { status, answer: withoutNulls({ ...answer, ...own, token_type: 'bearer' }) }
+    }),
+
+  particularsOf: ({ answer }) => ({
+    team: textAt(answer, 'team', 'id') ?? textAt(answer, 'enterprise', 'id'),
+    person: textAt(answer, 'authed_user', 'id'),
+  }),
+
+  async identify(reader) {
+    requireOk(await reader.get('https://slack.com/api/auth.test', Answer))
+    const { team, person } = reader.particulars
+    if (team === undefined || person === undefined) {
+      throw new ProviderAnswer(200, 'the token answer of Slack names no team or no person')
+    }
+    const { user } = requireOk(await reader.get(`https://slack.com/api/users.info?user=${person}`, UserInfo))
+    return {
+      id: `${team}.${person}`,
+      name: user?.real_name || user?.name || person,
+      ...(user?.name && { handle: user.name }),
+      ...(user?.profile?.email && { email: user.profile.email }),
+      ...(user?.profile?.image_192 && { picture: user.profile.image_192 }),
+    }
+  },
+
+  /** `auth.revoke` ends the token that it is called with. */
+  revocation: ({ accessToken }) => ({
+    method: 'POST',
+    url: 'https://slack.com/api/auth.revoke',
+    headers: {
+      authorization: `Bearer ${accessToken.reveal()}`,
+      'content-type': 'application/x-www-form-urlencoded',
+    },
+    body: '',
+  }),
+  /** Errors that say that there is no such token any more. */
+  revoked: (status, body) =>
+    status === 200 &&
+    (/"ok"\s*:\s*true/.test(body) || /"(?:token_revoked|invalid_auth|account_inactive)"/.test(body)),
+}
+
+function requireOk<T extends Static<typeof Answer>>(answer: T): T {
+  if (answer.ok) return answer
+  const error = answer.error ?? 'unknown_error'
+  const verdict = verdictOf(slack, error)
+  const status = verdict === 'reconnect' || verdict === 'refresh' ? 401 : verdict === 'retry' ? 503 : 400
+  throw new ProviderAnswer(status, `Slack answered ${error}`)
+}
