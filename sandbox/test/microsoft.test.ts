@@ -227,6 +227,13 @@ test('[SB54] when Microsoft judges the sessions anew, Graph answers 401 with a c
   })
   assert.equal(again.asked.pages.length, 1, 'the consent stands')
   assert.equal((await graph(sandbox, again.token, '/me')).status, 200)
+  const overHttp = await fetch(`${sandbox.url}/_control/challenge`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"person":"grace"}',
+  })
+  assert.deepEqual(await overHttp.json(), { challenged: 2 })
+  assert.equal((await graph(sandbox, grace.token, '/me')).status, 401)
   const unknown = await graph(sandbox, 'a.b.c', '/me')
   assert.equal(unknown.status, 401)
   assert.doesNotMatch(unknown.headers.get('www-authenticate') ?? '', /claims=/)
