@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import asanaSdk from 'asana'
 import * as oauth from 'oauth4webapi'
 import { type Sandbox, startSandbox } from '../src/sandbox.ts'
 import {
@@ -226,4 +227,24 @@ test('[SB62] Asana refuses in its own words: forbidden_scopes, a scope that is m
   const over = await asana(sandbox, token, '/users/me')
   assert.equal(over.status, 429)
   assert.ok(Number(over.headers.get('retry-after')) > 0)
+})
+
+test('[SB60] Asana’s own SDK reads, pages and writes here by its base path', async () => {
+  await using sandbox = await startSandbox({ redirectUris })
+  const { token } = await connect(sandbox, 'asana', { scope: 'default' })
+  const client = asanaSdk.ApiClient.instance
+  client.basePath = `${sandbox.origins['https://app.asana.com']}/api/1.0`
+  client.authentications.token.accessToken = token
+  const me = await new asanaSdk.UsersApi().getUser('me', { opt_fields: 'name,email' })
+  assert.equal(me.data.email, 'ada@atom-labs.example')
+  const tasks = new asanaSdk.TasksApi()
+  const [project] = (await rows(await asana(sandbox, token, '/projects'))).data
+  const first = await tasks.getTasksForProject(project?.gid ?? '', { limit: 2 })
+  const second = await first.nextPage()
+  assert.equal(new Set([...first.data, ...second.data].map(({ gid }) => gid)).size, 4)
+  const made = await tasks.createTask({ data: { name: 'By the SDK', workspace: '1204601815121001' } }, {})
+  assert.deepEqual(
+    sandbox.control.effects({ provider: 'asana' }).map(({ target }) => target),
+    [made.data.gid],
+  )
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Client, GraphError } from '@microsoft/microsoft-graph-client'
 import * as oauth from 'oauth4webapi'
 import { type Sandbox, startSandbox } from '../src/sandbox.ts'
 import {
@@ -226,6 +227,13 @@ test('[SB54] when Microsoft judges the sessions anew, Graph answers 401 with a c
   })
   assert.equal(again.asked.pages.length, 1, 'the consent stands')
   assert.equal((await graph(sandbox, again.token, '/me')).status, 200)
+  const overHttp = await fetch(`${sandbox.url}/_control/challenge`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"person":"grace"}',
+  })
+  assert.deepEqual(await overHttp.json(), { challenged: 2 })
+  assert.equal((await graph(sandbox, grace.token, '/me')).status, 401)
   const unknown = await graph(sandbox, 'a.b.c', '/me')
   assert.equal(unknown.status, 401)
   assert.doesNotMatch(unknown.headers.get('www-authenticate') ?? '', /claims=/)
@@ -363,4 +371,40 @@ test('[SB57] Graph says in its own shape what is wrong: 429 with Retry-After, 40
   sandbox.control.revoke('microsoft', 'ada')
   const again = await askConsent(sandbox, 'microsoft', { scope: basics })
   assert.equal(again.pages.length, 2, 'the consent is gone')
+})
+
+test('[SB55] Microsoft’s own SDK reads, pages and writes here by its base address', async () => {
+  await using sandbox = await startSandbox({ redirectUris })
+  const { token } = await connect(sandbox, 'microsoft', {
+    scope: 'openid User.Read Mail.Read Calendars.ReadWrite',
+  })
+  const client = Client.init({
+    baseUrl: `${sandbox.origins['https://graph.microsoft.com']}/`,
+    authProvider: (done) => done(null, token),
+    // By itself the SDK gives its token to https addresses only.
+    fetchOptions: { headers: { authorization: `Bearer ${token}` } },
+  })
+  assert.equal(((await client.api('/me').get()) as Json)['displayName'], 'Ada Lovelace')
+  const page = (await client
+    .api('/me/messages')
+    .filter('isRead eq false')
+    .select('subject')
+    .top(1)
+    .get()) as List
+  assert.equal(page.value.length, 1)
+  const next = (await client.api('/me/messages').filter('isRead eq false').skip(1).top(1).get()) as List
+  assert.notEqual(next.value[0]?.subject, page.value[0]?.subject)
+  const event = (await client.api('/me/events').post({
+    subject: 'By the SDK',
+    start: { dateTime: '2027-01-11T10:00:00', timeZone: 'UTC' },
+    end: { dateTime: '2027-01-11T11:00:00', timeZone: 'UTC' },
+  })) as Json
+  assert.deepEqual(
+    sandbox.control.effects({ provider: 'microsoft' }).map(({ target }) => target),
+    [event['id']],
+  )
+  await assert.rejects(
+    client.api('/me/events/nothing').get(),
+    (thrown) => thrown instanceof GraphError && thrown.code === 'ErrorItemNotFound',
+  )
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
+import { Connection } from 'jsforce'
 import * as oauth from 'oauth4webapi'
 import { type Sandbox, startSandbox } from '../src/sandbox.ts'
 import {
@@ -326,4 +327,39 @@ test('[SB69] Salesforce says how much of the limit is used, refuses beyond it wi
   sandbox.control.fault({ path: '/salesforce/*/token', outcome: 'cut_after' })
   const third = await connect(sandbox, 'salesforce', { scope: basics }).catch((thrown: unknown) => thrown)
   assert.ok(third instanceof TypeError, 'the answer was lost')
+})
+
+test('[SB64] jsforce works here by its addresses, and refreshes by itself when the session has ended', async () => {
+  await using sandbox = await startSandbox({ redirectUris })
+  const { token, body } = await connect(sandbox, 'salesforce', { scope: basics })
+  const connection = new Connection({
+    instanceUrl: sandbox.origins[home],
+    accessToken: token,
+    refreshToken: String(body['refresh_token']),
+    version: '62.0',
+    oauth2: { loginUrl: sandbox.origins['https://login.salesforce.com'], ...sandbox.apps.salesforce },
+  })
+  const { records } = await connection.query<Json>(
+    'SELECT Name, Owner.Name FROM Account ORDER BY Name LIMIT 1',
+  )
+  assert.equal(records[0]?.['Name'], 'Contoso Energy')
+  const contacts = connection.sobject('Contact')
+  const made = await contacts.create({ LastName: 'Sdk' })
+  assert.ok(made.success)
+  assert.equal((await contacts.retrieve(made.id))['Name'], 'Sdk')
+  const upserted = await connection
+    .sobject('Account')
+    .upsert({ Name: 'Up', External_Id__c: 'e-1' }, 'External_Id__c')
+  assert.ok(upserted.success)
+  assert.ok((await connection.describe('Account')).fields.length > 10)
+  assert.ok((connection.limitInfo.apiUsage?.used ?? 0) >= 5)
+  await assert.rejects(async () => connection.query('SELECT Nothing FROM Account'), { name: 'INVALID_FIELD' })
+
+  sandbox.control.expireTokens('salesforce')
+  let refreshes = 0
+  connection.on('refresh', () => {
+    refreshes += 1
+  })
+  assert.equal((await connection.query('SELECT COUNT() FROM Account')).totalSize, 6)
+  assert.equal(refreshes, 1)
 })

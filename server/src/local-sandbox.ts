@@ -7,6 +7,12 @@ import type { Log } from '#foundation/log.ts'
 export const sandboxProviders: readonly string[] = Object.keys({
   github: true,
   google: true,
+  microsoft: true,
+  asana: true,
+  salesforce: true,
+  hubspot: true,
+  notion: true,
+  slack: true,
 } satisfies Record<keyof Sandbox['apps'], true>)
 
 /**
