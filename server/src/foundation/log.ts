@@ -27,6 +27,19 @@ export interface LogOptions {
   readonly readable?: boolean
 }
 
+/** An error with its causes. Drivers hang whole objects onto theirs, keys of a session among them: those stay out. */
+function describedError(thrown: unknown): unknown {
+  if (!(thrown instanceof Error)) return thrown
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
+  return {
+    type: thrown.name,
+    message: thrown.message,
+    ...(code !== undefined && { code }),
+    stack: thrown.stack,
+    ...(thrown.cause !== undefined && { cause: describedError(thrown.cause) }),
+  }
+}
+
 /** Structured JSON lines, one event each; secrets are scrubbed from the finished line. */
 export function createLog(options: LogOptions): Log {
   const print = options.write ?? ((line: string) => process.stdout.write(line))
@@ -39,6 +52,7 @@ export function createLog(options: LogOptions): Log {
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describedError },
     },
     destination,
   )
