@@ -180,15 +180,17 @@ test('[UI4] [UI12] a crowded room: what is read does not move, what comes is cou
   // Said by the same person through another door; a question to the agent every time would only take longer.
   for (let at = 1; at <= 120; at += 1) await post(atom.url, token, roomId, `thanks ${at}`)
   await page.getByText('thanks 120', { exact: true }).waitFor()
+  await answered(atom.url, token, roomId)
   const log = page.getByRole('log')
   await log.hover()
   const pill = page.getByRole('button', { name: /To the newest|\d+ new/ })
-  // As a person does it: turn the wheel until the page follows.
-  while (!(await pill.isVisible())) {
+  const spoken = page.getByRole('article', { name: `${ada.name} said` })
+  // As a person does it: turn the wheel until the page follows and something said can be seen.
+  while (!(await pill.isVisible()) || (await spoken.count()) === 0) {
     await page.mouse.wheel(0, -600)
     await page.waitForTimeout(100)
   }
-  const anchor = page.getByRole('article', { name: `${ada.name} said` }).nth(4)
+  const anchor = spoken.first()
   const words = (await anchor.textContent()) ?? ''
   const place = (await anchor.boundingBox())?.y ?? 0
   await post(atom.url, token, roomId, 'thanks 121')
@@ -218,6 +220,17 @@ async function signIn(url: string): Promise<string> {
     body: JSON.stringify({ email: ada.email, password: ada.password }),
   })
   return ((await answer.json()) as { accessToken: string }).accessToken
+}
+
+/** Until the agent has nothing more to say to what was said. */
+async function answered(url: string, token: string, roomId: string): Promise<void> {
+  for (let last = -1; ; ) {
+    const answer = await fetch(`${url}/v1/rooms/${roomId}`, { headers: { authorization: `Bearer ${token}` } })
+    const { head } = (await answer.json()) as { head: number }
+    if (head === last) return
+    last = head
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+  }
 }
 
 async function post(url: string, token: string, roomId: string, text: string): Promise<void> {
