@@ -4,18 +4,82 @@ import { ById, Id, Nothing, Page, PageQuery, route, Time } from './route.ts'
 const ProviderId = Type.String({ pattern: '^[a-z][a-z0-9-]{1,40}$' })
 const ByProvider = Type.Object({ provider: ProviderId })
 
+/** What people look for a provider by; the dashboard has the words for it. */
+export const ProviderCategory = Type.Union([
+  Type.Literal('office'),
+  Type.Literal('communication'),
+  Type.Literal('development'),
+  Type.Literal('projects'),
+  Type.Literal('documents'),
+  Type.Literal('customers'),
+  Type.Literal('support'),
+  Type.Literal('design'),
+  /** Not one provider but any that follows a standard. */
+  Type.Literal('standard'),
+])
+export type ProviderCategory = Static<typeof ProviderCategory>
+
+/** One thing that a person is asked to allow. */
+export const ProviderScope = Type.Object({
+  scope: Type.String(),
+  meaning: Type.String(),
+  /** Asked for whatever else is said, because the person could not be recognised or kept connected without. */
+  required: Type.Boolean(),
+})
+export type ProviderScope = Static<typeof ProviderScope>
+
+/** The operator's app, as far as it is no secret. */
+export const AppFacts = Type.Object({
+  clientId: Type.String(),
+  configuredAt: Time,
+  /** As the operator said; null: unknown, or never. */
+  clientSecretExpiresAt: Type.Union([Time, Type.Null()]),
+  /** The app is not published at the provider yet. */
+  testing: Type.Boolean(),
+})
+export type AppFacts = Static<typeof AppFacts>
+
 export const ProviderView = Type.Object({
   id: ProviderId,
   name: Type.String(),
+  category: ProviderCategory,
   /** Where the app comes from: none yet, entered by an operator, or the sandbox on this machine. */
   app: Type.Union([Type.Literal('none'), Type.Literal('configured'), Type.Literal('sandbox')]),
   /** The sandbox can stand in for this provider. */
   sandboxAvailable: Type.Boolean(),
   /** What a connection asks for when nothing else is said. */
-  scopes: Type.Array(Type.Object({ scope: Type.String(), meaning: Type.String() })),
+  scopes: Type.Array(ProviderScope),
+  /** What it may be widened by; not all that the provider knows, but all that Atom has words for. */
+  furtherScopes: Type.Array(ProviderScope),
+  /** What differs from connection to connection and is no secret. */
+  particulars: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      meaning: Type.String(),
+      /** Holds until another is said. */
+      standard: Type.Optional(Type.String()),
+      /** The person before connecting, the operator with the app, or the provider with its answers. */
+      saidBy: Type.Union([Type.Literal('person'), Type.Literal('operator'), Type.Literal('provider')]),
+      /** Nobody can connect before it is said. */
+      required: Type.Boolean(),
+    }),
+  ),
   redirectUri: Type.String({ description: 'To be entered in the app at the provider.' }),
   /** Where an operator creates the app at the provider. */
   appConsoleUrl: Type.String(),
+  /** How an operator makes the app there, step by step; the redirect URI and the scopes are in the words already. */
+  setup: Type.Object({ steps: Type.Array(Type.String()) }),
+  /** A page of this server with all of this and what else is worth knowing. */
+  docsPath: Type.String(),
+  /** What to ask the operator about the app besides its fields. */
+  appLife: Type.Object({
+    /** Why the secret of an app ends there, and when; absent where it does not. */
+    secretExpiry: Type.Optional(Type.String()),
+    /** What an app that is not published loses; absent where nothing is lost. */
+    testing: Type.Optional(Type.String()),
+  }),
+  /** Present where `app` is `configured`. */
+  appFacts: Type.Optional(AppFacts),
 })
 export type ProviderView = Static<typeof ProviderView>
 
@@ -26,6 +90,23 @@ export const ConnectionStatus = Type.Union([
   Type.Literal('revoked'),
 ])
 export type ConnectionStatus = Static<typeof ConnectionStatus>
+
+/** What mends a connection: whose job it is, and the one button for it. */
+export const Remedy = Type.Object({
+  whose: Type.Union([Type.Literal('person'), Type.Literal('admin'), Type.Literal('operator')], {
+    description:
+      'The person who connected it, an admin of their organisation at the provider, or Atom’s operator.',
+  }),
+  action: Type.Union([
+    Type.Literal('reconnect'),
+    Type.Literal('allow_more'),
+    Type.Literal('ask_admin'),
+    Type.Literal('configure_app'),
+    Type.Literal('wait'),
+  ]),
+  label: Type.String({ description: 'The words on the button.' }),
+})
+export type Remedy = Static<typeof Remedy>
 
 export const Connection = Type.Object({
   id: Id,
@@ -40,6 +121,9 @@ export const Connection = Type.Object({
     email: Type.Optional(Type.String()),
     avatarUrl: Type.Optional(Type.String()),
   }),
+  /** What the person was asked to allow, over all times. */
+  askedScopes: Type.Array(Type.String()),
+  /** What was allowed, as the provider names it. */
   scopes: Type.Array(Type.String()),
   missingScopes: Type.Array(Type.String()),
   sandbox: Type.Boolean(),
@@ -63,9 +147,99 @@ export const DisconnectReceipt = Type.Object({
     Type.Literal('kept'),
   ]),
   detail: Type.String(),
+  /** What does not exist or work any more, a sentence each. */
+  gone: Type.Array(Type.String()),
+  /** What still does. `until` null: until somebody ends it. */
+  remains: Type.Array(Type.Object({ what: Type.String(), until: Type.Union([Time, Type.Null()]) })),
   at: Time,
 })
 export type DisconnectReceipt = Static<typeof DisconnectReceipt>
+
+export const ConnectionEventKind = Type.Union([
+  /** Consent was given for the first time. */
+  Type.Literal('connected'),
+  /** Consent was given anew. */
+  Type.Literal('reconnected'),
+  /** Consent was given anew, for more than before. */
+  Type.Literal('widened'),
+  Type.Literal('refreshed'),
+  /** The provider could not be reached, or is not well: nothing is lost. */
+  Type.Literal('refresh_failed'),
+  /** The provider has ended the access. */
+  Type.Literal('lost'),
+  /** Refreshed because it would have ended unused. */
+  Type.Literal('kept_alive'),
+  /** The proxy used it for the first time since consent. */
+  Type.Literal('called_first'),
+])
+export type ConnectionEventKind = Static<typeof ConnectionEventKind>
+
+/** One line of what has happened to a connection; newest first in lists. */
+export const ConnectionEvent = Type.Object({
+  id: Id,
+  at: Time,
+  kind: ConnectionEventKind,
+  /** Plain words. */
+  detail: Type.String(),
+  /** Which pair of tokens it led to, or was about; raised by every new pair. */
+  generation: Type.Optional(Type.Integer()),
+  durationMs: Type.Optional(Type.Integer()),
+  /** More than one: the same again and again, from `at` to `lastAt`. */
+  times: Type.Integer(),
+  lastAt: Time,
+})
+export type ConnectionEvent = Static<typeof ConnectionEvent>
+
+/** Something that will end, with the time it is known for. */
+export const ForecastItem = Type.Object({
+  /** null: when is not known. */
+  at: Type.Union([Time, Type.Null()]),
+  kind: Type.Union([
+    /** The secret of an operator's app. */
+    Type.Literal('client_secret'),
+    /** A connection that cannot be renewed beyond. */
+    Type.Literal('refresh_token'),
+    /** A connection that the provider ends because nobody uses it. */
+    Type.Literal('inactivity'),
+    /** A connection by an app that is not published. */
+    Type.Literal('testing_app'),
+    /** Something that the provider switches off. */
+    Type.Literal('sunset'),
+  ]),
+  severity: Type.Union([
+    Type.Literal('low'),
+    Type.Literal('medium'),
+    Type.Literal('high'),
+    Type.Literal('critical'),
+  ]),
+  provider: ProviderId,
+  connectionId: Type.Optional(Id),
+  title: Type.String(),
+  detail: Type.String(),
+  remedy: Type.Optional(Remedy),
+})
+export type ForecastItem = Static<typeof ForecastItem>
+
+/** What can be known of an app without a person. */
+export const AppTest = Type.Object({
+  ok: Type.Boolean(),
+  checks: Type.Array(
+    Type.Object({
+      name: Type.Union([
+        Type.Literal('redirect_uri'),
+        Type.Literal('discovery'),
+        Type.Literal('keys'),
+        Type.Literal('consent_page'),
+        Type.Literal('token_endpoint'),
+        Type.Literal('credentials'),
+      ]),
+      ok: Type.Boolean(),
+      /** Plain words: what was found, and what to do where it is not ok. */
+      detail: Type.String(),
+    }),
+  ),
+})
+export type AppTest = Static<typeof AppTest>
 
 export const connectionRoutes = {
   providers: route({
@@ -87,6 +261,10 @@ export const connectionRoutes = {
         clientId: Type.String({ minLength: 1, maxLength: 500 }),
         clientSecret: Type.String({ minLength: 1, maxLength: 2000 }),
         scopes: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 50 })),
+        /** As the provider's console says it. Absent: unknown, or never. */
+        clientSecretExpiresAt: Type.Optional(Time),
+        /** The app is not published at the provider yet. */
+        testing: Type.Optional(Type.Boolean()),
       },
       { additionalProperties: false },
     ),
@@ -101,6 +279,16 @@ export const connectionRoutes = {
     params: ByProvider,
     answers: { 204: Nothing },
     errors: ['provider_unknown'],
+  }),
+  testApp: route({
+    method: 'POST',
+    path: '/v1/providers/{provider}/app/test',
+    summary:
+      'Try the app as far as that goes without a person: addresses, client id and secret, redirect URI',
+    audience: 'operator',
+    params: ByProvider,
+    answers: { 200: AppTest },
+    errors: ['provider_unknown', 'provider_not_configured', 'provider_unavailable'],
   }),
   connect: route({
     method: 'POST',
@@ -124,11 +312,16 @@ export const connectionRoutes = {
         ),
         /** A path of this server to return to; `/connections` where absent. */
         returnTo: Type.Optional(Type.String({ maxLength: 500 })),
+        /**
+         * Reconnect this connection, or widen it by `scopes`: its account is asked for, and another account's consent ends
+         * with `other_account`.
+         */
+        connectionId: Type.Optional(Id),
       },
       { additionalProperties: false },
     ),
     answers: { 201: Type.Object({ flowId: Id, authorizeUrl: Type.String() }) },
-    errors: ['provider_unknown', 'provider_not_configured', 'return_to_refused'],
+    errors: ['provider_unknown', 'provider_not_configured', 'return_to_refused', 'not_found'],
   }),
   callback: route({
     method: 'GET',
@@ -153,6 +346,7 @@ export const connectionRoutes = {
       'flow_used',
       'flow_other_browser',
       'consent_denied',
+      'other_account',
       'provider_refused',
       'provider_misconfigured',
       'provider_unavailable',
@@ -167,6 +361,14 @@ export const connectionRoutes = {
     answers: { 200: Page(Connection) },
     errors: [],
   }),
+  forecast: route({
+    method: 'GET',
+    path: '/v1/connections/forecast',
+    summary: 'What will end: of my connections, and for operators of the apps; soonest first',
+    audience: 'member',
+    answers: { 200: Type.Object({ items: Type.Array(ForecastItem) }) },
+    errors: [],
+  }),
   connection: route({
     method: 'GET',
     path: '/v1/connections/{id}',
@@ -174,6 +376,16 @@ export const connectionRoutes = {
     audience: 'member',
     params: ById,
     answers: { 200: Connection },
+    errors: ['not_found'],
+  }),
+  connectionEvents: route({
+    method: 'GET',
+    path: '/v1/connections/{id}/events',
+    summary: 'What has happened to a connection, newest first',
+    audience: 'member',
+    params: ById,
+    query: PageQuery,
+    answers: { 200: Page(ConnectionEvent) },
     errors: ['not_found'],
   }),
   refreshConnection: route({

@@ -232,6 +232,14 @@ export const errorTable = {
     'Access was not granted at the provider',
     'Nothing was connected. Start again when you want to grant access.',
   ),
+  other_account: row(
+    409,
+    'provider',
+    'low',
+    false,
+    'Another account was chosen at the provider',
+    'Sign in there with the account of this connection, or connect the other one as a new connection.',
+  ),
   provider_refused: row(
     502,
     'provider',

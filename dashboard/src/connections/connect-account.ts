@@ -1,4 +1,3 @@
-import { AtomClientError } from '@atom/client'
 import type { Connection } from '@atom/contract/connections.ts'
 import { atom } from '../shell/atom.ts'
 
@@ -9,10 +8,12 @@ import { atom } from '../shell/atom.ts'
  * @throws AtomClientError `window_closed` where the person gave up, `provider_not_configured`, `consent_denied`, …
  */
 export async function connectAccount(provider: string): Promise<Connection | undefined> {
-  try {
-    return await atom.connections.authorize(provider, { mode: 'popup' })
-  } catch (error) {
-    if (!(error instanceof AtomClientError && error.code === 'popup_blocked')) throw error
-    return atom.connections.authorize(provider, { mode: 'redirect' })
-  }
+  const inPopup = await atom.connections.authorize(provider, { mode: 'popup' })
+  const ended =
+    inPopup.outcome === 'popup_blocked'
+      ? await atom.connections.authorize(provider, { mode: 'redirect' })
+      : inPopup
+  if (ended.outcome === 'connected') return ended.connection
+  if (ended.outcome === 'leaving') return undefined
+  throw ended.problem
 }
