@@ -18,6 +18,8 @@ import type {
   TakenFlow,
 } from './flows/authorization-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import { keepAliveAt } from './refresh-times.ts'
+import { standingWithout } from './remedy.ts'
 import type { Grant } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
@@ -216,14 +218,21 @@ export class Connections {
       provider: flow.provider,
       appId: flow.appId,
       clientId: flow.clientId,
-      status: missing.length === 0 ? 'active' : 'degraded',
-      reason: missing.length === 0 ? null : `${app.provider.name} was not allowed: ${missing.join(', ')}.`,
+      ...standingWithout(app.provider, missing),
       identityId: person.id,
       identity: person.identity,
       scopes: granted,
       missingScopes: missing,
       at,
+      slot: 'main',
       expiresAt: grant.expiresAt,
+      refreshExpiresAt: grant.refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: grant.refreshToken !== undefined,
+        at,
+        refreshExpiresAt: grant.refreshExpiresAt,
+      }),
+      others: [],
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
       seal: (connectionId, generation) =>
         this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
@@ -326,12 +335,18 @@ function viewOf(row: ConnectionRow): Connection {
     provider: row.provider,
     status: row.status,
     ...(row.reason !== null && { reason: row.reason }),
+    ...(row.remedy !== null && { remedy: row.remedy }),
     identity: { id: row.identityId, ...row.identity },
     scopes: [...row.scopes],
     missingScopes: [...row.missingScopes],
     sandbox: row.sandbox,
     ownerId: row.ownerId,
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    credentials: [row, ...row.others].map(({ slot, expiresAt, refreshExpiresAt }) => ({
+      slot,
+      expiresAt: expiresAt?.toISOString() ?? null,
+      refreshExpiresAt: refreshExpiresAt?.toISOString() ?? null,
+    })),
     connectedAt: row.connectedAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }
