@@ -1,5 +1,7 @@
 import {
+  type BegunConnection,
   type Connection,
+  type ConnectionFlow,
   connectionRoutes,
   type DisconnectReceipt,
   type ProviderView,
@@ -129,18 +131,31 @@ export class Connections extends ObservableList<Connection> {
       : this.#inPopup(popup, provider, options)
   }
 
-  /** Only begins: for a caller that opens the address itself, in the browser whose cookies began it. */
-  begin(
+  /**
+   * Only begins: for a caller that opens the address itself, in the browser whose cookies began it, that shows a device code,
+   * or that has a credential to give, whose connection is there at once.
+   */
+  async begin(
     provider: string,
-    options: { returnTo?: string; scopes?: readonly string[] } = {},
-  ): Promise<{ flowId: string; authorizeUrl: string }> {
-    return this.#session.call(connectionRoutes.connect, {
-      body: {
-        provider,
-        ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
-        ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
-      },
+    options: Omit<Body<typeof connectionRoutes.connect>, 'provider'> = {},
+  ): Promise<BegunConnection> {
+    const begun = await this.#session.call(connectionRoutes.connect, { body: { provider, ...options } })
+    if ('connection' in begun) this.#keep(begun.connection)
+    return begun
+  }
+
+  /** What has become of what `begin` began. */
+  flow(id: string): Promise<ConnectionFlow> {
+    return this.#session.call(connectionRoutes.connectionFlow, { params: { id } })
+  }
+
+  async #consent(provider: string, options: AuthorizeOptions): Promise<string> {
+    const begun = await this.begin(provider, {
+      ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
+      ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
     })
+    if (!('authorizeUrl' in begun)) throw new AtomClientError('flow_invalid')
+    return begun.authorizeUrl
   }
 
   /**
@@ -204,8 +219,7 @@ export class Connections extends ObservableList<Connection> {
   }
 
   async #redirect(page: Page, provider: string, options: AuthorizeOptions): Promise<undefined> {
-    const { authorizeUrl } = await this.begin(provider, options)
-    page.goTo(authorizeUrl)
+    page.goTo(await this.#consent(provider, options))
   }
 
   async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<Connection> {
@@ -224,7 +238,7 @@ export class Connections extends ObservableList<Connection> {
       )
       const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
       returnTo.searchParams.set(attemptParameter, attempt)
-      const { authorizeUrl } = await this.begin(provider, {
+      const authorizeUrl = await this.#consent(provider, {
         ...options,
         returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
       })
