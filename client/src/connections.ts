@@ -1,9 +1,12 @@
 import {
   type AppTest,
+  type BegunConnection,
   type Connection,
   type ConnectionEvent,
+  type ConnectionFlow,
   connectionRoutes,
   type DisconnectReceipt,
+  type FlowName,
   type ForecastItem,
   type ProviderView,
 } from '@atom/contract/connections.ts'
@@ -25,6 +28,8 @@ export interface AuthorizeOptions {
   readonly particulars?: Readonly<Record<string, string>>
   /** Consent for this connection and for no other account. */
   readonly connectionId?: string
+  /** A way that leads to a page of the provider; the provider's first where absent. */
+  readonly flow?: FlowName
 }
 
 /** How consent ended. Everything but `connected` and `leaving` has its sentence in `problem`. */
@@ -180,22 +185,34 @@ export class Connections extends ObservableList<Connection> {
     return this.authorize(connection.provider, { ...options, connectionId: connection.id, scopes })
   }
 
-  /** Only begins: for a caller that opens the address itself, in the browser whose cookies began it. */
-  begin(
+  /**
+   * Only begins: for a caller that opens the address itself, in the browser whose cookies began it, that shows a device code,
+   * or that has a credential to give, whose connection is there at once.
+   */
+  async begin(
     provider: string,
     options: Omit<Body<typeof connectionRoutes.connect>, 'provider'> = {},
-  ): Promise<{ flowId: string; authorizeUrl: string }> {
-    return this.#session.call(connectionRoutes.connect, { body: { provider, ...options } })
+  ): Promise<BegunConnection> {
+    const begun = await this.#session.call(connectionRoutes.connect, { body: { provider, ...options } })
+    if ('connection' in begun) this.#keep(begun.connection)
+    return begun
+  }
+
+  /** What has become of what `begin` began. */
+  flow(id: string): Promise<ConnectionFlow> {
+    return this.#session.call(connectionRoutes.connectionFlow, { params: { id } })
   }
 
   async #consent(provider: string, options: AuthorizeOptions): Promise<string> {
-    const { authorizeUrl } = await this.begin(provider, {
+    const begun = await this.begin(provider, {
       ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
       ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
       ...(options.particulars === undefined ? {} : { particulars: { ...options.particulars } }),
       ...(options.connectionId === undefined ? {} : { connectionId: options.connectionId }),
+      ...(options.flow === undefined ? {} : { flow: options.flow }),
     })
-    return authorizeUrl
+    if (!('authorizeUrl' in begun)) throw new AtomClientError('flow_invalid')
+    return begun.authorizeUrl
   }
 
   /**

@@ -48,6 +48,7 @@ class House {
     const connection: Connection = {
       id: randomUUID(),
       provider,
+      flow: 'authorization_code',
       status: 'active',
       identity: { id: '1', name: 'Ada' },
       askedScopes: [],

@@ -38,6 +38,24 @@ export const AppFacts = Type.Object({
   testing: Type.Boolean(),
 })
 export type AppFacts = Static<typeof AppFacts>
+/** How a connection comes about. The first five grants are OAuth's own, two install an app, one is no OAuth at all. */
+export const FlowName = Type.Union([
+  /** RFC 6749 4.1: the person allows it in the browser. */
+  Type.Literal('authorization_code'),
+  /** RFC 8628: the person enters a code on another device. */
+  Type.Literal('device_code'),
+  /** RFC 6749 4.4: the app acts in its own name. */
+  Type.Literal('client_credentials'),
+  /** RFC 7523 2.1: a signed assertion in place of consent. */
+  Type.Literal('jwt_bearer'),
+  /** The app is installed for an organisation. */
+  Type.Literal('app_installation'),
+  /** RFC 8693: one token for another. */
+  Type.Literal('token_exchange'),
+  /** A key that the person was given by the provider, or their name and password there. */
+  Type.Literal('api_key'),
+])
+export type FlowName = Static<typeof FlowName>
 
 export const ProviderView = Type.Object({
   id: ProviderId,
@@ -80,6 +98,26 @@ export const ProviderView = Type.Object({
   }),
   /** Present where `app` is `configured`. */
   appFacts: Type.Optional(AppFacts),
+  /** The ways to connect; the first is taken when nothing else is said. */
+  flows: Type.Array(FlowName),
+  /** What `credential` has to hold for those flows that take one. */
+  credentialFields: Type.Array(
+    Type.Object({
+      flow: FlowName,
+      fields: Type.Array(
+        Type.Object({
+          name: Type.String(),
+          label: Type.String(),
+          meaning: Type.String(),
+          /** To be entered unseen. */
+          secret: Type.Boolean(),
+          required: Type.Boolean(),
+          /** More than one line, such as a key in PEM or a JSON file. */
+          multiline: Type.Boolean(),
+        }),
+      ),
+    }),
+  ),
 })
 export type ProviderView = Static<typeof ProviderView>
 
@@ -124,6 +162,7 @@ export type CredentialView = Static<typeof CredentialView>
 export const Connection = Type.Object({
   id: Id,
   provider: ProviderId,
+  flow: FlowName,
   status: ConnectionStatus,
   /** Plain words: why it is not active. */
   reason: Type.Optional(Type.String()),
@@ -151,6 +190,35 @@ export const Connection = Type.Object({
   lastUsedAt: Type.Union([Time, Type.Null()]),
 })
 export type Connection = Static<typeof Connection>
+
+/** RFC 8628 3.2: what the person is shown; Atom asks the provider meanwhile. */
+export const DeviceCode = Type.Object({
+  userCode: Type.String({ description: 'To be entered at `verificationUri`.' }),
+  verificationUri: Type.String(),
+  /** The same with the code in it. */
+  verificationUriComplete: Type.Optional(Type.String()),
+  expiresIn: Type.Integer({ description: 'Seconds from now.' }),
+  interval: Type.Integer({ description: 'Seconds between two looks at the flow that make sense.' }),
+})
+export type DeviceCode = Static<typeof DeviceCode>
+
+/** What `connect` begins: consent in the browser, a code for another device, or at once a connection. */
+export const BegunConnection = Type.Union([
+  Type.Object({ flowId: Id, authorizeUrl: Type.String() }),
+  Type.Object({ flowId: Id, device: DeviceCode }),
+  Type.Object({ connection: Connection }),
+])
+export type BegunConnection = Static<typeof BegunConnection>
+
+/** What has become of an attempt to connect. */
+export const ConnectionFlow = Type.Object({
+  status: Type.Union([Type.Literal('pending'), Type.Literal('connected'), Type.Literal('failed')]),
+  /** The connection that it led to. */
+  connectionId: Type.Optional(Id),
+  /** A code of the list at `/docs/errors`: why it failed. */
+  problem: Type.Optional(Type.String()),
+})
+export type ConnectionFlow = Static<typeof ConnectionFlow>
 
 /** What is gone, and what is not, after a disconnect. */
 export const DisconnectReceipt = Type.Object({
@@ -310,13 +378,14 @@ export const connectionRoutes = {
   connect: route({
     method: 'POST',
     path: '/v1/connections',
-    summary: 'Begin to connect an account; open `authorizeUrl` in the same browser',
+    summary:
+      'Begin to connect an account: open `authorizeUrl` in the same browser, show `device`, or find it connected',
     audience: 'member',
     body: Type.Object(
       {
         provider: ProviderId,
         scopes: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 50 })),
-        flow: Type.Optional(Type.Literal('authorization_code')),
+        flow: Type.Optional(FlowName),
         /** What some providers have to be told first: Salesforce's `login` host, Microsoft's `tenant`. */
         particulars: Type.Optional(
           Type.Record(
@@ -334,11 +403,36 @@ export const connectionRoutes = {
          * with `other_account`.
          */
         connectionId: Type.Optional(Id),
+        /** For flows that take one: the fields that the provider names. Write-only. */
+        credential: Type.Optional(
+          Type.Record(
+            Type.String({ pattern: '^[a-z][A-Za-z]{0,40}$' }),
+            Type.String({ minLength: 1, maxLength: 20_000 }),
+            { maxProperties: 8 },
+          ),
+        ),
       },
       { additionalProperties: false },
     ),
-    answers: { 201: Type.Object({ flowId: Id, authorizeUrl: Type.String() }) },
-    errors: ['provider_unknown', 'provider_not_configured', 'return_to_refused', 'not_found'],
+    answers: { 201: BegunConnection },
+    errors: [
+      'provider_unknown',
+      'provider_not_configured',
+      'return_to_refused',
+      'provider_refused',
+      'provider_misconfigured',
+      'provider_unavailable',
+      'not_found',
+    ],
+  }),
+  connectionFlow: route({
+    method: 'GET',
+    path: '/v1/connections/flows/{id}',
+    summary: 'What has become of an attempt to connect, for whoever began it',
+    audience: 'member',
+    params: ById,
+    answers: { 200: ConnectionFlow },
+    errors: ['not_found'],
   }),
   callback: route({
     method: 'GET',
@@ -353,6 +447,12 @@ export const connectionRoutes = {
       error: Type.Optional(Type.String({ maxLength: 500 })),
       error_description: Type.Optional(Type.String({ maxLength: 4000 })),
       iss: Type.Optional(Type.String({ maxLength: 500 })),
+      /** GitHub: the installation of an app, and how it came about. */
+      installation_id: Type.Optional(Type.String({ maxLength: 40 })),
+      setup_action: Type.Optional(Type.String({ maxLength: 40 })),
+      /** Microsoft: an administrator's consent, and for which directory. */
+      admin_consent: Type.Optional(Type.String({ maxLength: 40 })),
+      tenant: Type.Optional(Type.String({ maxLength: 100 })),
     }),
     answers: { 303: Nothing },
     errors: [
@@ -364,6 +464,7 @@ export const connectionRoutes = {
       'flow_other_browser',
       'consent_denied',
       'other_account',
+      'consent_pending',
       'provider_refused',
       'provider_misconfigured',
       'provider_unavailable',

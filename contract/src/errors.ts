@@ -240,6 +240,14 @@ export const errorTable = {
     'Another account was chosen at the provider',
     'Sign in there with the account of this connection, or connect the other one as a new connection.',
   ),
+  consent_pending: row(
+    409,
+    'provider',
+    'low',
+    false,
+    'Somebody else has to allow the access at the provider',
+    'The provider has asked an administrator. Connect again once they have agreed.',
+  ),
   provider_refused: row(
     502,
     'provider',

@@ -1,4 +1,5 @@
-import type { ConnectionStatus, Remedy } from '@atom/contract/connections.ts'
+import type { ConnectionStatus, FlowName, Remedy } from '@atom/contract/connections.ts'
+import type { ErrorCode } from '@atom/contract/errors.ts'
 import sql, { empty, type Sql } from 'sql-template-tag'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import type { Particulars } from '#providers/provider.ts'
@@ -32,6 +33,7 @@ export interface FlowRow {
   readonly workspaceId: string
   readonly accountId: string
   readonly provider: string
+  readonly flow: FlowName
   readonly appId: string | null
   readonly clientId: string
   readonly stateHash: string
@@ -43,6 +45,12 @@ export interface FlowRow {
   readonly dataKey: Buffer
   readonly secrets: Buffer
   readonly createdAt: Date
+  readonly expiresAt: Date
+}
+
+export interface FlowOutcome {
+  readonly connectionId: string | null
+  readonly problem: ErrorCode | null
   readonly expiresAt: Date
 }
 
@@ -65,6 +73,9 @@ export interface ConnectionRow {
   readonly workspaceId: string
   readonly ownerId: string
   readonly provider: string
+  /** How it came about, which decides how its access is renewed. */
+  readonly flow: FlowName
+  /** null: the sandbox's app, or none where a key needs none. */
   readonly appId: string | null
   readonly clientId: string
   readonly sandbox: boolean
@@ -112,8 +123,10 @@ export interface ConsentedConnection {
   readonly workspaceId: string
   readonly ownerId: string
   readonly provider: string
+  readonly flow: FlowName
   readonly appId: string | null
   readonly clientId: string
+  readonly sandbox: boolean
   readonly status: ConnectionRow['status']
   readonly reason: string | null
   readonly remedy: Remedy | null
@@ -171,12 +184,12 @@ const appColumns = sql`
   client_secret as "clientSecret", version, scopes`
 
 const flowColumns = sql`
-  id, workspace_id as "workspaceId", account_id as "accountId", provider, app_id as "appId", client_id as "clientId",
+  id, workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
   state_hash as "stateHash", browser_hash as "browserHash", redirect_uri as "redirectUri", return_to as "returnTo", scopes,
   particulars, data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
 
 const connectionColumns = sql`
-  c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.app_id as "appId",
+  c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.flow, c.app_id as "appId",
   c.client_id as "clientId", c.sandbox, c.status, c.reason, c.remedy, c.identity_id as "identityId", c.identity, c.scopes,
   c.missing_scopes as "missingScopes", c.connected_at as "connectedAt", c.last_used_at as "lastUsedAt",
   k.slot, k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt",
@@ -294,9 +307,9 @@ export class ConnectionStore {
       with forgotten as (
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
-      insert into connection_flows (id, workspace_id, account_id, provider, app_id, client_id, state_hash, browser_hash,
+      insert into connection_flows (id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
         redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
-      values (${row.id}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.appId}, ${row.clientId},
+      values (${row.id}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.flow}, ${row.appId}, ${row.clientId},
         ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
         ${JSON.stringify(row.particulars)}, ${row.dataKey}, ${row.secrets}, ${row.createdAt}, ${row.expiresAt})`)
   }
@@ -330,6 +343,26 @@ export class ConnectionStore {
       select provider, browser_hash as "browserHash", return_to as "returnTo", expires_at as "expiresAt",
         used_at is not null as used
       from connection_flows where state_hash = ${stateHash}`)
+    return row
+  }
+
+  /** Notes what became of a flow; the first word stays. */
+  async endFlow(
+    id: string,
+    outcome: { readonly connectionId: string } | { readonly problem: ErrorCode },
+  ): Promise<void> {
+    const connectionId = 'connectionId' in outcome ? outcome.connectionId : null
+    const problem = 'problem' in outcome ? outcome.problem : null
+    await this.#database.query(sql`
+      update connection_flows set connection_id = ${connectionId}, problem = ${problem}
+      where id = ${id} and connection_id is null and problem is null`)
+  }
+
+  /** What became of a flow; undefined for anybody but whoever began it. */
+  async flowOutcome(workspaceId: string, accountId: string, id: string): Promise<FlowOutcome | undefined> {
+    const [row] = await this.#database.query<FlowOutcome>(sql`
+      select connection_id as "connectionId", problem, expires_at as "expiresAt" from connection_flows
+      where id = ${id} and workspace_id = ${workspaceId} and account_id = ${accountId}`)
     return row
   }
 
@@ -390,14 +423,14 @@ export class ConnectionStore {
     return await this.#database.transaction(async (tx) => {
       const identity = JSON.stringify(consented.identity)
       const [connection] = await tx.query<{ id: string }>(sql`
-        insert into connections as c (id, workspace_id, owner_id, provider, app_id, client_id, sandbox, status, reason,
+        insert into connections as c (id, workspace_id, owner_id, provider, flow, app_id, client_id, sandbox, status, reason,
           remedy, identity_id, identity, scopes, missing_scopes, connected_at)
         values (${consented.newId}, ${consented.workspaceId}, ${consented.ownerId}, ${consented.provider},
-          ${consented.appId}, ${consented.clientId}, ${consented.appId === null}, ${consented.status},
+          ${consented.flow}, ${consented.appId}, ${consented.clientId}, ${consented.sandbox}, ${consented.status},
           ${consented.reason}, ${json(consented.remedy)}, ${consented.identityId}, ${identity}, ${consented.scopes}, ${consented.missingScopes},
           ${consented.at})
-        on conflict (workspace_id, owner_id, provider, sandbox, identity_id) do update set app_id = excluded.app_id,
-          client_id = excluded.client_id, status = excluded.status, reason = excluded.reason,
+        on conflict (workspace_id, owner_id, provider, sandbox, identity_id) do update set flow = excluded.flow,
+          app_id = excluded.app_id, client_id = excluded.client_id, status = excluded.status, reason = excluded.reason,
           remedy = excluded.remedy, identity = excluded.identity, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes,
           connected_at = excluded.connected_at
         returning c.id`)

@@ -1,5 +1,7 @@
+import type { FlowName } from '@atom/contract/connections.ts'
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
+import type { ProviderFlows } from './provider-flows.ts'
 
 /** One thing that a person is asked to allow, in the provider's word and in theirs. */
 interface ProviderScope {
@@ -156,6 +158,8 @@ export interface Provider {
   readonly pkce: 'S256' | { readonly off: string }
   /** Further parameters of the authorization request. */
   readonly authorizationExtras: Readonly<Record<string, string>>
+  /** Ways to connect besides the authorization code. */
+  readonly flows?: ProviderFlows
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
@@ -173,6 +177,8 @@ export interface Provider {
   /** What this grant says of `particulars`. */
   particularsOf?(facts: GrantFacts): Readonly<Record<string, string | undefined>>
   identify(reader: ProviderReader): Promise<ProviderIdentity>
+  /** The same for a flow whose token is nobody's, or is asked about in another way. */
+  readonly identifyBy?: Readonly<Partial<Record<FlowName, Provider['identify']>>>
   /** Absent where the provider has no way to end a grant; undefined where there is none for these tokens. */
   revocation?(tokens: ProviderRevocation): RevocationRequest | undefined
   /** Whether this answer to the revocation means that the grant is gone. */

@@ -172,6 +172,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
   return {
     id: ownerId,
     provider: 'github',
+    flow: 'authorization_code',
     status: 'active',
     identity: { id: '1', name: 'Ada Lovelace', handle: 'ada' },
     scopes: ['repo'],
