@@ -14,7 +14,13 @@ import { browserTabs, loneTab, type Tabs } from './tabs.ts'
 
 export type { Decision } from './agents.ts'
 export { AtomClientError, type ClientErrorCode } from './atom-client-error.ts'
-export type { AuthorizationReturn, AuthorizeOptions, Connections } from './connections.ts'
+export type {
+  AuthorizationOutcome,
+  AuthorizationReturn,
+  AuthorizationTrouble,
+  AuthorizeOptions,
+  Connections,
+} from './connections.ts'
 export type { CallParts, CallRest } from './http.ts'
 export type { Observable } from './observable.ts'
 export type { ListSnapshot } from './observable-list.ts'

@@ -1,7 +1,13 @@
 import {
+  type AppTest,
+  type BegunConnection,
   type Connection,
+  type ConnectionEvent,
+  type ConnectionFlow,
   connectionRoutes,
   type DisconnectReceipt,
+  type FlowName,
+  type ForecastItem,
   type ProviderView,
 } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable } from '@atom/contract/errors.ts'
@@ -18,7 +24,33 @@ export interface AuthorizeOptions {
   /** A path of the dashboard that the provider's consent returns to; `/connections` where absent. */
   readonly returnTo?: string
   readonly scopes?: readonly string[]
+  /** What the provider has to be told first, such as Salesforce's `login` host. */
+  readonly particulars?: Readonly<Record<string, string>>
+  /** Consent for this connection and for no other account. */
+  readonly connectionId?: string
+  /** A way that leads to a page of the provider; the provider's first where absent. */
+  readonly flow?: FlowName
 }
+
+/** How consent ended. Everything but `connected` and `leaving` has its sentence in `problem`. */
+export type AuthorizationOutcome =
+  | { readonly outcome: 'connected'; readonly connection: Connection }
+  /** This page goes to the provider; `completeAuthorization` tells the rest on return. */
+  | { readonly outcome: 'leaving' }
+  | { readonly outcome: AuthorizationTrouble; readonly problem: AtomClientError }
+
+/**
+ * `denied` the person said no · `popup_blocked` the browser opened no window · `closed` the window was closed before ·
+ * `other_account` consent was given for another account than that of `connectionId` · `timed_out` it took longer than the ten
+ * minutes that a flow lives · `failed` all else, by `problem.code`.
+ */
+export type AuthorizationTrouble =
+  | 'denied'
+  | 'popup_blocked'
+  | 'closed'
+  | 'other_account'
+  | 'timed_out'
+  | 'failed'
 
 export interface AuthorizationReturn {
   /** Id of the connection that is active now. */
@@ -75,6 +107,8 @@ const pollMs = 3_000
 const closedPollMs = 400
 /** How long a closed window is forgiven: its last act may be a connection that is still being written. */
 const closedGraceMs = 2_000
+/** As long as the server keeps a flow: nothing that comes later can connect anything. */
+const flowLifeMs = 10 * 60_000
 
 /** My connected accounts. */
 export class Connections extends ObservableList<Connection> {
@@ -82,14 +116,22 @@ export class Connections extends ObservableList<Connection> {
   readonly #tabs: Tabs
   readonly #page: Page | undefined
   readonly #pollMs: number
+  readonly #flowLifeMs: number
   readonly #unhear: () => void
 
-  constructor(parts: { session: Session; tabs: Tabs; page: Page | undefined; pollMs?: number }) {
+  constructor(parts: {
+    session: Session
+    tabs: Tabs
+    page: Page | undefined
+    pollMs?: number
+    flowLifeMs?: number
+  }) {
     super()
     this.#session = parts.session
     this.#tabs = parts.tabs
     this.#page = parts.page
     this.#pollMs = parts.pollMs ?? pollMs
+    this.#flowLifeMs = parts.flowLifeMs ?? flowLifeMs
     // Also a consent that nobody waits for any more, or that another tab began, changes what is shown here.
     this.#unhear = parts.tabs.hear('authorization', () => this.stale())
   }
@@ -113,34 +155,64 @@ export class Connections extends ObservableList<Connection> {
 
   /**
    * Lets the person connect an account. Call it directly in the click's handler, with no `await` before it: the window must
-   * open while the click still counts. With `popup` it resolves with the connection; with `redirect` this page goes away,
-   * and `completeAuthorization` tells the outcome on return.
-   *
-   * @throws AtomClientError `popup_blocked`, `window_closed`, `aborted`, or the contract's reason, such as `consent_denied`
+   * open while the click still counts. Never throws: whatever comes of it is an outcome.
    */
-  authorize(provider: string, options: AuthorizeOptions): Promise<Connection | undefined> {
+  authorize(provider: string, options: AuthorizeOptions): Promise<AuthorizationOutcome> {
     const page = this.#page
-    if (page === undefined) return Promise.reject(new AtomClientError('browser_needed'))
+    if (page === undefined) return Promise.resolve(troubleOf(new AtomClientError('browser_needed')))
     // Not in the async part: browsers count a window as wanted only within the click's own call.
     const popup = options.mode === 'popup' ? page.openPopup() : undefined
-    if (popup === null) return Promise.reject(new AtomClientError('popup_blocked'))
-    return popup === undefined
-      ? this.#redirect(page, provider, options)
-      : this.#inPopup(popup, provider, options)
+    if (popup === null) return Promise.resolve(troubleOf(new AtomClientError('popup_blocked')))
+    const outcome: Promise<AuthorizationOutcome> =
+      popup === undefined ? this.#redirect(page, provider, options) : this.#inPopup(popup, provider, options)
+    return outcome.catch((thrown: unknown) => troubleOf(asAtomClientError(thrown)))
   }
 
-  /** Only begins: for a caller that opens the address itself, in the browser whose cookies began it. */
-  begin(
+  /** Consent anew for the same account, for what it was asked for before. Like `authorize`. */
+  reconnect(
+    connection: Pick<Connection, 'id' | 'provider'>,
+    options: Pick<AuthorizeOptions, 'mode' | 'returnTo'>,
+  ): Promise<AuthorizationOutcome> {
+    return this.authorize(connection.provider, { ...options, connectionId: connection.id })
+  }
+
+  /** The same, for `scopes` besides what it was asked for before. */
+  widen(
+    connection: Pick<Connection, 'id' | 'provider'>,
+    scopes: readonly string[],
+    options: Pick<AuthorizeOptions, 'mode' | 'returnTo'>,
+  ): Promise<AuthorizationOutcome> {
+    return this.authorize(connection.provider, { ...options, connectionId: connection.id, scopes })
+  }
+
+  /**
+   * Only begins: for a caller that opens the address itself, in the browser whose cookies began it, that shows a device code,
+   * or that has a credential to give, whose connection is there at once.
+   */
+  async begin(
     provider: string,
-    options: { returnTo?: string; scopes?: readonly string[] } = {},
-  ): Promise<{ flowId: string; authorizeUrl: string }> {
-    return this.#session.call(connectionRoutes.connect, {
-      body: {
-        provider,
-        ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
-        ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
-      },
+    options: Omit<Body<typeof connectionRoutes.connect>, 'provider'> = {},
+  ): Promise<BegunConnection> {
+    const begun = await this.#session.call(connectionRoutes.connect, { body: { provider, ...options } })
+    if ('connection' in begun) this.#keep(begun.connection)
+    return begun
+  }
+
+  /** What has become of what `begin` began. */
+  flow(id: string): Promise<ConnectionFlow> {
+    return this.#session.call(connectionRoutes.connectionFlow, { params: { id } })
+  }
+
+  async #consent(provider: string, options: AuthorizeOptions): Promise<string> {
+    const begun = await this.begin(provider, {
+      ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
+      ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
+      ...(options.particulars === undefined ? {} : { particulars: { ...options.particulars } }),
+      ...(options.connectionId === undefined ? {} : { connectionId: options.connectionId }),
+      ...(options.flow === undefined ? {} : { flow: options.flow }),
     })
+    if (!('authorizeUrl' in begun)) throw new AtomClientError('flow_invalid')
+    return begun.authorizeUrl
   }
 
   /**
@@ -181,6 +253,19 @@ export class Connections extends ObservableList<Connection> {
     return receipt
   }
 
+  /** What has happened to a connection, newest first; `next` is null on the last page. */
+  events(
+    id: string,
+    page: { cursor?: string; limit?: number } = {},
+  ): Promise<{ items: ConnectionEvent[]; next: string | null }> {
+    return this.#session.call(connectionRoutes.connectionEvents, { params: { id }, query: page })
+  }
+
+  /** What will end, soonest first. */
+  async forecast(): Promise<readonly ForecastItem[]> {
+    return (await this.#session.call(connectionRoutes.forecast)).items
+  }
+
   async providers(): Promise<readonly ProviderView[]> {
     return (await this.#session.call(connectionRoutes.providers)).items
   }
@@ -188,6 +273,11 @@ export class Connections extends ObservableList<Connection> {
   /** The operator's own OAuth app for a provider; its secret is never shown again. */
   configureApp(provider: string, app: Body<typeof connectionRoutes.configureApp>): Promise<ProviderView> {
     return this.#session.call(connectionRoutes.configureApp, { params: { provider }, body: app })
+  }
+
+  /** Tries the app of a provider, as far as that goes without a person. */
+  testApp(provider: string): Promise<AppTest> {
+    return this.#session.call(connectionRoutes.testApp, { params: { provider } })
   }
 
   async removeApp(provider: string): Promise<void> {
@@ -203,12 +293,12 @@ export class Connections extends ObservableList<Connection> {
     this.#unhear()
   }
 
-  async #redirect(page: Page, provider: string, options: AuthorizeOptions): Promise<undefined> {
-    const { authorizeUrl } = await this.begin(provider, options)
-    page.goTo(authorizeUrl)
+  async #redirect(page: Page, provider: string, options: AuthorizeOptions): Promise<AuthorizationOutcome> {
+    page.goTo(await this.#consent(provider, options))
+    return { outcome: 'leaving' }
   }
 
-  async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<Connection> {
+  async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<AuthorizationOutcome> {
     const attempt = crypto.getRandomValues(new Uint32Array(4)).join('-')
     let unhear = (): void => undefined
     const watch = new AbortController()
@@ -224,20 +314,24 @@ export class Connections extends ObservableList<Connection> {
       )
       const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
       returnTo.searchParams.set(attemptParameter, attempt)
-      const { authorizeUrl } = await this.begin(provider, {
+      const authorizeUrl = await this.#consent(provider, {
         ...options,
         returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
       })
       if (popup.closed) throw new AtomClientError('window_closed')
       popup.location.replace(authorizeUrl)
 
-      const outcome = await Promise.race([told, this.#watch(popup, provider, before, watch.signal)])
-      if ('id' in outcome) {
-        this.#keep(outcome)
-        return outcome
+      const news = await Promise.race([
+        told,
+        this.#watch(popup, provider, options.connectionId, before, watch.signal),
+      ])
+      if ('id' in news) {
+        this.#keep(news)
+        return { outcome: 'connected', connection: news }
       }
-      if (outcome.problem !== undefined) throw problemOf(outcome.problem)
-      if (outcome.connected !== undefined) return await this.get(outcome.connected)
+      if (news.problem !== undefined) throw problemOf(news.problem)
+      if (news.connected !== undefined)
+        return { outcome: 'connected', connection: await this.get(news.connected) }
       throw new AtomClientError('window_closed')
     } finally {
       watch.abort()
@@ -251,14 +345,16 @@ export class Connections extends ObservableList<Connection> {
    * provider's page may cut the tie between the windows (Cross-Origin-Opener-Policy), after which an open window reads as
    * closed: so a closed window ends the waiting, but a connection that comes later still appears in the list.
    *
-   * @throws AtomClientError `window_closed`
+   * @throws AtomClientError `window_closed`, `flow_expired`
    */
   async #watch(
     popup: Popup,
     provider: string,
+    connectionId: string | undefined,
     before: ReadonlyMap<string, string>,
     signal: AbortSignal,
   ): Promise<Connection> {
+    const endsAt = Date.now() + this.#flowLifeMs
     let lookAt = Date.now() + this.#pollMs
     let closedAt: number | undefined
     while (!signal.aborted) {
@@ -273,21 +369,30 @@ export class Connections extends ObservableList<Connection> {
       }
       if (now >= lookAt) {
         lookAt = now + (closedAt === undefined ? this.#pollMs : closedPollMs)
-        const found = await this.#findNew(provider, before)
+        const found = await this.#findNew(provider, connectionId, before)
         if (found !== undefined) return found
       }
+      if (now >= endsAt) throw new AtomClientError('flow_expired')
       if (closedAt !== undefined && now - closedAt >= Math.min(closedGraceMs, this.#pollMs))
         throw new AtomClientError('window_closed')
     }
     throw new AtomClientError('aborted')
   }
 
-  async #findNew(provider: string, before: ReadonlyMap<string, string>): Promise<Connection | undefined> {
+  async #findNew(
+    provider: string,
+    connectionId: string | undefined,
+    before: ReadonlyMap<string, string>,
+  ): Promise<Connection | undefined> {
     try {
       const now = await this.#fetch()
       return now.find(
         ({ id, provider: of, status, connectedAt }) =>
-          of === provider && status === 'active' && before.get(id) !== connectedAt,
+          of === provider &&
+          (connectionId === undefined || id === connectionId) &&
+          // With less granted than asked it is `degraded` at once, and connected all the same.
+          status !== 'needs_reconnect' &&
+          before.get(id) !== connectedAt,
       )
     } catch (thrown) {
       // The next look may succeed; the return page's word needs no look at all.
@@ -322,4 +427,16 @@ export class Connections extends ObservableList<Connection> {
 /** From an address, which anybody can write: what is not in the closed list says nothing. */
 function problemOf(code: string): AtomClientError {
   return new AtomClientError(code in errorTable ? (code as ErrorCode) : 'flow_invalid')
+}
+
+const troubles: Readonly<Partial<Record<AtomClientError['code'], AuthorizationTrouble>>> = {
+  consent_denied: 'denied',
+  popup_blocked: 'popup_blocked',
+  window_closed: 'closed',
+  other_account: 'other_account',
+  flow_expired: 'timed_out',
+}
+
+function troubleOf(problem: AtomClientError): AuthorizationOutcome {
+  return { outcome: troubles[problem.code] ?? 'failed', problem }
 }

@@ -232,6 +232,22 @@ export const errorTable = {
     'Access was not granted at the provider',
     'Nothing was connected. Start again when you want to grant access.',
   ),
+  other_account: row(
+    409,
+    'provider',
+    'low',
+    false,
+    'Another account was chosen at the provider',
+    'Sign in there with the account of this connection, or connect the other one as a new connection.',
+  ),
+  consent_pending: row(
+    409,
+    'provider',
+    'low',
+    false,
+    'Somebody else has to allow the access at the provider',
+    'The provider has asked an administrator. Connect again once they have agreed.',
+  ),
   provider_refused: row(
     502,
     'provider',

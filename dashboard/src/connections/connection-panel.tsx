@@ -1,83 +1,67 @@
-import { AtomClientError } from '@atom/client'
 import type { Connection, DisconnectReceipt, ProviderView } from '@atom/contract/connections.ts'
-import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { ArrowLeft, Check, Minus, X } from 'lucide-react'
+import { useParams } from '@tanstack/react-router'
 import { type ReactNode, useCallback, useState } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { useAnswer } from '../shell/use-answer.ts'
 import { Avatar } from '../ui/avatar.tsx'
-import { Button, buttonClass } from '../ui/button.tsx'
+import { Button } from '../ui/button.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
-import { connectAccount } from './connect-account.ts'
-import { receiptWords } from './receipt-words.ts'
+import { ConnectProblem } from './connect-problem.tsx'
+import { flowWords } from './flow-words.ts'
+import { ForecastRow } from './forecast.tsx'
+import { History } from './history.tsx'
+import { ProviderMark } from './provider-mark.tsx'
+import { useProvider } from './providers-context.ts'
+import { Receipt } from './receipt.tsx'
+import { ScopeLine } from './scope-line.tsx'
+import { SidePanel } from './side-panel.tsx'
 import { statusWords } from './status-words.ts'
+import { useMend } from './use-mend.ts'
+import { WidenForm } from './widen-form.tsx'
 
-const askProviders = () => atom.connections.providers()
-
-/** One connected account, beside the list that it was opened from; a page of its own on narrow screens. */
+/** One connected account. */
 export function ConnectionPanel() {
-  const { connectionId } = useParams({ from: '/inside/connections/$connectionId' })
+  const { connectionId } = useParams({ from: '/inside/connections/accounts/$connectionId' })
   return <Panel key={connectionId} connectionId={connectionId} />
 }
 
 function Panel({ connectionId }: { connectionId: string }) {
-  const navigate = useNavigate()
   const connections = useObserved(atom.connections)
   const asked = useAnswer(useCallback(() => atom.connections.get(connectionId), [connectionId]))
-  const providers = useAnswer(askProviders)
   const [receipt, setReceipt] = useState<DisconnectReceipt>()
   const connection =
     connections.items.find((item) => item.id === connectionId) ??
     (asked.state === 'ready' ? asked.value : undefined)
-  const provider =
-    providers.state === 'ready'
-      ? providers.value.find((item) => item.id === (connection?.provider ?? receipt?.provider))
-      : undefined
-  const close = () => void navigate({ to: '/connections', search: {} })
-
+  const provider = useProvider(connection?.provider ?? receipt?.provider)
   return (
-    <section
-      aria-label="Connected account"
-      className="flex min-h-0 w-full flex-col overflow-y-auto border-line lg:w-96 lg:shrink-0 lg:border-l"
+    <SidePanel
+      label="Connected account"
+      title={provider?.name ?? 'Connection'}
+      list="/connections"
+      row={connectionId}
     >
-      <div className="flex h-12 shrink-0 items-center gap-2 px-4 lg:justify-between">
-        <Link
-          to="/connections"
-          search={{}}
-          aria-label="All connections"
-          className="-ml-2 grid size-8 place-items-center rounded-control text-quiet hover:bg-hover lg:hidden pointer-coarse:size-11"
-        >
-          <ArrowLeft size={16} aria-hidden />
-        </Link>
-        <h1 className="font-semibold">{provider?.name ?? 'Connection'}</h1>
-        <Button look="quiet" square aria-label="Close" className="max-lg:hidden" onClick={close}>
-          <X size={16} aria-hidden />
-        </Button>
-      </div>
-      <div className="grid gap-6 px-4 pt-2 pb-12">
-        {receipt !== undefined ? (
-          <Receipt receipt={receipt} provider={provider} />
-        ) : connection !== undefined ? (
-          <Details connection={connection} provider={provider} onGone={setReceipt} />
-        ) : asked.state === 'failed' ? (
-          <ProblemNotice error={asked.error} onRetry={asked.reload} />
-        ) : (
-          <Loading of="the connection">
-            <div className="grid gap-4">
-              <Bar className="h-10 w-2/3" />
-              <Bar className="h-4 w-full" />
-              <Bar className="h-4 w-4/5" />
-            </div>
-          </Loading>
-        )}
-      </div>
-    </section>
+      {receipt !== undefined ? (
+        <Receipt receipt={receipt} provider={provider?.name ?? receipt.provider} />
+      ) : connection !== undefined ? (
+        <Details connection={connection} provider={provider} onGone={setReceipt} />
+      ) : asked.state === 'failed' ? (
+        <ProblemNotice error={asked.error} onRetry={asked.reload} />
+      ) : (
+        <Loading of="the connection">
+          <div className="grid gap-4">
+            <Bar className="h-10 w-2/3" />
+            <Bar className="h-4 w-full" />
+            <Bar className="h-4 w-4/5" />
+          </div>
+        </Loading>
+      )}
+    </SidePanel>
   )
 }
 
@@ -93,58 +77,25 @@ function Details({
   const { identity } = connection
   const name = provider?.name ?? connection.provider
   const [asking, setAsking] = useState(false)
-  const refresh = useAction(() => atom.connections.refresh(connection.id))
-  const mend = useAction(() => connectAccount(connection.provider))
-  const meaning = new Map(provider?.scopes.map(({ scope, meaning }) => [scope, meaning]))
-  const { tone, words } = statusWords(connection)
-  const broken = connection.status === 'needs_reconnect' || connection.status === 'revoked'
-  const error = refresh.error ?? mend.error
-  const gaveUp = error instanceof AtomClientError && error.code === 'window_closed'
   return (
     <>
       <div className="flex items-center gap-3">
-        <Avatar name={identity.name} src={identity.avatarUrl} />
+        <span className="relative">
+          <Avatar name={identity.name} src={identity.avatarUrl} />
+          <span className="absolute -right-1.5 -bottom-1 grid size-5 place-items-center rounded-full border border-line bg-page">
+            <ProviderMark provider={connection.provider} size={12} />
+          </span>
+        </span>
         <div className="min-w-0">
           <p className="truncate font-medium">{identity.name}</p>
           <p className="truncate text-sm text-quiet">{identity.handle ?? identity.email ?? identity.id}</p>
         </div>
       </div>
-      <div className="grid gap-3">
-        <Status tone={tone} words={words} />
-        {error !== undefined && !gaveUp && (
-          <ProblemNotice
-            error={error}
-            onDismiss={() => {
-              refresh.clear()
-              mend.clear()
-            }}
-          />
-        )}
-        <div className="flex flex-wrap gap-2">
-          {(broken || connection.missingScopes.length > 0) && (
-            <Button look="primary" busy={mend.busy} onClick={() => mend.run()}>
-              {broken ? 'Reconnect' : 'Grant the rest'}
-            </Button>
-          )}
-          {!broken && (
-            <Button busy={refresh.busy} onClick={() => refresh.run()}>
-              Check now
-            </Button>
-          )}
-        </div>
-      </div>
-      <Facts connection={connection} />
-      <div className="grid gap-2">
-        <h2 className="text-sm text-quiet">Access</h2>
-        <ul className="grid gap-2">
-          {connection.scopes.map((scope) => (
-            <Scope key={scope} scope={scope} meaning={meaning.get(scope)} granted />
-          ))}
-          {connection.missingScopes.map((scope) => (
-            <Scope key={scope} scope={scope} meaning={meaning.get(scope)} granted={false} />
-          ))}
-        </ul>
-      </div>
+      <State connection={connection} provider={provider} />
+      <Facts connection={connection} name={name} />
+      <WhatWillEnd connectionId={connection.id} />
+      <Access connection={connection} provider={provider} />
+      <History connection={connection} />
       <div className="border-t border-line pt-4">
         <Button look="danger" onClick={() => setAsking(true)}>
           Disconnect
@@ -165,20 +116,69 @@ function Details({
   )
 }
 
-function Facts({ connection }: { connection: Connection }) {
+/** How it is, and the one button that mends it. */
+function State({
+  connection,
+  provider,
+}: {
+  connection: Connection
+  provider: ProviderView | undefined
+}) {
+  const { tone, words } = statusWords(connection)
+  const mend = useMend(connection, provider)
+  const check = useAction(() => atom.connections.refresh(connection.id))
+  const renewable = connection.status === 'active' || connection.status === 'degraded'
+  return (
+    <div className="grid gap-3">
+      <Status tone={tone} words={words} />
+      <ConnectProblem
+        error={mend.error ?? check.error}
+        onDismiss={() => {
+          mend.clear()
+          check.clear()
+        }}
+      />
+      <div className="flex flex-wrap gap-2">
+        {mend.offer !== undefined && (
+          <Button look="primary" busy={mend.busy} onClick={mend.run}>
+            {mend.offer.label}
+          </Button>
+        )}
+        {renewable && mend.offer?.does !== 'check' && (
+          <Button busy={check.busy} onClick={() => check.run()}>
+            Check now
+          </Button>
+        )}
+      </div>
+      <p role="status" className={mend.copied ? 'text-sm text-quiet' : 'sr-only'}>
+        {mend.copied && 'A message for your admin is in the clipboard: paste it where they read you.'}
+      </p>
+    </div>
+  )
+}
+
+function Facts({ connection, name }: { connection: Connection; name: string }) {
+  const { credentials, expiresAt, status, flow } = connection
   return (
     <dl className="grid grid-cols-[auto_1fr] gap-x-6 gap-y-1.5">
       <Fact name="Connected">
         <RelativeTime at={connection.connectedAt} />
+        {flow !== 'authorization_code' && <>, {lowerFirst(flowWords(flow, name).title)}</>}
       </Fact>
       <Fact name="Last used">
         {connection.lastUsedAt === null ? 'never' : <RelativeTime at={connection.lastUsedAt} />}
       </Fact>
-      {connection.expiresAt !== null && connection.status === 'active' && (
-        <Fact name="Expires">
-          <RelativeTime at={connection.expiresAt} />; Atom renews it by itself
-        </Fact>
-      )}
+      {credentials.length > 1
+        ? credentials.map((credential) => (
+            <Fact key={credential.slot} name={`Token “${credential.slot}”`}>
+              <Lifetime {...credential} />
+            </Fact>
+          ))
+        : status === 'active' && (
+            <Fact name="Access">
+              <Lifetime expiresAt={expiresAt} refreshExpiresAt={credentials[0]?.refreshExpiresAt ?? null} />
+            </Fact>
+          )}
       {connection.sandbox && <Fact name="Provider">the sandbox on this machine</Fact>}
       <Fact name="Id">
         <span className="flex items-center gap-1">
@@ -192,6 +192,31 @@ function Facts({ connection }: { connection: Connection }) {
   )
 }
 
+function Lifetime({
+  expiresAt,
+  refreshExpiresAt,
+}: {
+  expiresAt: string | null
+  refreshExpiresAt: string | null
+}) {
+  return (
+    <>
+      {expiresAt === null ? (
+        'lasts until somebody ends it'
+      ) : (
+        <>
+          renewed by Atom before it ends <RelativeTime at={expiresAt} />
+        </>
+      )}
+      {refreshExpiresAt !== null && (
+        <>
+          ; to be allowed again <RelativeTime at={refreshExpiresAt} />
+        </>
+      )}
+    </>
+  )
+}
+
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <>
@@ -201,30 +226,70 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
   )
 }
 
-function Scope({
-  scope,
-  meaning,
-  granted,
-}: {
-  scope: string
-  meaning: string | undefined
-  granted: boolean
-}) {
+/** Of this connection alone; the list has the whole of it, so its failure is told there. */
+function WhatWillEnd({ connectionId }: { connectionId: string }) {
+  const forecast = useAnswer(askForecast)
+  if (forecast.state !== 'ready') return null
+  const items = forecast.value.filter((item) => item.connectionId === connectionId)
+  if (items.length === 0) return null
   return (
-    <li className="flex items-start gap-2">
-      {granted ? (
-        <Check size={16} aria-hidden className="mt-[3px] shrink-0 text-good" />
-      ) : (
-        <Minus size={16} aria-hidden className="mt-[3px] shrink-0 text-warn" />
+    <section className="grid gap-2" aria-labelledby="ends">
+      <h2 id="ends" className="text-sm text-quiet">
+        What will end
+      </h2>
+      <ul className="overflow-hidden rounded-card border border-line">
+        {items.map((item) => (
+          <ForecastRow key={`${item.kind} ${item.title}`} item={item} />
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+const askForecast = () => atom.connections.forecast()
+
+/** What was asked for, and what was given. */
+function Access({
+  connection,
+  provider,
+}: {
+  connection: Connection
+  provider: ProviderView | undefined
+}) {
+  const meaning = new Map(
+    [...(provider?.scopes ?? []), ...(provider?.furtherScopes ?? [])].map((entry) => [
+      entry.scope,
+      entry.meaning,
+    ]),
+  )
+  const { scopes, missingScopes, askedScopes } = connection
+  const asked = new Set(askedScopes)
+  return (
+    <section className="grid gap-2" aria-labelledby="access">
+      <h2 id="access" className="text-sm text-quiet">
+        Access
+      </h2>
+      {scopes.length + missingScopes.length === 0 && (
+        <p className="text-quiet">{provider?.name ?? 'The provider'} names none.</p>
       )}
-      <span className="min-w-0">
-        {meaning ?? scope}
-        {!granted && <span className="text-warn"> (not granted)</span>}
-        {meaning !== undefined && (
-          <code className="block font-mono text-xs break-all text-quiet">{scope}</code>
-        )}
-      </span>
-    </li>
+      <ul className="grid gap-2">
+        {scopes.map((scope) => (
+          <ScopeLine
+            key={scope}
+            scope={scope}
+            meaning={meaning.get(scope)}
+            state="granted"
+            note={asked.size > 0 && !asked.has(scope) ? 'not asked for, given all the same' : undefined}
+          />
+        ))}
+        {missingScopes.map((scope) => (
+          <ScopeLine key={scope} scope={scope} meaning={meaning.get(scope)} state="missing" />
+        ))}
+      </ul>
+      {provider !== undefined && connection.flow === 'authorization_code' && (
+        <WidenForm connection={connection} provider={provider} />
+      )}
+    </section>
   )
 }
 
@@ -257,32 +322,6 @@ function DisconnectDialog({
   )
 }
 
-/** What is gone, and what is not. */
-function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; provider: ProviderView | undefined }) {
-  const words = receiptWords(receipt, provider?.name ?? receipt.provider)
-  return (
-    <div role="status" className="grid gap-3">
-      <h2 className="font-semibold">Disconnected</h2>
-      <ul className="grid gap-2">
-        <li className="flex items-start gap-2">
-          <Check size={16} aria-hidden className="mt-[3px] shrink-0 text-good" />
-          The credential is destroyed here.
-        </li>
-        <li className="flex items-start gap-2">
-          {words.gone ? (
-            <Check size={16} aria-hidden className="mt-[3px] shrink-0 text-good" />
-          ) : (
-            <Minus size={16} aria-hidden className="mt-[3px] shrink-0 text-warn" />
-          )}
-          {words.atProvider}
-        </li>
-      </ul>
-      <p className="text-sm text-quiet">
-        {receipt.detail} <RelativeTime at={receipt.at} />
-      </p>
-      <Link to="/connections" search={{}} className={`${buttonClass('plain')} justify-self-start`}>
-        Back to all connections
-      </Link>
-    </div>
-  )
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
 }

@@ -2,7 +2,9 @@ import type { Connection } from '@atom/contract/connections.ts'
 import type { StatusTone } from '../ui/status.tsx'
 
 /** A connection's state as dot and words: "Needs you: access was revoked at GitHub". */
-export function statusWords(connection: Pick<Connection, 'status' | 'reason' | 'missingScopes'>): {
+export function statusWords(
+  connection: Pick<Connection, 'status' | 'reason' | 'missingScopes' | 'remedy'>,
+): {
   tone: StatusTone
   words: string
 } {
@@ -17,10 +19,27 @@ export function statusWords(connection: Pick<Connection, 'status' | 'reason' | '
     case 'needs_reconnect':
       return {
         tone: 'bad',
-        words: `Needs you: ${reason === undefined ? 'connect again' : lowerFirst(reason)}`,
+        words: `${needs(connection)}: ${reason === undefined ? 'connect again' : lowerFirst(reason)}`,
       }
     case 'revoked':
       return { tone: 'off', words: reason === undefined ? 'Revoked' : `Revoked: ${lowerFirst(reason)}` }
+  }
+}
+
+/** Does not work, and will not by itself. */
+export function needsSomeone({ status }: Pick<Connection, 'status'>): boolean {
+  return status === 'needs_reconnect' || status === 'revoked'
+}
+
+/** Whose job it is, in the first words: the person who reads this may not be able to do it. */
+function needs({ remedy }: Pick<Connection, 'remedy'>): string {
+  switch (remedy?.whose) {
+    case 'admin':
+      return 'Needs your admin'
+    case 'operator':
+      return 'Needs the operator'
+    default:
+      return 'Needs you'
   }
 }
 

@@ -1,6 +1,11 @@
 import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
+import { AccountsPage } from '../connections/accounts-page.tsx'
+import { CataloguePage } from '../connections/catalogue-page.tsx'
 import { ConnectionPanel } from '../connections/connection-panel.tsx'
-import { ConnectionsPage } from '../connections/connections-page.tsx'
+import { ConnectionsRoom } from '../connections/connections-room.tsx'
+import { connectionsSearch } from '../connections/connections-search.ts'
+import { ProviderPanel } from '../connections/provider-panel.tsx'
+import { SetupPanel } from '../connections/setup-panel.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
 import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
 import { SettingsPage } from '../settings/settings-page.tsx'
@@ -45,22 +50,31 @@ const room = createRoute({ getParentRoute: () => rooms, path: '$roomId', compone
 const connections = createRoute({
   getParentRoute: () => inside,
   path: '/connections',
-  validateSearch: ({
-    connected,
-    problem,
-  }: {
-    connected?: unknown
-    problem?: unknown
-  }): { connected?: string; problem?: string } => ({
-    ...(typeof connected === 'string' ? { connected } : {}),
-    ...(typeof problem === 'string' ? { problem } : {}),
-  }),
-  component: ConnectionsPage,
+  validateSearch: connectionsSearch,
+  component: ConnectionsRoom,
 })
+const accounts = createRoute({ getParentRoute: () => connections, id: 'accounts', component: AccountsPage })
+const allAccounts = createRoute({ getParentRoute: () => accounts, path: '/' })
 const connection = createRoute({
-  getParentRoute: () => connections,
+  getParentRoute: () => accounts,
   path: '$connectionId',
   component: ConnectionPanel,
+})
+const catalogue = createRoute({
+  getParentRoute: () => connections,
+  path: 'catalogue',
+  component: CataloguePage,
+})
+const allProviders = createRoute({ getParentRoute: () => catalogue, path: '/' })
+const provider = createRoute({
+  getParentRoute: () => catalogue,
+  path: '$provider',
+  component: ProviderPanel,
+})
+const setupOfApp = createRoute({
+  getParentRoute: () => catalogue,
+  path: '$provider/setup',
+  component: SetupPanel,
 })
 
 const settings = createRoute({ getParentRoute: () => inside, path: '/settings', component: SettingsPage })
@@ -70,7 +84,14 @@ const tree = root.addChildren([
   join,
   signIn,
   start,
-  inside.addChildren([rooms.addChildren([noRoom, room]), connections.addChildren([connection]), settings]),
+  inside.addChildren([
+    rooms.addChildren([noRoom, room]),
+    connections.addChildren([
+      accounts.addChildren([allAccounts, connection]),
+      catalogue.addChildren([allProviders, provider, setupOfApp]),
+    ]),
+    settings,
+  ]),
 ])
 
 export function createDashboardRouter() {

@@ -55,6 +55,11 @@ export function durationText(ms: number): string {
   return `${Math.floor(ms / minute)} min${seconds > 0 ? ` ${seconds} s` : ''}`
 }
 
+/** What is left, to the second: "14:32", "0:09". */
+export function countdownText(seconds: number): string {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
+
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
 }

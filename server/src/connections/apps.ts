@@ -11,14 +11,16 @@ import {
   standardParticulars,
   unfitParticulars,
 } from '#providers/provider.ts'
+import { credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 
 /** An OAuth client at a provider: an operator's own, or the sandbox's. */
 export interface App {
-  /** null: the sandbox's. */
+  /** null: the sandbox's, or none of anybody's where a key needs no app. */
   readonly id: string | null
+  readonly sandbox: boolean
   /** With the particulars of the flow or connection it is for in its addresses. */
   readonly provider: Provider
   readonly clientId: string
@@ -187,6 +189,7 @@ export class Apps {
     if (sandbox === undefined || app === undefined) return undefined
     return {
       id: null,
+      sandbox: true,
       provider,
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
@@ -198,6 +201,7 @@ export class Apps {
   #opened(provider: Provider, row: AppRow): App {
     return {
       id: row.id,
+      sandbox: false,
       provider,
       clientId: row.clientId,
       clientSecret: this.#vault.openAppSecret(row),
@@ -219,6 +223,18 @@ export class Apps {
       scopes: scopes.map((scope) => ({ scope, meaning: meanings.get(scope) ?? scope })),
       redirectUri: this.redirectUri(provider),
       appConsoleUrl: provider.appConsoleUrl,
+      flows: [...flowNames(provider.flows)],
+      credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
+        flow,
+        fields: fields.map((field) => ({
+          name: field.name,
+          label: field.label,
+          meaning: field.meaning,
+          secret: field.secret === true,
+          required: field.optional !== true,
+          multiline: field.multiline === true,
+        })),
+      })),
     }
   }
 }

@@ -53,6 +53,7 @@ export function createConnectionRoom(outside: {
     clock,
     log,
     changed: (connection) => news.tellOf(connection),
+    noted: (event) => log.debug(event, 'a credential was cared for'),
   })
   const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
   const connections = new Connections(parts)

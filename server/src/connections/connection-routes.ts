@@ -37,6 +37,11 @@ export function connectionDoors(
     return { status: 201, body: { flowId, authorizeUrl }, cookies: [flowCookie(cookie)] }
   })
 
+  guard(connectionRoutes.connectionFlow, async ({ principal, params }) => ({
+    status: 200,
+    body: await connections.flowOutcome(principal, params.id),
+  }))
+
   guard(connectionRoutes.callback, async ({ params, query, cookies, headers }) => {
     const callback = { provider: params.provider, parameters: new URLSearchParams(query), cookies }
     const finished = await connections.finish(callback)

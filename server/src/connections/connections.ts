@@ -1,4 +1,4 @@
-import type { Connection, DisconnectReceipt } from '@atom/contract/connections.ts'
+import type { Connection, ConnectionFlow, DisconnectReceipt } from '@atom/contract/connections.ts'
 import { type AccountPrincipal, type Principal, personOf } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
@@ -18,6 +18,8 @@ import type {
   TakenFlow,
 } from './flows/authorization-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import { keepAliveAt } from './refresh-times.ts'
+import { standingWithout } from './remedy.ts'
 import type { Grant } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
@@ -117,12 +119,15 @@ export class Connections {
   /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
   async finish(callback: Callback): Promise<FinishedFlow> {
     let returnTo = '/connections'
+    let flowId: string | undefined
     try {
       returnTo = (await this.#flow.returnTo(callback)) ?? returnTo
       const taken = await this.#flow.take(callback)
+      flowId = taken.flow.id
       const grant = await this.#flow.exchange(taken, callback)
       const person = await this.#recognised(taken, grant)
       const connection = viewOf(await this.#keep(taken, grant, person))
+      await this.#store.endFlow(flowId, { connectionId: connection.id })
       const { workspaceId, accountId } = taken.flow
       this.#log.info(
         { connectionId: connection.id, provider: connection.provider, sandbox: connection.sandbox },
@@ -133,8 +138,23 @@ export class Connections {
     } catch (error) {
       if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
       this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
+      if (flowId !== undefined) await this.#store.endFlow(flowId, { problem: error.code })
       return { returnTo, outcome: { problem: error } }
     }
+  }
+
+  /**
+   * What has become of an attempt to connect.
+   * @throws AtomError `not_found` for anybody but whoever began it
+   */
+  async flowOutcome(principal: Principal, id: string): Promise<ConnectionFlow> {
+    const flow = await this.#store.flowOutcome(principal.workspaceId, personOf(principal), id)
+    if (flow === undefined) throw new AtomError('not_found')
+    if (flow.connectionId !== null) return { status: 'connected', connectionId: flow.connectionId }
+    if (flow.problem !== null) return { status: 'failed', problem: flow.problem }
+    return flow.expiresAt > this.#clock.now()
+      ? { status: 'pending' }
+      : { status: 'failed', problem: 'flow_expired' }
   }
 
   /** Name of the cookie that can go once this callback is dealt with. */
@@ -214,16 +234,25 @@ export class Connections {
       workspaceId: flow.workspaceId,
       ownerId: flow.accountId,
       provider: flow.provider,
+      flow: flow.flow,
       appId: flow.appId,
       clientId: flow.clientId,
-      status: missing.length === 0 ? 'active' : 'degraded',
-      reason: missing.length === 0 ? null : `${app.provider.name} was not allowed: ${missing.join(', ')}.`,
+      ...standingWithout(app.provider, missing),
+      sandbox: app.sandbox,
       identityId: person.id,
       identity: person.identity,
       scopes: granted,
       missingScopes: missing,
       at,
+      slot: 'main',
       expiresAt: grant.expiresAt,
+      refreshExpiresAt: grant.refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: grant.refreshToken !== undefined,
+        at,
+        refreshExpiresAt: grant.refreshExpiresAt,
+      }),
+      others: [],
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
       seal: (connectionId, generation) =>
         this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
@@ -324,14 +353,21 @@ function viewOf(row: ConnectionRow): Connection {
   return {
     id: row.id,
     provider: row.provider,
+    flow: row.flow,
     status: row.status,
     ...(row.reason !== null && { reason: row.reason }),
+    ...(row.remedy !== null && { remedy: row.remedy }),
     identity: { id: row.identityId, ...row.identity },
     scopes: [...row.scopes],
     missingScopes: [...row.missingScopes],
     sandbox: row.sandbox,
     ownerId: row.ownerId,
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    credentials: [row, ...row.others].map(({ slot, expiresAt, refreshExpiresAt }) => ({
+      slot,
+      expiresAt: expiresAt?.toISOString() ?? null,
+      refreshExpiresAt: refreshExpiresAt?.toISOString() ?? null,
+    })),
     connectedAt: row.connectedAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }

@@ -22,6 +22,8 @@ export interface Grant {
   readonly refreshToken: Secret | undefined
   /** null: the provider does not say. */
   readonly expiresAt: Date | null
+  /** Until when it can be refreshed; null: the provider does not say. */
+  readonly refreshExpiresAt: Date | null
   /** Undefined where the answer names none, which means: what was asked for (RFC 6749 5.1). */
   readonly granted: readonly string[] | undefined
   /** The person as the verified id_token names them. */
@@ -176,6 +178,14 @@ export class TokenEndpoint {
     }
   }
 
+  /** `refresh_token_expires_in`, as GitHub, Google and Zoom say it, before draft-ietf-oauth-refresh-token-expiration is one. */
+  #refreshEnd(tokens: oauth.TokenEndpointResponse): Date | null {
+    const seconds = Number(tokens['refresh_token_expires_in'])
+    return Number.isFinite(seconds) && seconds > 0
+      ? new Date(this.#clock.now().getTime() + seconds * 1000)
+      : null
+  }
+
   #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
     const claims = oauth.getValidatedIdTokenClaims(tokens)
     const particulars: Record<string, string> = {}
@@ -191,6 +201,7 @@ export class TokenEndpoint {
         tokens.expires_in === undefined
           ? null
           : new Date(this.#clock.now().getTime() + tokens.expires_in * 1000),
+      refreshExpiresAt: this.#refreshEnd(tokens),
       granted: tokens.scope === undefined ? undefined : scopesIn(provider, tokens.scope),
       subject: claims === undefined ? undefined : subjectOf(provider, claims),
       particulars,

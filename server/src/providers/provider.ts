@@ -1,5 +1,7 @@
+import type { FlowName } from '@atom/contract/connections.ts'
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
+import type { ProviderFlows } from './provider-flows.ts'
 
 /** One thing that a person is asked to allow, in the provider's word and in theirs. */
 interface ProviderScope {
@@ -33,6 +35,15 @@ interface ProviderScopes {
  * it does not want.
  */
 export type Verdict = 'denied' | 'operator' | 'reconnect' | 'reconsent' | 'refresh' | 'retry' | 'refused'
+
+/** What one of the provider's error codes means, where the verdict alone says too little. */
+interface ProviderTrouble {
+  /** The person who connected it, an admin of their organisation there, or Atom's operator. */
+  readonly whose: 'person' | 'admin' | 'operator'
+  readonly action: 'reconnect' | 'allow_more' | 'ask_admin' | 'configure_app' | 'wait'
+  /** In plain words, with the next step. */
+  readonly reason: string
+}
 
 /**
  * What differs from connection to connection and is no secret: Microsoft's tenant, Salesforce's host. `{name}` in an address
@@ -147,11 +158,17 @@ export interface Provider {
   readonly pkce: 'S256' | { readonly off: string }
   /** Further parameters of the authorization request. */
   readonly authorizationExtras: Readonly<Record<string, string>>
+  /** Ways to connect besides the authorization code. */
+  readonly flows?: ProviderFlows
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
+  /** Days without a refresh after which the refresh token ends; Atom uses it before. Absent where none is documented. */
+  readonly idleLimitDays?: number
   /** OAuth error codes beyond RFC 6749's, or with another meaning here. */
   readonly errors: Readonly<Record<string, Verdict>>
+  /** Of error codes that end an access or keep it from being renewed: whose job it is, and why. */
+  readonly troubles?: Readonly<Record<string, ProviderTrouble>>
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
@@ -160,6 +177,8 @@ export interface Provider {
   /** What this grant says of `particulars`. */
   particularsOf?(facts: GrantFacts): Readonly<Record<string, string | undefined>>
   identify(reader: ProviderReader): Promise<ProviderIdentity>
+  /** The same for a flow whose token is nobody's, or is asked about in another way. */
+  readonly identifyBy?: Readonly<Partial<Record<FlowName, Provider['identify']>>>
   /** Absent where the provider has no way to end a grant; undefined where there is none for these tokens. */
   revocation?(tokens: ProviderRevocation): RevocationRequest | undefined
   /** Whether this answer to the revocation means that the grant is gone. */

@@ -172,6 +172,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
   return {
     id: ownerId,
     provider: 'github',
+    flow: 'authorization_code',
     status: 'active',
     identity: { id: '1', name: 'Ada Lovelace', handle: 'ada' },
     scopes: ['repo'],
@@ -179,6 +180,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
     sandbox: true,
     ownerId,
     expiresAt: null,
+    credentials: [{ slot: 'main', expiresAt: null, refreshExpiresAt: null }],
     connectedAt: new Date().toISOString(),
     lastUsedAt: null,
     ...changes,

@@ -92,6 +92,7 @@ export class AuthorizationCodeFlow {
       workspaceId: person.workspaceId,
       accountId: person.accountId,
       provider: provider.id,
+      flow: 'authorization_code',
       appId: app.id,
       clientId: app.clientId,
       stateHash: fingerprint(state),

@@ -1,0 +1,100 @@
+import type { Connection, ProviderView } from '@atom/contract/connections.ts'
+import { Link } from '@tanstack/react-router'
+import { ProblemNotice } from '../shell/problem.tsx'
+import { Avatar } from '../ui/avatar.tsx'
+import { Button } from '../ui/button.tsx'
+import { Status } from '../ui/status.tsx'
+import { RelativeTime } from '../ui/time.tsx'
+import { ProviderMark } from './provider-mark.tsx'
+import { statusWords } from './status-words.ts'
+import { useMend } from './use-mend.ts'
+
+/** Mark, account and person, status, the one button that mends it, last use, expiry. */
+export function AccountRow({
+  connection,
+  provider,
+  name,
+}: {
+  connection: Connection
+  provider: ProviderView | undefined
+  /** The provider's. */
+  name: string
+}) {
+  const { identity } = connection
+  const { tone, words } = statusWords(connection)
+  const mend = useMend(connection, provider)
+  return (
+    <li
+      aria-label={`${name}: ${identity.name}`}
+      // Rows out of sight cost nothing, however many there are.
+      className="relative grid gap-2 px-4 py-2.5 [contain-intrinsic-size:auto_3.75rem] [content-visibility:auto] not-first:border-t not-first:border-line has-[a[aria-current]]:bg-chosen hover:bg-panel"
+    >
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
+        <span className="relative">
+          <Avatar name={identity.name} src={identity.avatarUrl} />
+          <span className="absolute -right-1.5 -bottom-1 grid size-5 place-items-center rounded-full border border-line bg-page">
+            <ProviderMark provider={connection.provider} size={12} />
+          </span>
+        </span>
+        <div className="min-w-40 flex-1">
+          <Link
+            to="/connections/$connectionId"
+            params={{ connectionId: connection.id }}
+            search={(kept) => kept}
+            data-row={connection.id}
+            className="font-medium outline-offset-[-2px] after:absolute after:inset-0"
+            activeProps={{ 'aria-current': 'true' }}
+          >
+            {identity.name}
+          </Link>
+          <p className="truncate text-sm text-quiet">
+            {[name, identity.handle ?? identity.email, connection.sandbox ? 'sandbox' : undefined]
+              .filter(Boolean)
+              .join(' · ')}
+          </p>
+        </div>
+        <div className="grid justify-items-end gap-0.5 text-right @max-xl:w-full @max-xl:justify-items-start @max-xl:pl-11 @max-xl:text-left">
+          <Status tone={tone} words={words} />
+          <span className="text-xs text-quiet">
+            <Uses connection={connection} />
+          </span>
+        </div>
+        {mend.offer !== undefined && mend.offer.prominent && (
+          <Button
+            className="relative @max-xl:ml-11"
+            busy={mend.busy}
+            onClick={mend.run}
+            aria-label={`${mend.offer.label}: ${identity.name} at ${name}`}
+          >
+            {mend.offer.label}
+          </Button>
+        )}
+      </div>
+      {mend.error !== undefined && (
+        <div className="relative">
+          <ProblemNotice error={mend.error} onDismiss={mend.clear} />
+        </div>
+      )}
+    </li>
+  )
+}
+
+function Uses({ connection }: { connection: Connection }) {
+  const { lastUsedAt, expiresAt, status } = connection
+  return (
+    <>
+      {lastUsedAt === null ? (
+        'never used'
+      ) : (
+        <>
+          used <RelativeTime at={lastUsedAt} />
+        </>
+      )}
+      {expiresAt !== null && status === 'active' && (
+        <>
+          {' · '}renewed by <RelativeTime at={expiresAt} />
+        </>
+      )}
+    </>
+  )
+}

@@ -1,0 +1,12 @@
+import { useParams } from '@tanstack/react-router'
+import { Catalogue } from './catalogue.tsx'
+import { ListPage } from './list-page.tsx'
+
+export function CataloguePage() {
+  const { provider } = useParams({ strict: false })
+  return (
+    <ListPage open={provider !== undefined}>
+      <Catalogue />
+    </ListPage>
+  )
+}

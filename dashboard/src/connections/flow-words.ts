@@ -1,0 +1,62 @@
+import type { FlowName } from '@atom/contract/connections.ts'
+
+export interface FlowWords {
+  /** As a choice. */
+  readonly title: string
+  readonly explanation: string
+  /** On the button. */
+  readonly button: string
+}
+
+/** The ways to connect in the words of somebody who has never read an RFC. */
+export function flowWords(flow: FlowName, provider: string): FlowWords {
+  switch (flow) {
+    case 'authorization_code':
+      return {
+        title: `Sign in at ${provider}`,
+        explanation: 'A window opens in which you allow the access.',
+        button: 'Connect',
+      }
+    case 'device_code':
+      return {
+        title: 'Enter a code on another device',
+        explanation: `You get a code and enter it at ${provider}, on this device or another.`,
+        button: 'Get a code',
+      }
+    case 'client_credentials':
+      return {
+        title: 'As the app itself',
+        explanation: 'No person is asked: the app acts in its own name.',
+        button: 'Connect the app',
+      }
+    case 'jwt_bearer':
+      return {
+        title: 'With a signing key',
+        explanation: 'The app signs for an account that an admin has allowed it to act for.',
+        button: 'Connect',
+      }
+    case 'app_installation':
+      return {
+        title: 'Install the app for an organisation',
+        explanation: `A window opens in which an admin installs it at ${provider}.`,
+        button: 'Install the app',
+      }
+    case 'token_exchange':
+      return {
+        title: 'Exchange a token you have',
+        explanation: `Atom hands it to ${provider} once and keeps what it gets for it.`,
+        button: 'Exchange it',
+      }
+    case 'api_key':
+      return {
+        title: 'With a key',
+        explanation: `You make a key at ${provider} and paste it here. It is sealed before it is stored.`,
+        button: 'Connect',
+      }
+  }
+}
+
+/** Consent or installation in a window of the provider. */
+export function opensWindow(flow: FlowName): boolean {
+  return flow === 'authorization_code' || flow === 'app_installation'
+}

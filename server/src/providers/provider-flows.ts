@@ -1,0 +1,122 @@
+import type { FlowName } from '@atom/contract/connections.ts'
+
+/** One thing that a person gives for a flow that takes a credential. */
+export interface CredentialField {
+  readonly name: string
+  readonly label: string
+  /** What it is, and where the provider has it. */
+  readonly meaning: string
+  readonly secret?: true
+  readonly optional?: true
+  /** More than one line. */
+  readonly multiline?: true
+  /** All of a value that is believed. */
+  readonly pattern?: RegExp
+}
+
+/** What a person gave, by the names of the fields. */
+export type CredentialValues = Readonly<Record<string, string>>
+
+/** How a key is attached to a request. `{name}` stands for a field of the credential. */
+export type KeyAttachment =
+  /** RFC 6750 2.1. */
+  | { readonly as: 'bearer'; readonly key: string }
+  | { readonly as: 'header'; readonly header: string; readonly key: string }
+  /** RFC 7617. */
+  | { readonly as: 'basic'; readonly user: string; readonly password: string }
+
+interface ApiKeyFlow {
+  readonly fields: readonly CredentialField[]
+  readonly attach: KeyAttachment
+  /** What disconnecting leaves behind, for the receipt: no provider lets Atom end a key. */
+  readonly afterwards: string
+  /** Particulars that the fields name. */
+  particularsOf?(values: CredentialValues): Readonly<Record<string, string>>
+}
+
+/** RFC 8628. */
+interface DeviceCodeFlow {
+  readonly endpoint: string
+}
+
+/** RFC 6749 4.4: the app in its own name, which only an operator may begin. */
+interface ClientCredentialsFlow {
+  /** What is asked for instead of the connection's scopes. */
+  readonly scopes?: readonly string[]
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** What a signed assertion says, besides audience and time. */
+export interface AssertionParts {
+  readonly issuer: string
+  readonly subject?: string
+  readonly keyId?: string
+  /** PEM or JWK; the app's own where absent, which only an operator may use. */
+  readonly privateKey?: string
+}
+
+/** RFC 7523 2.1. */
+interface JwtBearerFlow {
+  readonly fields: readonly CredentialField[]
+  readonly audience: string
+  readonly algorithm: 'RS256' | 'ES256'
+  readonly lifetimeSeconds: number
+  /** Where the scopes go: a claim of the assertion, a parameter of the request, or nowhere, where the app's own settings decide. */
+  readonly scopes: 'claim' | 'parameter' | 'none'
+  /** @throws CredentialUnfit */
+  assertion(given: { readonly clientId: string; readonly values: CredentialValues }): AssertionParts
+}
+
+/** RFC 8693. */
+interface TokenExchangeFlow {
+  readonly fields: readonly CredentialField[]
+  /** The token that is given, as one of the fields, and its type: a URI, or `{name}` of the field that says it. */
+  readonly subjectToken: string
+  readonly subjectTokenType: string
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** The flows that a provider offers besides the authorization code, and how each goes there. */
+export interface ProviderFlows {
+  readonly device_code?: DeviceCodeFlow
+  readonly client_credentials?: ClientCredentialsFlow
+  readonly jwt_bearer?: JwtBearerFlow
+  readonly token_exchange?: TokenExchangeFlow
+  readonly api_key?: ApiKeyFlow
+}
+
+/** What a person gave cannot be used; `field` says what of it. */
+export class CredentialUnfit extends Error {
+  override readonly name = 'CredentialUnfit'
+  readonly field: string
+
+  constructor(field: string, detail: string) {
+    super(detail)
+    this.field = field
+  }
+}
+
+const inOrder: readonly FlowName[] = [
+  'app_installation',
+  'device_code',
+  'api_key',
+  'jwt_bearer',
+  'token_exchange',
+  'client_credentials',
+]
+
+/** The ways to connect, the usual one first. */
+export function flowNames(flows: ProviderFlows | undefined): readonly FlowName[] {
+  const offered: Readonly<Record<string, unknown>> = { ...flows }
+  return ['authorization_code', ...inOrder.filter((name) => offered[name] !== undefined)]
+}
+
+/** The fields of each flow that takes a credential. */
+export function credentialFields(
+  flows: ProviderFlows | undefined,
+): readonly { readonly flow: FlowName; readonly fields: readonly CredentialField[] }[] {
+  return (['api_key', 'jwt_bearer', 'token_exchange'] as const).flatMap((flow) => {
+    const fields = flows?.[flow]?.fields
+    return fields === undefined || fields.length === 0 ? [] : [{ flow, fields }]
+  })
+}
