@@ -155,7 +155,8 @@ interface CredentialKey {
 export interface Renewal extends CredentialKey {
   /** The generation that was refreshed; the new pair is the next one. */
   readonly generation: number
-  readonly sealed: SealedTokens
+  /** Under the data key that the connection has already. */
+  readonly sealed: Pick<SealedTokens, 'accessToken' | 'refreshToken'>
   readonly issuedAt: Date
   readonly expiresAt: Date | null
   readonly refreshExpiresAt: Date | null
