@@ -195,12 +195,12 @@ export class Apps {
     }
   }
 
-  #opened(provider: Provider, row: AppRow): App {
+  async #opened(provider: Provider, row: AppRow): Promise<App> {
     return {
       id: row.id,
       provider,
       clientId: row.clientId,
-      clientSecret: this.#vault.openAppSecret(row),
+      clientSecret: await this.#vault.openAppSecret(row),
       scopes: row.scopes ?? standardScopes(provider),
       standIns: noStandIns,
     }
