@@ -53,7 +53,7 @@ test('[AC22] nothing but a token exactly as Atom writes it is accepted', async (
   assert.ok(row !== undefined)
   const envelope = new Envelope({ keyring: parseKeyring(masterKeys, 'the test') })
   const binding = { table: 'signing_keys', column: 'private_key', kid }
-  const realKey = createPrivateKey(envelope.open(row.wrapped, row.sealed, binding).reveal())
+  const realKey = createPrivateKey((await envelope.open(row.wrapped, row.sealed, binding)).reveal())
   const strangersKey = generateKeyPairSync('ed25519')
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 

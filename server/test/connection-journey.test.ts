@@ -51,8 +51,8 @@ async function scene(): Promise<Scene> {
       const live = await store.live(ada.principal.workspaceId, id)
       if (live === undefined) continue
       const place = { workspaceId: live.workspaceId, connectionId: id, generation: live.generation }
-      known.add(vault.openAccessToken(place, live.sealed).reveal())
-      const refreshToken = vault.openRefreshToken(place, live.sealed)
+      known.add((await vault.openAccessToken(place, live.sealed)).reveal())
+      const refreshToken = await vault.openRefreshToken(place, live.sealed)
       if (refreshToken !== undefined) known.add(refreshToken.reveal())
     }
     return known

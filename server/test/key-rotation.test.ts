@@ -42,15 +42,16 @@ async function fill(
   owner = { workspaceId: newId(), ownerId: newId() },
 ): Promise<Sealed[]> {
   const vault = new CredentialVault({ envelope: new Envelope({ keyring: first }) })
-  const rows = Array.from({ length: count }, (_, n) => {
+  const sealed = Array.from({ length: count }, async (_, n) => {
     const id = newId()
     const place = { workspaceId: owner.workspaceId, connectionId: id, generation: 1 }
     const tokens = {
       accessToken: new Secret(`google-access-token-of-${n}`),
       refreshToken: new Secret(`google-refresh-token-of-${n}`),
     }
-    return { ...owner, id, sealed: vault.sealTokens(place, tokens) }
+    return { ...owner, id, sealed: await vault.sealTokens(place, tokens) }
   })
+  const rows = await Promise.all(sealed)
   await database.query(sql`
     insert into connections (id, workspace_id, owner_id, provider, client_id, sandbox, status, identity_id, identity, scopes,
       missing_scopes, connected_at)
@@ -90,8 +91,8 @@ async function assertOpens(database: Database, rows: readonly Sealed[], keyring:
     const live = await store.live(workspaceId, id)
     assert.ok(live)
     const place = { workspaceId, connectionId: id, generation: live.generation }
-    assert.equal(vault.openAccessToken(place, live.sealed).reveal(), `google-access-token-of-${n}`)
-    assert.equal(vault.openRefreshToken(place, live.sealed)?.reveal(), `google-refresh-token-of-${n}`)
+    assert.equal((await vault.openAccessToken(place, live.sealed)).reveal(), `google-access-token-of-${n}`)
+    assert.equal((await vault.openRefreshToken(place, live.sealed))?.reveal(), `google-refresh-token-of-${n}`)
   }
 }
 
@@ -169,12 +170,12 @@ test('[CN80] connections, apps, running flows and signing keys all move to the n
   const app = await store.currentApp(ada.principal.workspaceId, 'github')
   assert.ok(app)
   const vault = new CredentialVault({ envelope: new Envelope({ keyring: second }) })
-  assert.equal(vault.openAppSecret(app).reveal(), 'my-client-secret-0123456789')
+  assert.equal((await vault.openAppSecret(app)).reveal(), 'my-client-secret-0123456789')
   const [flow] = await it.own.database.query<{ id: string; dataKey: Buffer; secrets: Buffer }>(sql`
     select id, data_key as "dataKey", secrets from connection_flows where used_at is null`)
   assert.ok(flow)
   const place = { workspaceId: ada.principal.workspaceId, flowId: flow.id }
-  assert.equal(vault.openFlow(place, flow).nonce, halfway.searchParams.get('nonce'))
+  assert.equal((await vault.openFlow(place, flow)).nonce, halfway.searchParams.get('nonce'))
 
   const again = await rotateKeys(it.own, `${v1},${v2}`).ended
   assert.equal(again.code, 0)
@@ -294,7 +295,10 @@ test('[CN82] a thousand connections are rotated while fifty are refreshed and al
     const place = { workspaceId, connectionId: id, generation: live.generation }
     const old = `google-refresh-token-of-${n}`
     assert.equal(live.generation, n % 20 === 0 ? 2 : 1)
-    assert.equal(vault.openRefreshToken(place, live.sealed)?.reveal(), n % 20 === 0 ? `next-${old}` : old)
+    assert.equal(
+      (await vault.openRefreshToken(place, live.sealed))?.reveal(),
+      n % 20 === 0 ? `next-${old}` : old,
+    )
   }
 })
 
@@ -450,7 +454,7 @@ test('[CN88] consent given anew between reading and replacing wins over the rota
   const [one] = rows
   assert.ok(one)
   const vault = new CredentialVault({ envelope: new Envelope({ keyring: first }) })
-  const anew = vault.sealTokens(
+  const anew = await vault.sealTokens(
     { workspaceId: one.workspaceId, connectionId: one.id, generation: 2 },
     {
       accessToken: new Secret('google-access-token-of-0'),

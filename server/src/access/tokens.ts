@@ -117,7 +117,7 @@ export class AccessTokens {
   static async open(dependencies: AccessTokensDependencies): Promise<AccessTokens> {
     const { store, envelope, clock } = dependencies
     const row = (await store.current()) ?? (await store.establish(await newSigningKey(envelope, clock)))
-    const tokens = new AccessTokens(dependencies, { kid: row.kid, privateKey: unsealed(envelope, row) })
+    const tokens = new AccessTokens(dependencies, { kid: row.kid, privateKey: await unsealed(envelope, row) })
     await tokens.#reload()
     return tokens
   }
@@ -274,21 +274,21 @@ async function newSigningKey(envelope: Envelope, clock: Clock): Promise<SigningK
   const jwk = { kty: 'OKP', crv: 'Ed25519', x } as const
   const kid = await calculateJwkThumbprint(jwk)
   const binding = signingKeyBinding(kid)
-  const wrappedKey = envelope.createKey(binding)
+  const wrappedKey = await envelope.createKey(binding)
   const pem = String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
   return {
     kid,
     publicKey: jwk,
     wrappedKey,
-    privateKey: envelope.seal(wrappedKey, pem, binding),
+    privateKey: await envelope.seal(wrappedKey, pem, binding),
     createdAt: clock.now(),
   }
 }
 
-function unsealed(envelope: Envelope, row: SigningKeyRow): KeyObject {
+async function unsealed(envelope: Envelope, row: SigningKeyRow): Promise<KeyObject> {
   try {
     return createPrivateKey(
-      envelope.open(row.wrappedKey, row.privateKey, signingKeyBinding(row.kid)).reveal(),
+      (await envelope.open(row.wrappedKey, row.privateKey, signingKeyBinding(row.kid))).reveal(),
     )
   } catch (cause) {
     throw new StartError(

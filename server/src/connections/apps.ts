@@ -198,13 +198,13 @@ export class Apps {
     }
   }
 
-  #opened(provider: Provider, row: AppRow): App {
+  async #opened(provider: Provider, row: AppRow): Promise<App> {
     return {
       id: row.id,
       sandbox: false,
       provider,
       clientId: row.clientId,
-      clientSecret: this.#vault.openAppSecret(row),
+      clientSecret: await this.#vault.openAppSecret(row),
       scopes: row.scopes ?? standardScopes(provider),
       standIns: noStandIns,
     }

@@ -25,7 +25,7 @@ interface AppEntry {
   readonly configuredAt: Date
   readonly newId: string
   /** Called inside the transaction, once the id and the version are known. */
-  seal(id: string, version: number): { dataKey: Buffer; clientSecret: Buffer }
+  seal(id: string, version: number): Promise<{ dataKey: Buffer; clientSecret: Buffer }>
 }
 
 export interface FlowRow {
@@ -142,7 +142,7 @@ export interface ConsentedConnection {
   readonly particulars: Particulars
   readonly others: readonly ConsentedFurther[]
   /** Called inside the transaction, once id and generation are known. */
-  seal(connectionId: string, generation: number): SealedTokens
+  seal(connectionId: string, generation: number): Promise<SealedTokens>
 }
 
 /** One credential: the first of its connection, or another. */
@@ -268,7 +268,7 @@ export class ConnectionStore {
       await this.#retire(tx, entry.workspaceId, entry.provider, entry.configuredAt, same?.id)
       const id = same?.id ?? entry.newId
       const version = (same?.version ?? 0) + 1
-      const sealed = entry.seal(id, version)
+      const sealed = await entry.seal(id, version)
       const [row] = await tx.query<AppRow>(sql`
         insert into provider_apps (id, workspace_id, provider, client_id, data_key, client_secret, version, scopes,
           configured_by, configured_at)
@@ -442,7 +442,7 @@ export class ConnectionStore {
         sql`select generation from credentials where connection_id = ${id} for update`,
       )
       const generation = (before?.generation ?? 0) + 1
-      const sealed = consented.seal(id, generation)
+      const sealed = await consented.seal(id, generation)
       await tx.query(sql`
         insert into credentials (connection_id, workspace_id, data_key, access_token, refresh_token, generation, issued_at,
           expires_at, refresh_expires_at, keep_alive_at, slot, particulars)

@@ -304,8 +304,8 @@ export class Connections {
       particulars: connection.particulars,
       clientId: app.clientId,
       clientSecret: app.clientSecret,
-      accessToken: this.#vault.openAccessToken(place, connection.sealed),
-      refreshToken: this.#vault.openRefreshToken(place, connection.sealed),
+      accessToken: await this.#vault.openAccessToken(place, connection.sealed),
+      refreshToken: await this.#vault.openRefreshToken(place, connection.sealed),
     })
     if (request === undefined) return undefined
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {

@@ -50,53 +50,72 @@ export class CredentialVault {
   }
 
   /** `dataKey` where the connection has one already; a new one for new consent. */
-  sealTokens(place: CredentialPlace, tokens: Tokens, dataKey?: Buffer): SealedTokens {
+  async sealTokens(place: CredentialPlace, tokens: Tokens, dataKey?: Buffer): Promise<SealedTokens> {
     const key =
-      dataKey ?? this.#envelope.createKey(dataKeyBinding('connection', place.workspaceId, place.connectionId))
+      dataKey ??
+      (await this.#envelope.createKey(dataKeyBinding('connection', place.workspaceId, place.connectionId)))
     return {
       dataKey: key,
-      accessToken: this.#envelope.seal(key, tokens.accessToken.reveal(), tokenBinding(place, 'access_token')),
+      accessToken: await this.#envelope.seal(
+        key,
+        tokens.accessToken.reveal(),
+        tokenBinding(place, 'access_token'),
+      ),
       refreshToken:
         tokens.refreshToken === undefined
           ? null
-          : this.#envelope.seal(key, tokens.refreshToken.reveal(), tokenBinding(place, 'refresh_token')),
+          : await this.#envelope.seal(
+              key,
+              tokens.refreshToken.reveal(),
+              tokenBinding(place, 'refresh_token'),
+            ),
     }
   }
 
-  openAccessToken(place: CredentialPlace, sealed: SealedTokens): Secret {
-    return this.#envelope.open(sealed.dataKey, sealed.accessToken, tokenBinding(place, 'access_token'))
+  async openAccessToken(place: CredentialPlace, sealed: SealedTokens): Promise<Secret> {
+    return await this.#envelope.open(sealed.dataKey, sealed.accessToken, tokenBinding(place, 'access_token'))
   }
 
-  openRefreshToken(place: CredentialPlace, sealed: SealedTokens): Secret | undefined {
+  async openRefreshToken(place: CredentialPlace, sealed: SealedTokens): Promise<Secret | undefined> {
     if (sealed.refreshToken === null) return undefined
-    return this.#envelope.open(sealed.dataKey, sealed.refreshToken, tokenBinding(place, 'refresh_token'))
+    return await this.#envelope.open(
+      sealed.dataKey,
+      sealed.refreshToken,
+      tokenBinding(place, 'refresh_token'),
+    )
   }
 
-  sealAppSecret(place: AppPlace, clientSecret: Secret): { dataKey: Buffer; clientSecret: Buffer } {
-    const dataKey = this.#envelope.createKey(dataKeyBinding('app', place.workspaceId, place.appId))
+  async sealAppSecret(
+    place: AppPlace,
+    clientSecret: Secret,
+  ): Promise<{ dataKey: Buffer; clientSecret: Buffer }> {
+    const dataKey = await this.#envelope.createKey(dataKeyBinding('app', place.workspaceId, place.appId))
     return {
       dataKey,
-      clientSecret: this.#envelope.seal(dataKey, clientSecret.reveal(), appBinding(place)),
+      clientSecret: await this.#envelope.seal(dataKey, clientSecret.reveal(), appBinding(place)),
     }
   }
 
-  openAppSecret(row: {
+  async openAppSecret(row: {
     workspaceId: string
     id: string
     version: number
     dataKey: Buffer
     clientSecret: Buffer
-  }): Secret {
-    return this.#envelope.open(row.dataKey, row.clientSecret, appBinding({ ...row, appId: row.id }))
+  }): Promise<Secret> {
+    return await this.#envelope.open(row.dataKey, row.clientSecret, appBinding({ ...row, appId: row.id }))
   }
 
-  sealFlow(place: FlowPlace, secrets: FlowSecrets): { dataKey: Buffer; secrets: Buffer } {
-    const dataKey = this.#envelope.createKey(dataKeyBinding('flow', place.workspaceId, place.flowId))
-    return { dataKey, secrets: this.#envelope.seal(dataKey, JSON.stringify(secrets), flowBinding(place)) }
+  async sealFlow(place: FlowPlace, secrets: FlowSecrets): Promise<{ dataKey: Buffer; secrets: Buffer }> {
+    const dataKey = await this.#envelope.createKey(dataKeyBinding('flow', place.workspaceId, place.flowId))
+    return {
+      dataKey,
+      secrets: await this.#envelope.seal(dataKey, JSON.stringify(secrets), flowBinding(place)),
+    }
   }
 
-  openFlow(place: FlowPlace, sealed: { dataKey: Buffer; secrets: Buffer }): FlowSecrets {
-    const opened = this.#envelope.open(sealed.dataKey, sealed.secrets, flowBinding(place))
+  async openFlow(place: FlowPlace, sealed: { dataKey: Buffer; secrets: Buffer }): Promise<FlowSecrets> {
+    const opened = await this.#envelope.open(sealed.dataKey, sealed.secrets, flowBinding(place))
     return JSON.parse(opened.reveal()) as FlowSecrets
   }
 }

@@ -242,7 +242,7 @@ export class TokenRefresh implements AsyncDisposable {
     try {
       const app = await this.#apps.of(connection)
       const place = placeOf(connection, connection.generation)
-      const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
+      const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(attempt, claim, app)
       try {
         const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
@@ -290,8 +290,9 @@ export class TokenRefresh implements AsyncDisposable {
     }
     const place = placeOf(connection, connection.generation + 1)
     const earlier = placeOf(connection, connection.generation)
-    const refreshToken = grant.refreshToken ?? this.#vault.openRefreshToken(earlier, connection.sealed)
-    const sealed = this.#vault.sealTokens(
+    const refreshToken =
+      grant.refreshToken ?? (await this.#vault.openRefreshToken(earlier, connection.sealed))
+    const sealed = await this.#vault.sealTokens(
       place,
       { accessToken: grant.accessToken, refreshToken },
       connection.sealed.dataKey,
@@ -365,7 +366,7 @@ export class TokenRefresh implements AsyncDisposable {
   /** Without a refresh token all that can be done is to ask whether the provider still knows the token. */
   async #probe(attempt: Attempt, claim: Claim, app: App): Promise<AccessToken> {
     const { connection } = attempt
-    const token = this.#opened(connection)
+    const token = await this.#opened(connection)
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
     if (!expired && (await this.#identityReader.accepts(app, token.value, connection))) {
       await this.#store.release(claim, false)
@@ -424,10 +425,10 @@ export class TokenRefresh implements AsyncDisposable {
     })
   }
 
-  #opened(connection: LiveConnection): AccessToken {
+  async #opened(connection: LiveConnection): Promise<AccessToken> {
     const place = placeOf(connection, connection.generation)
     return {
-      value: this.#vault.openAccessToken(place, connection.sealed),
+      value: await this.#vault.openAccessToken(place, connection.sealed),
       generation: connection.generation,
     }
   }

@@ -101,7 +101,7 @@ export class AuthorizationCodeFlow {
       returnTo,
       scopes,
       particulars,
-      ...this.#vault.sealFlow({ workspaceId: person.workspaceId, flowId: id }, secrets),
+      ...(await this.#vault.sealFlow({ workspaceId: person.workspaceId, flowId: id }, secrets)),
       createdAt,
       expiresAt: new Date(createdAt.getTime() + flowLifeMs),
     })
@@ -167,7 +167,7 @@ export class AuthorizationCodeFlow {
    */
   async exchange({ flow, app }: TakenFlow, callback: Callback): Promise<Grant> {
     const { provider } = app
-    const secrets = this.#vault.openFlow({ workspaceId: flow.workspaceId, flowId: flow.id }, flow)
+    const secrets = await this.#vault.openFlow({ workspaceId: flow.workspaceId, flowId: flow.id }, flow)
     const client = this.#tokenEndpoint.client(app)
     let parameters: URLSearchParams
     try {

@@ -37,7 +37,7 @@ export class Envelope {
    * A new data key, wrapped. It serves every binding that has these entries, whatever others it has: made for a row, it
    * seals the row's fields.
    */
-  createKey(binding: Binding): Buffer {
+  async createKey(binding: Binding): Promise<Buffer> {
     const names = Object.keys(binding).sort()
     if (names.length === 0) throw new Error('a data key must be bound to something')
     const raw = randomBytes(keyBytes)
@@ -61,7 +61,7 @@ export class Envelope {
    *
    * @throws EnvelopeError where it was edited or moved, or its master key is not in the keyring
    */
-  rewrap(wrappedKey: Buffer, binding: Binding): Buffer {
+  async rewrap(wrappedKey: Buffer, binding: Binding): Promise<Buffer> {
     const { raw, names, place } = this.#opened(wrappedKey, binding)
     try {
       if (Envelope.versionOf(wrappedKey) === this.#keyring.current.version) return wrappedKey
@@ -71,13 +71,13 @@ export class Envelope {
     }
   }
 
-  seal(wrappedKey: Buffer, plaintext: string, binding: Binding): Buffer {
+  async seal(wrappedKey: Buffer, plaintext: string, binding: Binding): Promise<Buffer> {
     const key = this.#unwrap(wrappedKey, binding)
     const clear = Buffer.of(format)
     return Buffer.concat([clear, encrypt(key, Buffer.from(plaintext), [clear, bound('value', binding)])])
   }
 
-  open(wrappedKey: Buffer, sealed: Buffer, binding: Binding): Secret {
+  async open(wrappedKey: Buffer, sealed: Buffer, binding: Binding): Promise<Secret> {
     const key = this.#unwrap(wrappedKey, binding)
     const clear = sealed.subarray(0, 1)
     if (clear[0] !== format) throw new EnvelopeError('a sealed value has an unknown format')

@@ -150,7 +150,11 @@ export class KeyRotation {
       const last = rows.at(-1)
       if (last === undefined) return
       after = last.id
-      const fresh = rows.flatMap((row) => this.#rewrapped(column, row, refused) ?? [])
+      const fresh: FreshKey[] = []
+      for (const row of rows) {
+        const moved = await this.#rewrapped(column, row, refused)
+        if (moved !== undefined) fresh.push(moved)
+      }
       if (fresh.length > 0) {
         // In a transaction for its second attempt after a deadlock, which two rotations can give each other.
         const replaced = await this.#patiently(() =>
@@ -161,9 +165,9 @@ export class KeyRotation {
     }
   }
 
-  #rewrapped(column: KeyColumn, row: KeyRow, refused: RefusedKey[]): FreshKey | undefined {
+  async #rewrapped(column: KeyColumn, row: KeyRow, refused: RefusedKey[]): Promise<FreshKey | undefined> {
     try {
-      return { ...row, fresh: this.#envelope.rewrap(row.wrapped, column.binding(row)) }
+      return { ...row, fresh: await this.#envelope.rewrap(row.wrapped, column.binding(row)) }
     } catch (error) {
       if (!(error instanceof EnvelopeError)) throw error
       refused.push({ noun: column.noun, id: row.id, reason: error.message, remedy: column.remedy })
