@@ -186,9 +186,9 @@ export class TokenEndpoint {
     }
   }
 
-  /** `refresh_token_expires_in`, as GitHub, Google and Zoom say it, before draft-ietf-oauth-refresh-token-expiration is one. */
+  /** `refresh_token_expires_in` is GitHub's and Google's word for it, `refresh_expires_in` Airtable's and Keycloak's. */
   #refreshEnd(tokens: oauth.TokenEndpointResponse): Date | null {
-    const seconds = Number(tokens['refresh_token_expires_in'])
+    const seconds = Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])
     return Number.isFinite(seconds) && seconds > 0
       ? new Date(this.#clock.now().getTime() + seconds * 1000)
       : null
