@@ -14,6 +14,7 @@ import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { KeepAlive } from './keep-alive.ts'
 import { RefreshJournal } from './refresh-journal.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { type RefreshCheckpoint, TokenRefresh } from './token-refresh.ts'
@@ -22,6 +23,7 @@ export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
+  readonly keepAlive: KeepAlive
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -66,6 +68,7 @@ export function createConnectionRoom(outside: {
     ...outside.refresh,
     noted: (event) => log.debug(event, 'a credential was cared for'),
   })
+  const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
   const connections = new Connections(parts)
   const proxy = new ConnectionProxy(parts)
@@ -73,7 +76,11 @@ export function createConnectionRoom(outside: {
     connections,
     apps,
     proxy,
+    keepAlive,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy }),
-    [Symbol.asyncDispose]: () => tokenRefresh[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await keepAlive[Symbol.asyncDispose]()
+      await tokenRefresh[Symbol.asyncDispose]()
+    },
   }
 }

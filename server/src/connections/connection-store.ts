@@ -577,7 +577,7 @@ export class ConnectionStore {
         -- A pair that came after all, however the connection was given up meanwhile, is worth more than the opinion.
         update connections set status = ${standing.status}, reason = ${standing.reason}, remedy = ${json(standing.remedy)}
         where id in (select connection_id from renewed)
-          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'whose' = 'operator')` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app')`}
+          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
       )
       select connection_id from renewed`)
     return rows.length > 0

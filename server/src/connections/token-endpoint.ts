@@ -66,6 +66,11 @@ export interface CodeExchange {
 }
 
 const requestTimeoutMs = 20_000
+/**
+ * A refresh token that is spent by its use must not be given up on while the answer, with its only successor, may still come:
+ * asking again would be reuse, for which some providers end the whole family.
+ */
+const refreshTimeoutMs = { lasting: requestTimeoutMs, single_use: 120_000 } as const
 const largestAnswer = 1024 * 1024
 
 /**
@@ -122,7 +127,10 @@ export class TokenEndpoint {
         client,
         clientAuthentication(app),
         refreshToken.reveal(),
-        { [oauth.customFetch]: this.#dial(app), additionalParameters: refreshParameters(provider, granted) },
+        {
+          [oauth.customFetch]: this.#dial(app, refreshTimeoutMs[provider.refreshTokens]),
+          additionalParameters: refreshParameters(provider, granted),
+        },
       )
       const issuing = await issuingServer(provider, server, answer)
       const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
@@ -154,7 +162,7 @@ export class TokenEndpoint {
     })
   }
 
-  #dial(app: App) {
+  #dial(app: App, timeoutMs = requestTimeoutMs) {
     return async (
       url: string,
       init: oauth.CustomFetchOptions<'POST', URLSearchParams>,
@@ -167,7 +175,7 @@ export class TokenEndpoint {
               body: JSON.stringify(Object.fromEntries(init.body)),
             }
           : { headers: init.headers, body: init.body.toString() }),
-        timeoutMs: requestTimeoutMs,
+        timeoutMs,
         maxBytes: largestAnswer,
       })
       if (answer.status >= 500 || answer.status === 429 || answer.status === 408) {
@@ -178,9 +186,9 @@ export class TokenEndpoint {
     }
   }
 
-  /** `refresh_token_expires_in`, as GitHub, Google and Zoom say it, before draft-ietf-oauth-refresh-token-expiration is one. */
+  /** `refresh_token_expires_in` is GitHub's and Google's word for it, `refresh_expires_in` Airtable's and Keycloak's. */
   #refreshEnd(tokens: oauth.TokenEndpointResponse): Date | null {
-    const seconds = Number(tokens['refresh_token_expires_in'])
+    const seconds = Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])
     return Number.isFinite(seconds) && seconds > 0
       ? new Date(this.#clock.now().getTime() + seconds * 1000)
       : null

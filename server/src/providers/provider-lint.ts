@@ -41,6 +41,7 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...protocol(provider),
     ...scopes(provider),
     ...errors(provider),
+    ...care(provider),
     ...ending(provider),
   ]
 }
@@ -244,6 +245,35 @@ function errors(provider: Provider): Finding[] {
         )
       }),
     )
+}
+
+/** What Atom does unasked, and says, so that no grant dies unnoticed. */
+function care(provider: Provider): Finding[] {
+  const { idleLimitDays, troubles = {} } = provider
+  return when(
+    idleLimitDays !== undefined && !(Number.isInteger(idleLimitDays) && idleLimitDays >= 7),
+    'idleLimitDays',
+    'must be whole days, and at least a week, or nobody could keep it alive',
+  ).concat(
+    Object.entries(troubles).flatMap(([code, { whose, action, reason }]) => {
+      const at = `troubles.${code}`
+      return when(
+        !['operator', 'reconnect', 'reconsent'].includes(verdictOf(provider, code)),
+        at,
+        `means ${verdictOf(provider, code)}, which leaves a connection as it is`,
+      )
+        .concat(
+          when(!(doers[whose] ?? []).includes(action), at, `${action} is nothing that the ${whose} does`),
+        )
+        .concat(when(!/^[A-Z].{20,}[.]$/.test(reason), at, 'must say in a sentence what happened'))
+    }),
+  )
+}
+
+const doers: Readonly<Record<string, readonly string[]>> = {
+  person: ['reconnect', 'allow_more', 'wait'],
+  admin: ['ask_admin'],
+  operator: ['configure_app', 'wait'],
 }
 
 function ending({ revocation, revoked, afterRevocation, api }: Provider): Finding[] {

@@ -78,6 +78,23 @@ export const slack: Provider = {
     request_timeout: 'retry',
     service_unavailable: 'retry',
   },
+  troubles: {
+    account_inactive: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'The account or the workspace was deactivated in Slack. An admin can activate it again.',
+    },
+    org_login_required: {
+      whose: 'person',
+      action: 'reconnect',
+      reason: 'Your workspace has moved to an organisation in Slack. Reconnect the account.',
+    },
+    bad_client_secret: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'Slack does not accept the client secret of Atom’s app. Enter the current one.',
+    },
+  },
   api: {
     base: 'https://slack.com/api/',
     hosts: ['slack.com', 'files.slack.com'],
