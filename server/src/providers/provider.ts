@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
+import type { ProviderGuide } from './provider-guide.ts'
 
 /** One thing that a person is asked to allow, in the provider's word and in theirs. */
 interface ProviderScope {
@@ -14,6 +15,8 @@ interface ProviderScopes {
   readonly answerSeparator: RegExp
   /** Asked for when nothing else is said. */
   readonly standard: readonly ProviderScope[]
+  /** What else there are words for, to be asked for when a connection is widened. */
+  readonly further?: readonly ProviderScope[]
   /** Asked for whatever is said, because the person cannot be recognised without. */
   readonly always: readonly string[]
   /** What a granted scope contains besides itself, as the provider documents it. */
@@ -124,6 +127,7 @@ export interface Provider {
   readonly name: string
   /** Where an operator creates the app. */
   readonly appConsoleUrl: string
+  readonly guide: ProviderGuide
   /** `iss` of authorization answers (RFC 9207) and of id_tokens. */
   readonly issuer: string
   readonly endpoints: {
@@ -147,6 +151,11 @@ export interface Provider {
   readonly pkce: 'S256' | { readonly off: string }
   /** Further parameters of the authorization request. */
   readonly authorizationExtras: Readonly<Record<string, string>>
+  /**
+   * Further parameters that ask for the account of a connection instead of any: `{email}`, `{handle}` and particulars stand
+   * for what is known of it. A parameter whose value is not known, or is empty, is left out.
+   */
+  readonly accountHint?: Readonly<Record<string, string>>
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
@@ -155,6 +164,8 @@ export interface Provider {
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
+  /** What is still there after a revocation that succeeded: until the access token expires, or until a person ends it. */
+  readonly remains?: readonly { readonly what: string; readonly until: 'access_token' | 'person' }[]
   /** Makes a token answer one that RFC 6749 5.1 and 5.2 would recognise. */
   tokenAnswer?(response: Response): Promise<Response>
   /** What this grant says of `particulars`. */

@@ -174,6 +174,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
     provider: 'github',
     status: 'active',
     identity: { id: '1', name: 'Ada Lovelace', handle: 'ada' },
+    askedScopes: ['repo'],
     scopes: ['repo'],
     missingScopes: [],
     sandbox: true,
