@@ -31,12 +31,13 @@ export class ConnectionHistory {
 
   /** Never throws and holds nobody up: what happened has happened, whether or not it can be written down. */
   note(happening: ConnectionHappening): void {
+    const { connectionId, workspaceId, kind, detail, generation, durationMs } = happening
     const entry = {
-      ...happening,
+      ...{ connectionId, workspaceId, kind, detail },
       id: newId(),
       at: this.#clock.now(),
-      generation: happening.generation ?? null,
-      durationMs: happening.durationMs === undefined ? null : Math.round(happening.durationMs),
+      generation: generation ?? null,
+      durationMs: durationMs === undefined ? null : Math.round(durationMs),
     }
     const writing = this.#store
       .writeEvent(entry)

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Guards } from '#access/guarded-route.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Envelope } from '#foundation/crypto/envelope.ts'
@@ -16,9 +17,10 @@ import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { RefreshJournal } from './refresh-journal.ts'
 import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
-import { TokenRefresh } from './token-refresh.ts'
+import { type RefreshCheckpoint, TokenRefresh } from './token-refresh.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
@@ -39,6 +41,13 @@ export function createConnectionRoom(outside: {
   readonly publicUrl: () => string
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
+  /** Where renewals are journalled. */
+  readonly dataDir: string
+  /** What a test may change of refreshing. */
+  readonly refresh?: {
+    readonly leaseSeconds?: number
+    readonly checkpoint?: (name: RefreshCheckpoint) => void
+  }
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
@@ -58,9 +67,12 @@ export function createConnectionRoom(outside: {
     apps,
     tokenEndpoint,
     identityReader,
+    journal: new RefreshJournal({ folder: join(outside.dataDir, 'refreshes'), log }),
     clock,
     log,
     changed: (connection) => news.tellOf(connection),
+    ...outside.refresh,
+    noted: (event) => history.note(event),
   })
   const parts = {
     ...{ store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log },

@@ -20,6 +20,8 @@ import type {
   TakenFlow,
 } from './flows/authorization-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import { keepAliveAt } from './refresh-times.ts'
+import { standingWithout } from './remedy.ts'
 import type { StrayGrants } from './stray-grant.ts'
 import type { Grant } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
@@ -269,8 +271,7 @@ export class Connections {
       provider: flow.provider,
       appId: flow.appId,
       clientId: flow.clientId,
-      status: missing.length === 0 ? 'active' : 'degraded',
-      reason: missing.length === 0 ? null : `${app.provider.name} was not allowed: ${missing.join(', ')}.`,
+      ...standingWithout(app.provider, missing),
       identityId: person.id,
       identity: person.identity,
       askedScopes: flow.scopes,
@@ -278,7 +279,15 @@ export class Connections {
       scopes: granted,
       missingScopes: missing,
       at,
+      slot: 'main',
       expiresAt: grant.expiresAt,
+      refreshExpiresAt: grant.refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: grant.refreshToken !== undefined,
+        at,
+        refreshExpiresAt: grant.refreshExpiresAt,
+      }),
+      others: [],
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
       seal: (connectionId, generation) =>
         this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
@@ -381,6 +390,7 @@ function viewOf(row: ConnectionRow): Connection {
     provider: row.provider,
     status: row.status,
     ...(row.reason !== null && { reason: row.reason }),
+    ...(row.remedy !== null && { remedy: row.remedy }),
     identity: { id: row.identityId, ...row.identity },
     askedScopes: [...row.askedScopes],
     scopes: [...row.scopes],
@@ -388,6 +398,11 @@ function viewOf(row: ConnectionRow): Connection {
     sandbox: row.sandbox,
     ownerId: row.ownerId,
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    credentials: [row, ...row.others].map(({ slot, expiresAt, refreshExpiresAt }) => ({
+      slot,
+      expiresAt: expiresAt?.toISOString() ?? null,
+      refreshExpiresAt: refreshExpiresAt?.toISOString() ?? null,
+    })),
     connectedAt: row.connectedAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }

@@ -18,6 +18,8 @@ export interface CredentialPlace {
   readonly workspaceId: string
   readonly connectionId: string
   readonly generation: number
+  /** Which of the other credentials of the connection; undefined for its first. */
+  readonly further?: string | undefined
 }
 
 interface AppPlace {
@@ -109,6 +111,7 @@ function tokenBinding(place: CredentialPlace, field: 'access_token' | 'refresh_t
     ...dataKeyBinding('connection', place.workspaceId, place.connectionId),
     field,
     version: String(place.generation),
+    ...(place.further !== undefined && { slot: place.further }),
   }
 }
 

@@ -22,6 +22,8 @@ export interface Grant {
   readonly refreshToken: Secret | undefined
   /** null: the provider does not say. */
   readonly expiresAt: Date | null
+  /** Until when it can be refreshed; null: the provider does not say. */
+  readonly refreshExpiresAt: Date | null
   /** Undefined where the answer names none, which means: what was asked for (RFC 6749 5.1). */
   readonly granted: readonly string[] | undefined
   /** The person as the verified id_token names them. */
@@ -64,6 +66,11 @@ export interface CodeExchange {
 }
 
 const requestTimeoutMs = 20_000
+/**
+ * A refresh token that is spent by its use must not be given up on while the answer, with its only successor, may still come:
+ * asking again would be reuse, for which some providers end the whole family.
+ */
+const refreshTimeoutMs = { lasting: requestTimeoutMs, single_use: 120_000 } as const
 const largestAnswer = 1024 * 1024
 
 /**
@@ -120,7 +127,10 @@ export class TokenEndpoint {
         client,
         clientAuthentication(app),
         refreshToken.reveal(),
-        { [oauth.customFetch]: this.#dial(app), additionalParameters: refreshParameters(provider, granted) },
+        {
+          [oauth.customFetch]: this.#dial(app, refreshTimeoutMs[provider.refreshTokens]),
+          additionalParameters: refreshParameters(provider, granted),
+        },
       )
       const issuing = await issuingServer(provider, server, answer)
       const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
@@ -152,7 +162,7 @@ export class TokenEndpoint {
     })
   }
 
-  #dial(app: App) {
+  #dial(app: App, timeoutMs = requestTimeoutMs) {
     return async (
       url: string,
       init: oauth.CustomFetchOptions<'POST', URLSearchParams>,
@@ -165,7 +175,7 @@ export class TokenEndpoint {
               body: JSON.stringify(Object.fromEntries(init.body)),
             }
           : { headers: init.headers, body: init.body.toString() }),
-        timeoutMs: requestTimeoutMs,
+        timeoutMs,
         maxBytes: largestAnswer,
       })
       if (answer.status >= 500 || answer.status === 429 || answer.status === 408) {
@@ -174,6 +184,14 @@ export class TokenEndpoint {
       }
       return (await app.provider.tokenAnswer?.(answer)) ?? answer
     }
+  }
+
+  /** `refresh_token_expires_in`, as GitHub, Google and Zoom say it, before draft-ietf-oauth-refresh-token-expiration is one. */
+  #refreshEnd(tokens: oauth.TokenEndpointResponse): Date | null {
+    const seconds = Number(tokens['refresh_token_expires_in'])
+    return Number.isFinite(seconds) && seconds > 0
+      ? new Date(this.#clock.now().getTime() + seconds * 1000)
+      : null
   }
 
   #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
@@ -191,6 +209,7 @@ export class TokenEndpoint {
         tokens.expires_in === undefined
           ? null
           : new Date(this.#clock.now().getTime() + tokens.expires_in * 1000),
+      refreshExpiresAt: this.#refreshEnd(tokens),
       granted: tokens.scope === undefined ? undefined : scopesIn(provider, tokens.scope),
       subject: claims === undefined ? undefined : subjectOf(provider, claims),
       particulars,

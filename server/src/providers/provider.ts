@@ -37,6 +37,15 @@ interface ProviderScopes {
  */
 export type Verdict = 'denied' | 'operator' | 'reconnect' | 'reconsent' | 'refresh' | 'retry' | 'refused'
 
+/** What one of the provider's error codes means, where the verdict alone says too little. */
+interface ProviderTrouble {
+  /** The person who connected it, an admin of their organisation there, or Atom's operator. */
+  readonly whose: 'person' | 'admin' | 'operator'
+  readonly action: 'reconnect' | 'allow_more' | 'ask_admin' | 'configure_app' | 'wait'
+  /** In plain words, with the next step. */
+  readonly reason: string
+}
+
 /**
  * What differs from connection to connection and is no secret: Microsoft's tenant, Salesforce's host. `{name}` in an address
  * of a provider file stands for it.
@@ -159,8 +168,12 @@ export interface Provider {
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
+  /** Days without a refresh after which the refresh token ends; Atom uses it before. Absent where none is documented. */
+  readonly idleLimitDays?: number
   /** OAuth error codes beyond RFC 6749's, or with another meaning here. */
   readonly errors: Readonly<Record<string, Verdict>>
+  /** Of error codes that end an access or keep it from being renewed: whose job it is, and why. */
+  readonly troubles?: Readonly<Record<string, ProviderTrouble>>
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
