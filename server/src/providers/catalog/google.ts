@@ -30,7 +30,7 @@ export const google: Provider = {
     ],
     testing: {
       meaning:
-        'The app is “in testing” in the Google Cloud console: only its listed test users can connect, and their access ends seven days after consent.',
+        'While the app is “in testing” in the Google Cloud console, only its listed test users can connect, and their access ends seven days after consent.',
       days: 7,
     },
   },
