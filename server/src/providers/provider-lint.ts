@@ -43,6 +43,7 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...errors(provider),
     ...care(provider),
     ...ending(provider),
+    ...guidance(provider),
   ]
 }
 
@@ -51,6 +52,8 @@ const parts: Readonly<Record<string, 'string' | 'object' | 'function'>> = {
   id: 'string',
   name: 'string',
   appConsoleUrl: 'string',
+  'guide.category': 'string',
+  'guide.steps': 'object',
   issuer: 'string',
   'endpoints.authorization': 'string',
   'endpoints.token': 'string',
@@ -304,6 +307,54 @@ function ending({ revocation, revoked, afterRevocation, api }: Provider): Findin
         'must name the header that says when to come back',
       ),
     )
+}
+
+/** What people read: steps that name the address to enter, words for every scope, hints and days that can be meant. */
+function guidance(provider: Provider): Finding[] {
+  const { guide, scopes, accountHint = {} } = provider
+  const standard = new Set(scopes.standard.map(({ scope }) => scope))
+  const known = new Set(['email', 'handle', ...Object.keys(provider.particulars ?? {})])
+  return [
+    ...when(guide.steps.length < 3, 'guide.steps', 'must lead from the console to client id and secret'),
+    ...when(
+      !guide.steps.some((step) => step.includes('{redirectUri}')),
+      'guide.steps',
+      'must say where {redirectUri} is entered',
+    ),
+    ...guide.steps.flatMap((step, at) =>
+      when(
+        /\{(?!redirectUri\}|scopes\})/.test(step) || !/[.:”)]$/.test(step.trim()),
+        `guide.steps[${at}]`,
+        'must be a sentence, with {redirectUri} and {scopes} as the only open words',
+      ),
+    ),
+    ...(guide.sunsets ?? []).flatMap(({ at, title, detail }, index) =>
+      when(
+        !/^\d{4}-\d{2}-\d{2}$/.test(at) || Number.isNaN(Date.parse(at)) || title === '' || detail === '',
+        `guide.sunsets[${index}]`,
+        'must have a day (YYYY-MM-DD), a title, and what those do whom it concerns',
+      ),
+    ),
+    ...when(
+      guide.testing !== undefined && !(guide.testing.days > 0 && guide.testing.meaning !== ''),
+      'guide.testing',
+      'must say what ends, after how many days',
+    ),
+    ...(scopes.further ?? []).flatMap(({ scope, meaning }, at) =>
+      when(
+        meaning.trim() === '' || standard.has(scope),
+        `scopes.further[${at}]`,
+        'must have words for a person, and not be asked for anyway',
+      ),
+    ),
+    ...Object.entries(accountHint).flatMap(([parameter, template]) =>
+      when(
+        [...template.matchAll(/\{(\w+)\}/g)].some(([, name = '']) => !known.has(name)),
+        `accountHint.${parameter}`,
+        'speaks of something that is known of no connection',
+      ),
+    ),
+  ]
 }
 
 function when(wrong: boolean, at: string, problem: string): Finding[] {
