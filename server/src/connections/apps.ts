@@ -12,6 +12,7 @@ import {
   unfitParticulars,
 } from '#providers/provider.ts'
 import { credentialFields, flowNames } from '#providers/provider-flows.ts'
+import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
@@ -96,10 +97,19 @@ export class Apps {
   async configure(
     principal: AccountPrincipal,
     providerId: string,
-    entry: { clientId: string; clientSecret: Secret; scopes?: readonly string[] | undefined },
+    entry: {
+      clientId: string
+      clientSecret: Secret
+      scopes?: readonly string[] | undefined
+      clientSecretExpiresAt?: string | undefined
+      testing?: boolean | undefined
+    },
   ): Promise<ProviderView> {
     const provider = this.provider(providerId)
     const row = await this.#store.putApp({
+      secretExpiresAt:
+        entry.clientSecretExpiresAt === undefined ? null : new Date(entry.clientSecretExpiresAt),
+      testing: entry.testing ?? false,
       workspaceId: principal.workspaceId,
       provider: providerId,
       clientId: entry.clientId,
@@ -132,6 +142,17 @@ export class Apps {
     const sandbox = this.#sandboxApp(provider, this.#sandbox?.running())
     if (sandbox === undefined) throw new AtomError('provider_not_configured')
     return sandbox
+  }
+
+  /**
+   * The app that a connection is consented to anew with: the workspace's own of today, else the one it was made with. A
+   * connection of the sandbox stays one.
+   * @throws as `of`
+   */
+  async again(connection: AppSource & { readonly workspaceId: string }): Promise<App> {
+    const { workspaceId, appId, provider, particulars } = connection
+    const replaced = appId !== null && (await this.#store.currentApp(workspaceId, provider)) !== undefined
+    return replaced ? await this.current(workspaceId, provider, particulars) : await this.of(connection)
   }
 
   /**
@@ -213,15 +234,30 @@ export class Apps {
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
     const running = this.#sandbox?.running()
     const offered = this.#sandbox?.providers.includes(provider.id) === true
-    const meanings = new Map(provider.scopes.standard.map(({ scope, meaning }) => [scope, meaning]))
     const scopes = configured?.scopes ?? standardScopes(provider)
+    const { guide } = provider
+    const redirectUri = this.redirectUri(provider)
     return {
       id: provider.id,
       name: provider.name,
+      category: guide.category,
       app: configured ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
       sandboxAvailable: offered,
-      scopes: scopes.map((scope) => ({ scope, meaning: meanings.get(scope) ?? scope })),
-      redirectUri: this.redirectUri(provider),
+      scopes: explained(provider, scopes),
+      furtherScopes: explained(
+        provider,
+        knownScopes(provider).filter((scope) => !scopes.includes(scope)),
+      ),
+      particulars: Object.entries(provider.particulars ?? {}).map(
+        ([name, { meaning, standard, askable }]) => ({
+          name,
+          meaning,
+          ...(standard !== undefined && { standard }),
+          saidBy: askable === true ? 'person' : 'provider',
+          required: askable === true && standard === undefined,
+        }),
+      ),
+      redirectUri,
       appConsoleUrl: provider.appConsoleUrl,
       flows: [...flowNames(provider.flows)],
       credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
@@ -235,8 +271,37 @@ export class Apps {
           multiline: field.multiline === true,
         })),
       })),
+      setup: { steps: setupSteps(guide, { redirectUri, scopes }) },
+      docsPath: providerPagePath(provider.id),
+      appLife: {
+        ...(guide.secretExpiry !== undefined && { secretExpiry: guide.secretExpiry }),
+        ...(guide.testing !== undefined && { testing: guide.testing.meaning }),
+      },
+      ...(configured !== undefined && {
+        appFacts: {
+          clientId: configured.clientId,
+          configuredAt: configured.configuredAt.toISOString(),
+          clientSecretExpiresAt: configured.secretExpiresAt?.toISOString() ?? null,
+          testing: configured.testing,
+        },
+      }),
     }
   }
+}
+
+function knownScopes({ scopes }: Provider): string[] {
+  return [...scopes.standard, ...(scopes.further ?? [])].map(({ scope }) => scope)
+}
+
+/** What people read beside each scope; one that there are no words for speaks for itself. */
+function explained(provider: Provider, wanted: readonly string[]): ProviderView['scopes'] {
+  const { standard, further = [], always } = provider.scopes
+  const meanings = new Map([...standard, ...further].map(({ scope, meaning }) => [scope, meaning]))
+  return wanted.map((scope) => ({
+    scope,
+    meaning: meanings.get(scope) ?? scope,
+    required: always.includes(scope),
+  }))
 }
 
 function standardScopes(provider: Provider): readonly string[] {

@@ -5,14 +5,18 @@ import type { Database } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { catalog } from '#providers/catalog.ts'
+import { AppTester } from './app-tester.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { ConnectionHistory } from './connection-history.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
+import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenRefresh } from './token-refresh.ts'
 
@@ -43,6 +47,10 @@ export function createConnectionRoom(outside: {
   const tokenEndpoint = new TokenEndpoint({ outbound, clock })
   const identityReader = new IdentityReader({ outbound, log })
   const news = new ConnectionNews({ log })
+  const history = new ConnectionHistory({ store, clock, log })
+  const strayGrants = new StrayGrants({ store, outbound, log })
+  const appTester = new AppTester({ apps, tokenEndpoint, outbound })
+  const forecast = new Forecast({ catalog, store, clock })
   const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
   const tokenRefresh = new TokenRefresh({
     store,
@@ -55,14 +63,20 @@ export function createConnectionRoom(outside: {
     changed: (connection) => news.tellOf(connection),
     noted: (event) => log.debug(event, 'a credential was cared for'),
   })
-  const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
+  const parts = {
+    ...{ store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log },
+    ...{ history, strayGrants },
+  }
   const connections = new Connections(parts)
   const proxy = new ConnectionProxy(parts)
   return {
     connections,
     apps,
     proxy,
-    doors: (guards) => connectionDoors(guards, { connections, apps, proxy }),
-    [Symbol.asyncDispose]: () => tokenRefresh[Symbol.asyncDispose](),
+    doors: (guards) => connectionDoors(guards, { connections, apps, proxy, appTester, forecast }),
+    async [Symbol.asyncDispose]() {
+      await tokenRefresh[Symbol.asyncDispose]()
+      await history[Symbol.asyncDispose]()
+    },
   }
 }

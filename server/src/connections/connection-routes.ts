@@ -3,15 +3,29 @@ import { connectionRoutes, proxyLimits, proxyPath } from '@atom/contract/connect
 import type { Guards } from '#access/guarded-route.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { Secret } from '#foundation/secret.ts'
+import type { AppTester } from './app-tester.ts'
 import type { Apps } from './apps.ts'
 import type { ConnectionProxy } from './connection-proxy.ts'
 import type { Connections, FinishedFlow } from './connections.ts'
+import type { Forecast } from './forecast.ts'
 import { readProxyBody } from './proxy-body.ts'
 
 /** The door of connections, providers and the proxy. */
 export function connectionDoors(
   { guard, guardStream }: Guards,
-  { connections, apps, proxy }: { connections: Connections; apps: Apps; proxy: ConnectionProxy },
+  {
+    connections,
+    apps,
+    proxy,
+    appTester,
+    forecast,
+  }: {
+    connections: Connections
+    apps: Apps
+    proxy: ConnectionProxy
+    appTester: AppTester
+    forecast: Forecast
+  },
 ): void {
   guard(connectionRoutes.providers, async ({ principal }) => ({
     status: 200,
@@ -24,7 +38,24 @@ export function connectionDoors(
       clientId: body.clientId,
       clientSecret: new Secret(body.clientSecret),
       scopes: body.scopes,
+      clientSecretExpiresAt: body.clientSecretExpiresAt,
+      testing: body.testing,
     }),
+  }))
+
+  guard(connectionRoutes.testApp, async ({ principal, params }) => ({
+    status: 200,
+    body: await appTester.test(principal.workspaceId, params.provider),
+  }))
+
+  guard(connectionRoutes.forecast, async ({ principal }) => ({
+    status: 200,
+    body: { items: await forecast.of(principal) },
+  }))
+
+  guard(connectionRoutes.connectionEvents, async ({ principal, params, query }) => ({
+    status: 200,
+    body: await connections.events(principal, params.id, query),
   }))
 
   guard(connectionRoutes.removeApp, async ({ principal, params }) => {

@@ -2,7 +2,14 @@ import type { ConnectionStatus, FlowName, Remedy } from '@atom/contract/connecti
 import type { ErrorCode } from '@atom/contract/errors.ts'
 import sql, { empty, type Sql } from 'sql-template-tag'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
+import { newId } from '#foundation/ids.ts'
 import type { Particulars } from '#providers/provider.ts'
+import {
+  type ConnectionEventEntry,
+  type ConnectionEventRow,
+  readConnectionEvents,
+  writeConnectionEvent,
+} from './connection-event-store.ts'
 import type { SealedTokens } from './credential-vault.ts'
 
 export interface AppRow {
@@ -14,9 +21,14 @@ export interface AppRow {
   readonly clientSecret: Buffer
   readonly version: number
   readonly scopes: readonly string[] | null
+  readonly configuredAt: Date
+  readonly secretExpiresAt: Date | null
+  readonly testing: boolean
 }
 
 interface AppEntry {
+  readonly secretExpiresAt: Date | null
+  readonly testing: boolean
   readonly workspaceId: string
   readonly provider: string
   readonly clientId: string
@@ -30,6 +42,8 @@ interface AppEntry {
 
 export interface FlowRow {
   readonly id: string
+  /** The connection that consent is for; null: for whichever account is chosen. */
+  readonly connectionId: string | null
   readonly workspaceId: string
   readonly accountId: string
   readonly provider: string
@@ -84,6 +98,7 @@ export interface ConnectionRow {
   readonly remedy: Remedy | null
   readonly identityId: string
   readonly identity: StoredIdentity
+  readonly askedScopes: readonly string[]
   readonly scopes: readonly string[]
   readonly missingScopes: readonly string[]
   readonly connectedAt: Date
@@ -120,6 +135,11 @@ export interface ConsentedFurther {
 
 export interface ConsentedConnection {
   readonly newId: string
+  readonly askedScopes: readonly string[]
+  /** What to write down of it, once it is known whether and what was there before. */
+  happened(
+    before: { askedScopes: readonly string[] } | undefined,
+  ): Omit<ConnectionEventEntry, 'connectionId' | 'workspaceId' | 'generation' | 'at'>
   readonly workspaceId: string
   readonly ownerId: string
   readonly provider: string
@@ -166,6 +186,20 @@ export interface Renewal extends CredentialKey {
   readonly standing: Standing
 }
 
+/** A connection as the forecast looks at it. */
+export interface EndingConnection {
+  readonly id: string
+  readonly provider: string
+  readonly name: string
+  readonly connectedAt: Date
+  readonly issuedAt: Date
+  readonly expiresAt: Date | null
+  /** There is a refresh token. */
+  readonly renewable: boolean
+  /** Its app is not published. */
+  readonly testing: boolean
+}
+
 /** How a connection stands, and why. */
 export interface Standing {
   readonly status: ConnectionRow['status']
@@ -180,16 +214,16 @@ export interface Claim extends CredentialKey {
 }
 
 const appColumns = sql`
-  id, workspace_id as "workspaceId", provider, client_id as "clientId", data_key as "dataKey",
+  id, configured_at as "configuredAt", secret_expires_at as "secretExpiresAt", testing, workspace_id as "workspaceId", provider, client_id as "clientId", data_key as "dataKey",
   client_secret as "clientSecret", version, scopes`
 
 const flowColumns = sql`
-  id, workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
+  id, connection_id as "connectionId", workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
   state_hash as "stateHash", browser_hash as "browserHash", redirect_uri as "redirectUri", return_to as "returnTo", scopes,
   particulars, data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
 
 const connectionColumns = sql`
-  c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.flow, c.app_id as "appId",
+  c.id, c.asked_scopes as "askedScopes", c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.flow, c.app_id as "appId",
   c.client_id as "clientId", c.sandbox, c.status, c.reason, c.remedy, c.identity_id as "identityId", c.identity, c.scopes,
   c.missing_scopes as "missingScopes", c.connected_at as "connectedAt", c.last_used_at as "lastUsedAt",
   k.slot, k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt",
@@ -268,7 +302,7 @@ export class ConnectionStore {
       const id = same?.id ?? entry.newId
       const version = (same?.version ?? 0) + 1
       const sealed = entry.seal(id, version)
-      const [row] = await tx.query<AppRow>(sql`
+      const [row] = await tx.query<{ id: string }>(sql`
         insert into provider_apps (id, workspace_id, provider, client_id, data_key, client_secret, version, scopes,
           configured_by, configured_at)
         values (${id}, ${entry.workspaceId}, ${entry.provider}, ${entry.clientId}, ${sealed.dataKey},
@@ -276,8 +310,11 @@ export class ConnectionStore {
         on conflict (id) do update set data_key = excluded.data_key, client_secret = excluded.client_secret,
           version = excluded.version, scopes = excluded.scopes, configured_by = excluded.configured_by,
           configured_at = excluded.configured_at, retired_at = null
-        returning ${appColumns}`)
-      return present(row)
+        returning id`)
+      const [entered] = await tx.query<AppRow>(sql`
+        update provider_apps set secret_expires_at = ${entry.secretExpiresAt}, testing = ${entry.testing}
+        where id = ${present(row).id} returning ${appColumns}`)
+      return present(entered)
     })
   }
 
@@ -307,9 +344,9 @@ export class ConnectionStore {
       with forgotten as (
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
-      insert into connection_flows (id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
+      insert into connection_flows (id, connection_id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
         redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
-      values (${row.id}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.flow}, ${row.appId}, ${row.clientId},
+      values (${row.id}, ${row.connectionId}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.flow}, ${row.appId}, ${row.clientId},
         ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
         ${JSON.stringify(row.particulars)}, ${row.dataKey}, ${row.secrets}, ${row.createdAt}, ${row.expiresAt})`)
   }
@@ -422,19 +459,26 @@ export class ConnectionStore {
   async connect(consented: ConsentedConnection): Promise<ConnectionRow> {
     return await this.#database.transaction(async (tx) => {
       const identity = JSON.stringify(consented.identity)
-      const [connection] = await tx.query<{ id: string }>(sql`
-        insert into connections as c (id, workspace_id, owner_id, provider, flow, app_id, client_id, sandbox, status, reason,
+      const [connection] = await tx.query<{ id: string; askedBefore: string[] | null }>(sql`
+        with earlier as (
+          select asked_scopes from connections
+          where workspace_id = ${consented.workspaceId} and owner_id = ${consented.ownerId}
+            and provider = ${consented.provider} and sandbox = ${consented.sandbox}
+            and identity_id = ${consented.identityId}
+        )
+        insert into connections as c (id, asked_scopes, workspace_id, owner_id, provider, flow, app_id, client_id, sandbox, status, reason,
           remedy, identity_id, identity, scopes, missing_scopes, connected_at)
-        values (${consented.newId}, ${consented.workspaceId}, ${consented.ownerId}, ${consented.provider},
+        values (${consented.newId}, ${consented.askedScopes}, ${consented.workspaceId}, ${consented.ownerId}, ${consented.provider},
           ${consented.flow}, ${consented.appId}, ${consented.clientId}, ${consented.sandbox}, ${consented.status},
           ${consented.reason}, ${json(consented.remedy)}, ${consented.identityId}, ${identity}, ${consented.scopes}, ${consented.missingScopes},
           ${consented.at})
-        on conflict (workspace_id, owner_id, provider, sandbox, identity_id) do update set flow = excluded.flow,
-          app_id = excluded.app_id, client_id = excluded.client_id, status = excluded.status, reason = excluded.reason,
+        on conflict (workspace_id, owner_id, provider, sandbox, identity_id) do update set
+          asked_scopes = excluded.asked_scopes, flow = excluded.flow, app_id = excluded.app_id,
+          client_id = excluded.client_id, status = excluded.status, reason = excluded.reason,
           remedy = excluded.remedy, identity = excluded.identity, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes,
           connected_at = excluded.connected_at
-        returning c.id`)
-      const { id } = present(connection)
+        returning c.id, (select asked_scopes from earlier) as "askedBefore"`)
+      const { id, askedBefore } = present(connection)
       // The row of the connection is locked by the statement above, so nobody else raises the generation now but a
       // refresh, whose compare-and-swap then fails.
       const [before] = await tx.query<{ generation: number }>(
@@ -454,6 +498,13 @@ export class ConnectionStore {
           keep_alive_at = excluded.keep_alive_at, slot = excluded.slot, particulars = excluded.particulars,
           lease_holder = null, lease_until = null, unanswered = false`)
       await this.#connectOthers(tx, id, consented, sealed.dataKey)
+      await writeConnectionEvent(tx, {
+        ...consented.happened(askedBefore === null ? undefined : { askedScopes: askedBefore }),
+        connectionId: id,
+        workspaceId: consented.workspaceId,
+        generation,
+        at: consented.at,
+      })
       await dropUnusedApps(tx, consented.workspaceId, consented.provider)
       return present(await this.#live(tx, sql`c.id = ${id}`))
     })
@@ -483,9 +534,27 @@ export class ConnectionStore {
 
   /** Notes a use at most once a minute: the proxy must not cost a write per call. */
   async used(id: string, at: Date): Promise<void> {
-    await this.#database.query(sql`
-      update connections set last_used_at = ${at}
-      where id = ${id} and (last_used_at is null or last_used_at < ${new Date(at.getTime() - 60_000)})`)
+    const [row] = await this.#database.query<{ workspaceId: string; generation: number; first: boolean }>(sql`
+      with before as (
+        select id, last_used_at is null or last_used_at < connected_at as first from connections
+        where id = ${id} and (last_used_at is null or last_used_at < ${new Date(at.getTime() - 60_000)})
+        for update
+      )
+      update connections c set last_used_at = ${at} from before, credentials k
+      where c.id = before.id and k.connection_id = before.id
+      returning c.workspace_id as "workspaceId", k.generation, before.first`)
+    if (row?.first !== true) return
+    const { workspaceId, generation } = row
+    await writeConnectionEvent(this.#database, {
+      id: newId(),
+      connectionId: id,
+      workspaceId,
+      at,
+      kind: 'called_first',
+      detail: 'Used for the first time since consent.',
+      generation,
+      durationMs: null,
+    })
   }
 
   /** Takes the connection and everything secret of it away; undefined where it was gone already. */
@@ -503,7 +572,13 @@ export class ConnectionStore {
    * How many other connections live from the same grant at the provider.
    * @param sharedGrant the particular that decides it, where not the person does
    */
-  async sharers(connection: ConnectionRow, sharedGrant?: string): Promise<number> {
+  async sharers(
+    connection: Pick<
+      ConnectionRow,
+      'id' | 'provider' | 'clientId' | 'sandbox' | 'identityId' | 'particulars'
+    >,
+    sharedGrant?: string,
+  ): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
     const same =
       sharedGrant === undefined || common === undefined
@@ -644,6 +719,31 @@ export class ConnectionStore {
       where f.connection_id = due.connection_id and f.slot = due.slot
       returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
     return [...firsts, ...others]
+  }
+
+  // History and forecast
+
+  async writeEvent(entry: ConnectionEventEntry): Promise<void> {
+    await writeConnectionEvent(this.#database, entry)
+  }
+
+  async events(
+    connectionId: string,
+    page: { before?: string | undefined; limit: number },
+  ): Promise<ConnectionEventRow[]> {
+    return await readConnectionEvents(this.#database, connectionId, page)
+  }
+
+  /** A person's connections that still work. */
+  async ending(workspaceId: string, ownerId: string): Promise<EndingConnection[]> {
+    return await this.#database.query<EndingConnection>(sql`
+      select c.id, c.provider, c.identity ->> 'name' as name, c.connected_at as "connectedAt", k.issued_at as "issuedAt",
+        k.expires_at as "expiresAt", k.refresh_token is not null as renewable, coalesce(a.testing, false) as testing
+      from connections c
+        join credentials k on k.connection_id = c.id
+        left join provider_apps a on a.id = c.app_id
+      where c.workspace_id = ${workspaceId} and c.owner_id = ${ownerId} and c.status <> 'needs_reconnect'
+      order by c.id`)
   }
 }
 

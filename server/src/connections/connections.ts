@@ -1,15 +1,22 @@
-import type { Connection, ConnectionFlow, DisconnectReceipt } from '@atom/contract/connections.ts'
+import type {
+  Connection,
+  ConnectionEvent,
+  ConnectionFlow,
+  DisconnectReceipt,
+} from '@atom/contract/connections.ts'
 import { type AccountPrincipal, type Principal, personOf } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, ProviderAnswer, settled } from '#providers/provider.ts'
+import { missingScopes, type Provider, ProviderAnswer, settled } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
+import type { ConnectionHistory } from './connection-history.ts'
 import type { ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
+import { endsAndRemains } from './disconnect-receipt.ts'
 import type {
   AuthorizationCodeFlow,
   BegunFlow,
@@ -20,6 +27,7 @@ import type {
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { keepAliveAt } from './refresh-times.ts'
 import { standingWithout } from './remedy.ts'
+import type { StrayGrants } from './stray-grant.ts'
 import type { Grant } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
@@ -54,6 +62,8 @@ export class Connections {
   readonly #identityReader: IdentityReader
   readonly #outbound: Outbound
   readonly #news: ConnectionNews
+  readonly #history: ConnectionHistory
+  readonly #strayGrants: StrayGrants
   readonly #clock: Clock
   readonly #log: Log
 
@@ -66,6 +76,8 @@ export class Connections {
     identityReader: IdentityReader
     outbound: Outbound
     news: ConnectionNews
+    history: ConnectionHistory
+    strayGrants: StrayGrants
     clock: Clock
     log: Log
   }) {
@@ -77,6 +89,8 @@ export class Connections {
     this.#identityReader = dependencies.identityReader
     this.#outbound = dependencies.outbound
     this.#news = dependencies.news
+    this.#history = dependencies.history
+    this.#strayGrants = dependencies.strayGrants
     this.#clock = dependencies.clock
     this.#log = dependencies.log
   }
@@ -111,9 +125,32 @@ export class Connections {
     return rows.map(viewOf)
   }
 
-  /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
+  /**
+   * What has happened to a connection, newest first.
+   * @throws AtomError `not_found` unless the person owns it
+   */
+  async events(
+    principal: Principal,
+    id: string,
+    page: { cursor?: string | undefined; limit?: number | undefined } = {},
+  ): Promise<{ items: ConnectionEvent[]; next: string | null }> {
+    const before = page.cursor === undefined ? undefined : idIn(page.cursor)
+    const connection = await this.#owned(principal, id)
+    return await this.#history.page(connection.id, { before, limit: page.limit })
+  }
+
+  /**
+   * @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` |
+   * `not_found` where `connectionId` is none of the person's
+   */
   async connect(principal: AccountPrincipal, wish: FlowWish): Promise<BegunFlow> {
-    return await this.#flow.begin({ workspaceId: principal.workspaceId, accountId: principal.id }, wish)
+    const target =
+      wish.connectionId === undefined ? undefined : await this.#owned(principal, wish.connectionId)
+    return await this.#flow.begin(
+      { workspaceId: principal.workspaceId, accountId: principal.id },
+      wish,
+      target,
+    )
   }
 
   /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
@@ -126,6 +163,7 @@ export class Connections {
       flowId = taken.flow.id
       const grant = await this.#flow.exchange(taken, callback)
       const person = await this.#recognised(taken, grant)
+      await this.#requireSameAccount(taken, grant, person)
       const connection = viewOf(await this.#keep(taken, grant, person))
       await this.#store.endFlow(flowId, { connectionId: connection.id })
       const { workspaceId, accountId } = taken.flow
@@ -192,7 +230,13 @@ export class Connections {
       ownerId: connection.ownerId,
       connection: { ...viewOf(connection), status: 'revoked', reason: `Disconnected from ${name}.` },
     })
-    return { id, provider: connection.provider, ...ended, at }
+    return {
+      id,
+      provider: connection.provider,
+      ...ended,
+      ...endsAndRemains(this.#apps.settled(connection), connection, ended.revocation, this.#clock.now()),
+      at,
+    }
   }
 
   async #owned(principal: Principal, id: string): Promise<LiveConnection> {
@@ -225,6 +269,20 @@ export class Connections {
     }
   }
 
+  /** @throws AtomError `other_account` | `flow_invalid` where the connection is gone meanwhile */
+  async #requireSameAccount({ flow, app }: TakenFlow, grant: Grant, person: RecognisedPerson): Promise<void> {
+    if (flow.connectionId === null) return
+    const target = await this.#store.live(flow.workspaceId, flow.connectionId)
+    if (target?.identityId === person.id) return
+    const particulars = { ...flow.particulars, ...grant.particulars, ...person.particulars }
+    await this.#strayGrants.end(app, grant, { identityId: person.id, particulars })
+    if (target === undefined) throw new AtomError('flow_invalid', 'The connection was ended meanwhile.')
+    throw new AtomError(
+      'other_account',
+      `At ${app.provider.name} the account of ${person.identity.name} was chosen; this connection is that of ${target.identity.name}.`,
+    )
+  }
+
   async #keep({ flow, app }: TakenFlow, grant: Grant, person: RecognisedPerson): Promise<ConnectionRow> {
     const granted = grant.granted ?? flow.scopes
     const missing = missingScopes(app.provider, flow.scopes, granted)
@@ -241,6 +299,8 @@ export class Connections {
       sandbox: app.sandbox,
       identityId: person.id,
       identity: person.identity,
+      askedScopes: flow.scopes,
+      happened: (before) => consentEvent(app.provider, { asked: flow.scopes, missing }, before),
       scopes: granted,
       missingScopes: missing,
       at,
@@ -358,6 +418,7 @@ function viewOf(row: ConnectionRow): Connection {
     ...(row.reason !== null && { reason: row.reason }),
     ...(row.remedy !== null && { remedy: row.remedy }),
     identity: { id: row.identityId, ...row.identity },
+    askedScopes: [...row.askedScopes],
     scopes: [...row.scopes],
     missingScopes: [...row.missingScopes],
     sandbox: row.sandbox,
@@ -379,6 +440,22 @@ function idIn(cursor: string): string {
   throw new AtomError('validation_failed', undefined, {
     problems: [{ pointer: 'query/cursor', detail: 'Is not a cursor of this list.' }],
   })
+}
+
+function consentEvent(
+  { name }: Provider,
+  { asked, missing }: { asked: readonly string[]; missing: readonly string[] },
+  before: { askedScopes: readonly string[] } | undefined,
+) {
+  const further = asked.filter((scope) => before?.askedScopes.includes(scope) !== true)
+  const [kind, what] =
+    before === undefined
+      ? (['connected', `Access was granted at ${name}`] as const)
+      : further.length === 0
+        ? (['reconnected', `Access was granted anew at ${name}`] as const)
+        : (['widened', `Access was granted at ${name} for more: ${further.join(', ')}`] as const)
+  const detail = missing.length === 0 ? `${what}.` : `${what}, but not for ${missing.join(', ')}.`
+  return { id: newId(), kind, detail, durationMs: null }
 }
 
 function belongsToFlow(error: AtomError): boolean {

@@ -2,6 +2,7 @@ import type { FlowName } from '@atom/contract/connections.ts'
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
 import type { ProviderFlows } from './provider-flows.ts'
+import type { ProviderGuide } from './provider-guide.ts'
 
 /** One thing that a person is asked to allow, in the provider's word and in theirs. */
 interface ProviderScope {
@@ -16,6 +17,8 @@ interface ProviderScopes {
   readonly answerSeparator: RegExp
   /** Asked for when nothing else is said. */
   readonly standard: readonly ProviderScope[]
+  /** What else there are words for, to be asked for when a connection is widened. */
+  readonly further?: readonly ProviderScope[]
   /** Asked for whatever is said, because the person cannot be recognised without. */
   readonly always: readonly string[]
   /** What a granted scope contains besides itself, as the provider documents it. */
@@ -135,6 +138,7 @@ export interface Provider {
   readonly name: string
   /** Where an operator creates the app. */
   readonly appConsoleUrl: string
+  readonly guide: ProviderGuide
   /** `iss` of authorization answers (RFC 9207) and of id_tokens. */
   readonly issuer: string
   readonly endpoints: {
@@ -160,6 +164,11 @@ export interface Provider {
   readonly authorizationExtras: Readonly<Record<string, string>>
   /** Ways to connect besides the authorization code. */
   readonly flows?: ProviderFlows
+  /**
+   * Further parameters that ask for the account of a connection instead of any: `{email}`, `{handle}` and particulars stand
+   * for what is known of it. A parameter whose value is not known, or is empty, is left out.
+   */
+  readonly accountHint?: Readonly<Record<string, string>>
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
@@ -172,6 +181,8 @@ export interface Provider {
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
+  /** What is still there after a revocation that succeeded: until the access token expires, or until a person ends it. */
+  readonly remains?: readonly { readonly what: string; readonly until: 'access_token' | 'person' }[]
   /** Makes a token answer one that RFC 6749 5.1 and 5.2 would recognise. */
   tokenAnswer?(response: Response): Promise<Response>
   /** What this grant says of `particulars`. */

@@ -175,6 +175,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
     flow: 'authorization_code',
     status: 'active',
     identity: { id: '1', name: 'Ada Lovelace', handle: 'ada' },
+    askedScopes: ['repo'],
     scopes: ['repo'],
     missingScopes: [],
     sandbox: true,

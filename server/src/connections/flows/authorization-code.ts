@@ -3,10 +3,10 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
-import { type Particulars, verdictOf } from '#providers/provider.ts'
+import { filled, type Particulars, type Provider, verdictOf } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
-import type { ConnectionStore, FlowRow } from '../connection-store.ts'
+import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import {
   authorizationServer,
@@ -37,6 +37,8 @@ export interface FlowWish {
   readonly scopes?: readonly string[] | undefined
   readonly particulars?: Particulars | undefined
   readonly returnTo?: string | undefined
+  /** Consent for this connection; the caller has seen that it is the person's. */
+  readonly connectionId?: string | undefined
 }
 
 export interface Callback {
@@ -75,12 +77,23 @@ export class AuthorizationCodeFlow {
   }
 
   /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
-  async begin(person: { workspaceId: string; accountId: string }, wish: FlowWish): Promise<BegunFlow> {
+  async begin(
+    person: { workspaceId: string; accountId: string },
+    wish: FlowWish,
+    target?: ConnectionRow,
+  ): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    const particulars = askedParticulars(this.#apps.provider(wish.provider), wish.particulars ?? {})
-    const app = await this.#apps.current(person.workspaceId, wish.provider, particulars)
+    if (target !== undefined && target.provider !== wish.provider) throw otherProvider()
+    const particulars = askedParticulars(this.#apps.provider(wish.provider), {
+      ...(target && askableOf(this.#apps.provider(wish.provider), target.particulars)),
+      ...wish.particulars,
+    })
+    const app =
+      target === undefined
+        ? await this.#apps.current(person.workspaceId, wish.provider, particulars)
+        : await this.#apps.again({ ...target, particulars })
     const { provider } = app
-    const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
+    const scopes = scopesToAsk(app, wish, target)
     const state = randomToken()
     const browser = randomToken()
     const secrets = { codeVerifier: oauth.generateRandomCodeVerifier(), nonce: randomToken() }
@@ -89,6 +102,7 @@ export class AuthorizationCodeFlow {
     const createdAt = this.#clock.now()
     await this.#store.beginFlow({
       id,
+      connectionId: target?.id ?? null,
       workspaceId: person.workspaceId,
       accountId: person.accountId,
       provider: provider.id,
@@ -118,8 +132,12 @@ export class AuthorizationCodeFlow {
       }),
       ...(provider.endpoints.jwks !== undefined && { nonce: secrets.nonce }),
       ...provider.authorizationExtras,
+      ...(target && accountHint(provider, target)),
     }
-    for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value === '') url.searchParams.delete(name)
+      else url.searchParams.set(name, value)
+    }
     return {
       flowId: id,
       authorizeUrl: url.href,
@@ -259,4 +277,39 @@ function localPath(text: string): string {
     throw new AtomError('return_to_refused')
   }
   return `${url.pathname}${url.search}${url.hash}`
+}
+
+/** What the person said of them before consent, or could have: what only the provider says, it says again. */
+function askableOf(provider: Provider, particulars: Particulars): Particulars {
+  return Object.fromEntries(
+    Object.entries(particulars).filter(([name]) => provider.particulars?.[name]?.askable === true),
+  )
+}
+
+/** Asked anew, a connection is asked for what it was asked for before, and for what is wished besides. */
+function scopesToAsk(app: App, wish: FlowWish, target: ConnectionRow | undefined): readonly string[] {
+  if (target === undefined)
+    return wish.scopes === undefined ? app.scopes : withAlways(app.provider, wish.scopes)
+  return withAlways(app.provider, [...target.askedScopes, ...(wish.scopes ?? [])])
+}
+
+/** Parameters that make the provider offer the account of this connection; an empty one takes a standard one away. */
+function accountHint(
+  provider: Provider,
+  { identity, particulars }: ConnectionRow,
+): Readonly<Record<string, string>> {
+  const { email = '', handle = '' } = identity
+  const known = { email, handle, ...particulars }
+  return Object.fromEntries(
+    Object.entries(provider.accountHint ?? {}).map(([name, template]) => {
+      const value = filled(template, known)
+      return [name, /[{}]/.test(value) ? '' : value]
+    }),
+  )
+}
+
+function otherProvider(): AtomError {
+  return new AtomError('validation_failed', undefined, {
+    problems: [{ pointer: '/connectionId', detail: 'Is a connection of another provider.' }],
+  })
 }

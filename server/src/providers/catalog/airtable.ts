@@ -12,6 +12,15 @@ export const airtable: Provider = {
   id: 'airtable',
   name: 'Airtable',
   appConsoleUrl: 'https://airtable.com/create/oauth',
+  guide: {
+    category: 'documents',
+    steps: [
+      'Open “OAuth integrations” in the developer hub of Airtable and register a new one.',
+      'Enter a name and {redirectUri} as the redirect URL.',
+      'Choose the scopes: {scopes}.',
+      'Copy the client ID, generate a client secret, and copy it at once: Airtable shows it only once.',
+    ],
+  },
   issuer: 'https://airtable.com',
   endpoints: {
     authorization: 'https://airtable.com/oauth2/v1/authorize',
@@ -27,6 +36,12 @@ export const airtable: Provider = {
       { scope: 'user.email:read', meaning: 'Read your e-mail address' },
       { scope: 'schema.bases:read', meaning: 'See your bases and their tables' },
       { scope: 'data.records:read', meaning: 'Read the records of your bases' },
+    ],
+    further: [
+      { scope: 'data.records:write', meaning: 'Create and change records' },
+      { scope: 'data.recordComments:read', meaning: 'Read comments' },
+      { scope: 'data.recordComments:write', meaning: 'Write comments' },
+      { scope: 'webhook:manage', meaning: 'Register webhooks' },
     ],
     always: ['user.email:read'],
     contains: {},

@@ -22,6 +22,16 @@ export const asana: Provider = {
   id: 'asana',
   name: 'Asana',
   appConsoleUrl: 'https://app.asana.com/0/my-apps',
+  guide: {
+    category: 'projects',
+    steps: [
+      'Open My apps in the developer console of Asana and create a new app.',
+      'Under “OAuth”, add {redirectUri} to the redirect URLs.',
+      'Under “OAuth”, “Permission scopes”, switch on exactly what is asked for: {scopes}. What is not switched on there is refused as forbidden_scopes.',
+      'Under “Manage distribution”, choose the workspaces that may use it, or any.',
+      'Copy client ID and client secret from “OAuth”.',
+    ],
+  },
   issuer: 'https://app.asana.com',
   endpoints: {
     authorization: 'https://app.asana.com/-/oauth_authorize',
@@ -39,6 +49,12 @@ export const asana: Provider = {
       { scope: 'projects:read', meaning: 'Read your projects' },
       { scope: 'tasks:read', meaning: 'Read your tasks' },
       { scope: 'tasks:write', meaning: 'Create and change tasks' },
+    ],
+    further: [
+      { scope: 'projects:write', meaning: 'Create and change projects' },
+      { scope: 'stories:read', meaning: 'Read comments and activity' },
+      { scope: 'stories:write', meaning: 'Write comments' },
+      { scope: 'attachments:read', meaning: 'Read attachments' },
     ],
     always: ['users:read'],
     contains: {

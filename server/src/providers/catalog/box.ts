@@ -16,6 +16,16 @@ export const box: Provider = {
   id: 'box',
   name: 'Box',
   appConsoleUrl: 'https://app.box.com/developers/console',
+  guide: {
+    category: 'documents',
+    steps: [
+      'Open the developer console of Box and create a platform app of the type “Custom App” with “User Authentication (OAuth 2.0)”.',
+      'Under “Configuration”, add {redirectUri} to the OAuth 2.0 redirect URIs.',
+      'Under “Application scopes”, choose reading, or reading and writing, of all files and folders; a connection gets what is chosen there.',
+      'Save, and copy client ID and client secret from “Configuration”.',
+      'Where the organisation asks for it, an admin authorises the app under “Authorization”.',
+    ],
+  },
   issuer: 'https://account.box.com',
   endpoints: {
     authorization: 'https://account.box.com/api/oauth2/authorize',

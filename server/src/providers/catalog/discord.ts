@@ -18,6 +18,15 @@ export const discord: Provider = {
   id: 'discord',
   name: 'Discord',
   appConsoleUrl: 'https://discord.com/developers/applications',
+  guide: {
+    category: 'communication',
+    steps: [
+      'Open the developer portal of Discord and choose “New Application”.',
+      'Under “OAuth2”, add {redirectUri} to the redirects and save.',
+      'In the same place copy the client ID, reset the client secret, and copy it at once: Discord shows it only once.',
+      'Scopes need not be entered at Discord: each connection asks for its own ({scopes}).',
+    ],
+  },
   issuer: 'https://discord.com',
   endpoints: {
     authorization: 'https://discord.com/oauth2/authorize',
@@ -33,6 +42,10 @@ export const discord: Provider = {
       { scope: 'identify', meaning: 'Read your name and picture' },
       { scope: 'email', meaning: 'Read your e-mail address' },
       { scope: 'guilds', meaning: 'See which servers you are in' },
+    ],
+    further: [
+      { scope: 'guilds.members.read', meaning: 'See how you appear in your servers' },
+      { scope: 'connections', meaning: 'See the accounts you have linked' },
     ],
     always: ['identify'],
     contains: {},

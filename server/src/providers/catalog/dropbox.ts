@@ -18,6 +18,15 @@ export const dropbox: Provider = {
   id: 'dropbox',
   name: 'Dropbox',
   appConsoleUrl: 'https://www.dropbox.com/developers/apps',
+  guide: {
+    category: 'documents',
+    steps: [
+      'Open the App Console of Dropbox and create an app with scoped access, to the full Dropbox or to a folder of its own.',
+      'Under “Permissions”, tick what is asked for, and submit: {scopes}.',
+      'Under “Settings”, add {redirectUri} to the redirect URIs, and copy app key and app secret.',
+      'While the app is in development only you can connect: choose “Enable additional users”, and apply for production later.',
+    ],
+  },
   issuer: 'https://www.dropbox.com',
   endpoints: {
     authorization: 'https://www.dropbox.com/oauth2/authorize',
@@ -33,6 +42,12 @@ export const dropbox: Provider = {
       { scope: 'account_info.read', meaning: 'Read your name and e-mail address' },
       { scope: 'files.metadata.read', meaning: 'See your files and folders' },
       { scope: 'files.content.read', meaning: 'Read your files' },
+    ],
+    further: [
+      { scope: 'files.content.write', meaning: 'Create and change files' },
+      { scope: 'files.metadata.write', meaning: 'Change file properties' },
+      { scope: 'sharing.read', meaning: 'See what is shared' },
+      { scope: 'sharing.write', meaning: 'Share files and folders' },
     ],
     always: ['account_info.read'],
     contains: {},

@@ -23,6 +23,16 @@ export const github: Provider = {
   id: 'github',
   name: 'GitHub',
   appConsoleUrl: 'https://github.com/settings/developers',
+  guide: {
+    category: 'development',
+    steps: [
+      'Open Settings, Developer settings, OAuth Apps at GitHub, for yourself or for your organisation, and choose “New OAuth app”.',
+      'Enter a name that people will recognise and the address of this server as the homepage.',
+      'Enter {redirectUri} as the authorization callback URL, and register the application.',
+      'Copy the client ID. Choose “Generate a new client secret” and copy it at once: GitHub shows it only once.',
+      'Scopes need not be entered at GitHub: each connection asks for its own ({scopes}).',
+    ],
+  },
   issuer: 'https://github.com/login/oauth',
   endpoints: {
     authorization: 'https://github.com/login/oauth/authorize',
@@ -31,6 +41,7 @@ export const github: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  accountHint: { login: '{handle}' },
   scopes: {
     separator: ' ',
     answerSeparator: /[,\s]+/,
@@ -38,6 +49,12 @@ export const github: Provider = {
       { scope: 'read:user', meaning: 'Read your profile' },
       { scope: 'user:email', meaning: 'Read your e-mail addresses' },
       { scope: 'repo', meaning: 'Read and write your repositories, issues and pull requests' },
+    ],
+    further: [
+      { scope: 'read:org', meaning: 'See the organisations and teams you are in' },
+      { scope: 'gist', meaning: 'Create and change gists' },
+      { scope: 'notifications', meaning: 'Read and mark your notifications' },
+      { scope: 'workflow', meaning: 'Change the workflow files of GitHub Actions' },
     ],
     always: [],
     contains: {

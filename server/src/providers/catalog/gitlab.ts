@@ -18,6 +18,15 @@ export const gitlab: Provider = {
   id: 'gitlab',
   name: 'GitLab',
   appConsoleUrl: 'https://gitlab.com/-/user_settings/applications',
+  guide: {
+    category: 'development',
+    steps: [
+      'Open “Applications” in your user settings at GitLab, or in those of a group, and add a new application.',
+      'Enter a name and {redirectUri} as the redirect URI.',
+      'Leave “Confidential” on and choose the scopes: {scopes}.',
+      'Save, and copy application ID and secret at once: GitLab shows the secret only once.',
+    ],
+  },
   issuer: 'https://gitlab.com',
   endpoints: {
     authorization: 'https://gitlab.com/oauth/authorize',
@@ -36,6 +45,12 @@ export const gitlab: Provider = {
       { scope: 'email', meaning: 'Read your e-mail address' },
       { scope: 'api', meaning: 'Read and write your projects, issues and merge requests' },
     ],
+    further: [
+      { scope: 'read_api', meaning: 'Read your projects, issues and merge requests' },
+      { scope: 'read_repository', meaning: 'Read the files of your repositories' },
+      { scope: 'write_repository', meaning: 'Write to your repositories' },
+      { scope: 'read_registry', meaning: 'Read container images' },
+    ],
     always: ['openid', 'profile', 'email'],
     contains: { api: ['read_api', 'read_user'] },
   },
@@ -48,6 +63,7 @@ export const gitlab: Provider = {
     rateLimit: { remaining: 'ratelimit-remaining', reset: 'ratelimit-reset', retryAfter: 'retry-after' },
   },
   afterRevocation: 'GitLab has ended the tokens. The app stays in the list of authorised apps there.',
+  remains: [{ what: 'The app stays in the list of authorised applications at GitLab.', until: 'person' }],
 
   async identify(reader) {
     const user = await reader.get('https://gitlab.com/oauth/userinfo', UserInfo)

@@ -18,6 +18,22 @@ export const google: Provider = {
   id: 'google',
   name: 'Google',
   appConsoleUrl: 'https://console.cloud.google.com/apis/credentials',
+  guide: {
+    category: 'office',
+    steps: [
+      'Choose or create a project in the Google Cloud console, and enable the APIs that are to be used, such as the Google Calendar API.',
+      'Under “Google Auth Platform”, “Audience”, choose Internal if everybody is of your own Workspace organisation, else External.',
+      'Under “Data access”, add the scopes: {scopes}.',
+      'Under “Clients”, create a client of the type “Web application” and enter {redirectUri} among its authorised redirect URIs.',
+      'Copy the client ID and the client secret at once: the console shows the secret only once.',
+      'Under “Audience”, publish the app. While it is in testing only the listed test users can connect, and their access ends after seven days.',
+    ],
+    testing: {
+      meaning:
+        'The app is “in testing” in the Google Cloud console: only its listed test users can connect, and their access ends seven days after consent.',
+      days: 7,
+    },
+  },
   issuer: 'https://accounts.google.com',
   endpoints: {
     authorization: 'https://accounts.google.com/o/oauth2/v2/auth',
@@ -27,6 +43,7 @@ export const google: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: { access_type: 'offline', prompt: 'consent', include_granted_scopes: 'true' },
+  accountHint: { login_hint: '{email}' },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
@@ -38,6 +55,18 @@ export const google: Provider = {
         scope: 'https://www.googleapis.com/auth/calendar.events',
         meaning: 'Read and write the events of your calendars',
       },
+    ],
+    further: [
+      { scope: 'https://www.googleapis.com/auth/gmail.readonly', meaning: 'Read your mail' },
+      { scope: 'https://www.googleapis.com/auth/gmail.send', meaning: 'Send mail as you' },
+      { scope: 'https://www.googleapis.com/auth/drive.readonly', meaning: 'Read the files of your Drive' },
+      {
+        scope: 'https://www.googleapis.com/auth/drive.file',
+        meaning: 'Create files in your Drive and change those it created',
+      },
+      { scope: 'https://www.googleapis.com/auth/contacts.readonly', meaning: 'Read your contacts' },
+      { scope: 'https://www.googleapis.com/auth/tasks', meaning: 'Read and write your tasks' },
+      { scope: 'https://www.googleapis.com/auth/spreadsheets', meaning: 'Read and write your sheets' },
     ],
     always: ['openid', 'email', 'profile'],
     contains: {

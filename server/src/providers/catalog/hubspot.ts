@@ -19,6 +19,23 @@ export const hubspot: Provider = {
   id: 'hubspot',
   name: 'HubSpot',
   appConsoleUrl: 'https://app.hubspot.com/developer-overview',
+  guide: {
+    category: 'customers',
+    steps: [
+      'Create an app in your developer account at HubSpot, of the kind that is authorised by OAuth.',
+      'In its “Auth” settings enter {redirectUri} as a redirect URL.',
+      'In the same place add the scopes: {scopes}. What is required there has to be asked for by every connection.',
+      'Copy client ID and client secret from “Auth”.',
+    ],
+    sunsets: [
+      {
+        at: '2027-02-16',
+        title: 'HubSpot switches off the addresses below /oauth/v1',
+        detail:
+          'Atom calls those of 2026-03 and is not concerned. A caller of the proxy who asks for /oauth/v1/access-tokens or /oauth/v1/refresh-tokens, as HubSpot’s own SDK does, uses /oauth/2026-03/token/introspect instead.',
+      },
+    ],
+  },
   issuer: 'https://app.hubspot.com',
   endpoints: {
     authorization: 'https://app.hubspot.com/oauth/authorize',
@@ -35,6 +52,14 @@ export const hubspot: Provider = {
     standard: [
       { scope: 'oauth', meaning: 'Know who you are at HubSpot' },
       { scope: 'crm.objects.contacts.read', meaning: 'Read contacts' },
+    ],
+    further: [
+      { scope: 'crm.objects.contacts.write', meaning: 'Create and change contacts' },
+      { scope: 'crm.objects.companies.read', meaning: 'Read companies' },
+      { scope: 'crm.objects.companies.write', meaning: 'Create and change companies' },
+      { scope: 'crm.objects.deals.read', meaning: 'Read deals' },
+      { scope: 'crm.objects.deals.write', meaning: 'Create and change deals' },
+      { scope: 'crm.schemas.contacts.read', meaning: 'Read the properties that contacts have' },
     ],
     always: ['oauth'],
     contains: {},
@@ -58,6 +83,9 @@ export const hubspot: Provider = {
   },
   afterRevocation:
     'HubSpot has ended the refresh token. An access token that was given out before may work for up to 30 minutes more.',
+  remains: [
+    { what: 'An access token that was given out before may work until it expires.', until: 'access_token' },
+  ],
 
   /** Older errors say `status` instead of `error`; granted scopes come as a list. */
   tokenAnswer: (response) =>

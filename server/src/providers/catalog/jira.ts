@@ -17,6 +17,16 @@ export const jira: Provider = {
   id: 'jira',
   name: 'Jira',
   appConsoleUrl: 'https://developer.atlassian.com/console/myapps/',
+  guide: {
+    category: 'projects',
+    steps: [
+      'Create an “OAuth 2.0 integration” in the developer console of Atlassian.',
+      'Under “Permissions”, add the Jira API and the User identity API, and to them the scopes: {scopes}. offline_access is not in that list and need not be.',
+      'Under “Authorization”, add OAuth 2.0 (3LO) with {redirectUri} as its callback URL.',
+      'Under “Distribution”, switch sharing on; until then only you can connect.',
+      'Copy client ID and secret from “Settings”.',
+    ],
+  },
   issuer: 'https://auth.atlassian.com',
   endpoints: {
     authorization: 'https://auth.atlassian.com/authorize',
@@ -34,6 +44,11 @@ export const jira: Provider = {
       { scope: 'read:jira-work', meaning: 'Read your projects and issues' },
       { scope: 'write:jira-work', meaning: 'Create and change issues' },
       { scope: 'offline_access', meaning: 'Keep the access until you end it' },
+    ],
+    further: [
+      { scope: 'read:jira-user', meaning: 'See your colleagues' },
+      { scope: 'manage:jira-project', meaning: 'Change projects' },
+      { scope: 'manage:jira-webhook', meaning: 'Register webhooks' },
     ],
     always: ['read:me', 'offline_access'],
     unsaid: ['offline_access'],

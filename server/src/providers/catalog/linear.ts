@@ -22,6 +22,15 @@ export const linear: Provider = {
   id: 'linear',
   name: 'Linear',
   appConsoleUrl: 'https://linear.app/settings/api/applications/new',
+  guide: {
+    category: 'projects',
+    steps: [
+      'Open Settings, “API”, in Linear and choose “New OAuth application”.',
+      'Enter a name and the address of this server, and {redirectUri} as a callback URL.',
+      'Make it public if people of other Linear workspaces are to connect.',
+      'Copy client ID and client secret.',
+    ],
+  },
   issuer: 'https://linear.app',
   endpoints: {
     authorization: 'https://linear.app/oauth/authorize',
@@ -37,6 +46,11 @@ export const linear: Provider = {
       { scope: 'read', meaning: 'Read your issues and projects' },
       { scope: 'write', meaning: 'Create and change issues' },
     ],
+    further: [
+      { scope: 'issues:create', meaning: 'Create issues' },
+      { scope: 'comments:create', meaning: 'Write comments' },
+      { scope: 'timeSchedule:write', meaning: 'Change time schedules' },
+    ],
     always: ['read'],
     contains: { write: ['issues:create', 'comments:create'] },
   },
@@ -49,6 +63,7 @@ export const linear: Provider = {
     rateLimit: { remaining: 'x-ratelimit-requests-remaining', retryAfter: 'retry-after' },
   },
   afterRevocation: 'Linear has ended the access. The app stays in the list of authorised apps there.',
+  remains: [{ what: 'The app stays in the list of authorised applications at Linear.', until: 'person' }],
 
   /** The scopes are a list in some answers and a text in others. */
   tokenAnswer: (response) =>

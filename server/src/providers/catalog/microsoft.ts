@@ -19,6 +19,18 @@ export const microsoft: Provider = {
   id: 'microsoft',
   name: 'Microsoft',
   appConsoleUrl: 'https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade',
+  guide: {
+    category: 'office',
+    steps: [
+      'Open “App registrations” in the Microsoft Entra admin center and choose “New registration”.',
+      'Choose who may connect: accounts of your own directory, of any directory, or personal accounts too. Other than “any directory and personal” needs the tenant to be said when connecting.',
+      'Choose the platform “Web” and enter {redirectUri} as its redirect URI. Register, and copy the application (client) ID.',
+      'Under “Certificates & secrets”, make a new client secret. Copy its Value, not its Secret ID, at once, and note when it expires.',
+      'Under “API permissions”, add the delegated permissions of Microsoft Graph: {scopes}.',
+    ],
+    secretExpiry:
+      'A client secret at Microsoft lives for 24 months at most; its end is shown beside it under “Certificates & secrets”.',
+  },
   issuer: 'https://login.microsoftonline.com/{tenant}/v2.0',
   idTokenIssuer: 'https://login.microsoftonline.com/{tid}/v2.0',
   subjectClaims: ['tid', 'oid'],
@@ -38,6 +50,7 @@ export const microsoft: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: { response_mode: 'query', prompt: 'select_account' },
+  accountHint: { login_hint: '{handle}', prompt: '' },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
@@ -49,6 +62,15 @@ export const microsoft: Provider = {
       { scope: 'email', meaning: 'Read your e-mail address' },
       { scope: 'offline_access', meaning: 'Keep the access until you end it' },
       { scope: 'User.Read', meaning: 'Read your profile' },
+    ],
+    further: [
+      { scope: 'Mail.Read', meaning: 'Read your mail' },
+      { scope: 'Mail.Send', meaning: 'Send mail as you' },
+      { scope: 'Calendars.ReadWrite', meaning: 'Read and write your calendars' },
+      { scope: 'Files.Read', meaning: 'Read your files' },
+      { scope: 'Files.ReadWrite', meaning: 'Read and write your files' },
+      { scope: 'Contacts.Read', meaning: 'Read your contacts' },
+      { scope: 'Tasks.ReadWrite', meaning: 'Read and write your tasks' },
     ],
     always: ['openid', 'profile', 'email', 'offline_access', 'User.Read'],
     unsaid: ['openid', 'profile', 'email', 'offline_access'],

@@ -31,6 +31,16 @@ export const notion: Provider = {
   id: 'notion',
   name: 'Notion',
   appConsoleUrl: 'https://www.notion.so/profile/integrations',
+  guide: {
+    category: 'documents',
+    steps: [
+      'Open Integrations in the profile of Notion, choose “New integration”, and the type “Public”.',
+      'Enter the company’s name, website and addresses that Notion asks for.',
+      'Enter {redirectUri} among the redirect URIs.',
+      'Under “Capabilities”, choose what Atom may do with the pages that people share: read, insert, update, and user information with e-mail addresses.',
+      'Copy the OAuth client ID and client secret from “Configuration”.',
+    ],
+  },
   issuer: 'https://api.notion.com',
   endpoints: {
     authorization: 'https://api.notion.com/v1/oauth/authorize',
@@ -62,6 +72,9 @@ export const notion: Provider = {
     rateLimit: { retryAfter: 'retry-after' },
   },
   afterRevocation: 'Notion has ended the access. The pages stay shared with the app until they are unshared.',
+  remains: [
+    { what: 'The pages stay shared with the app in Notion until they are unshared.', until: 'person' },
+  ],
 
   /** Old grants have no refresh token, which comes as null. */
   tokenAnswer: (response) =>

@@ -23,6 +23,17 @@ export const salesforce: Provider = {
   id: 'salesforce',
   name: 'Salesforce',
   appConsoleUrl: 'https://login.salesforce.com/lightning/setup/ManageExternalClientApplication/home',
+  guide: {
+    category: 'customers',
+    steps: [
+      'Open Setup in Salesforce, “External Client App Manager”, and choose “New External Client App”. A new Connected App cannot be made any more.',
+      'Enable OAuth and enter {redirectUri} as the callback URL.',
+      'Add the OAuth scopes: {scopes}.',
+      'Leave “Require Proof Key for Code Exchange” and “Require secret for Web Server Flow” on. Refresh token rotation may be on.',
+      'Copy consumer key and consumer secret from the app’s settings. A new app may take ten minutes to work.',
+      'In an organisation other than the app’s own, an admin installs it before people can connect.',
+    ],
+  },
   issuer: 'https://{login}',
   endpoints: {
     authorization: 'https://{login}/services/oauth2/authorize',
@@ -45,6 +56,7 @@ export const salesforce: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  accountHint: { login_hint: '{handle}' },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
@@ -52,6 +64,10 @@ export const salesforce: Provider = {
       { scope: 'openid', meaning: 'Know who you are at Salesforce' },
       { scope: 'api', meaning: 'Read and write the records that you may' },
       { scope: 'refresh_token', meaning: 'Keep the access until you end it' },
+    ],
+    further: [
+      { scope: 'chatter_api', meaning: 'Read and write Chatter' },
+      { scope: 'wave_api', meaning: 'Use the analytics API' },
     ],
     always: ['openid', 'refresh_token'],
     contains: {

@@ -29,6 +29,18 @@ export const slack: Provider = {
   id: 'slack',
   name: 'Slack',
   appConsoleUrl: 'https://api.slack.com/apps',
+  guide: {
+    category: 'communication',
+    steps: [
+      'Create an app “From scratch” at api.slack.com/apps, in the workspace that it is to be developed in.',
+      'Under “OAuth & Permissions”, add {redirectUri} to the redirect URLs. Slack takes https only.',
+      'In the same place, add the bot token scopes: {scopes}.',
+      'Leave PKCE off: switching it on makes the app a public client for good, whose refresh tokens end after 30 days.',
+      'Copy client ID and client secret from “Basic Information”, “App Credentials”.',
+      'For other workspaces than your own, activate the distribution under “Manage Distribution”.',
+    ],
+    redirectIsHttps: true,
+  },
   issuer: 'https://slack.com',
   endpoints: {
     authorization: 'https://slack.com/oauth/v2/authorize',
@@ -44,6 +56,7 @@ export const slack: Provider = {
     off: 'switching it on makes the app a public client for good, whose refresh tokens end after 30 days; state and secret protect the code instead',
   },
   authorizationExtras: {},
+  accountHint: { team: '{team}' },
   scopes: {
     separator: ',',
     answerSeparator: /,/,
@@ -52,6 +65,15 @@ export const slack: Provider = {
       { scope: 'chat:write', meaning: 'Send messages as Atom' },
       { scope: 'users:read', meaning: 'See who is in the workspace' },
       { scope: 'team:read', meaning: 'Read the name of the workspace' },
+    ],
+    further: [
+      { scope: 'channels:history', meaning: 'Read the messages of public channels it is in' },
+      { scope: 'groups:read', meaning: 'See the private channels it is in' },
+      { scope: 'groups:history', meaning: 'Read the messages of private channels it is in' },
+      { scope: 'im:write', meaning: 'Begin direct messages' },
+      { scope: 'reactions:write', meaning: 'Add reactions' },
+      { scope: 'files:read', meaning: 'Read the files shared where it is' },
+      { scope: 'users:read.email', meaning: 'Read e-mail addresses' },
     ],
     always: ['users:read'],
     contains: {},
@@ -86,6 +108,12 @@ export const slack: Provider = {
     rateLimit: { retryAfter: 'retry-after' },
   },
   afterRevocation: 'Slack has ended the token. The app stays installed until somebody removes it in Slack.',
+  remains: [
+    {
+      what: 'The app stays installed in the Slack workspace until somebody removes it there.',
+      until: 'person',
+    },
+  ],
 
   /** `token_type` is `bot`, which RFC 6750 does not know; without bot scopes the token is that of `authed_user`. */
   tokenAnswer: (response) =>

@@ -19,6 +19,15 @@ export const zoom: Provider = {
   id: 'zoom',
   name: 'Zoom',
   appConsoleUrl: 'https://marketplace.zoom.us/user/build',
+  guide: {
+    category: 'communication',
+    steps: [
+      'Open the App Marketplace of Zoom, “Develop”, “Build App”, and choose “General App”, managed by its user.',
+      'Enter {redirectUri} as the OAuth redirect URL and in the OAuth allow list.',
+      'Under “Scopes”, add user:read:user and whatever else is to be used, such as meeting:read:list_meetings. A connection gets what is chosen there.',
+      'Copy client ID and client secret from “App Credentials”: those of development until the app is published.',
+    ],
+  },
   issuer: 'https://zoom.us',
   endpoints: {
     authorization: 'https://zoom.us/oauth/authorize',
@@ -38,6 +47,9 @@ export const zoom: Provider = {
   },
   afterRevocation:
     'Zoom has ended the token. The app stays installed until it is removed at https://marketplace.zoom.us.',
+  remains: [
+    { what: 'The app stays installed at Zoom until it is removed in the App Marketplace.', until: 'person' },
+  ],
 
   async identify(reader) {
     const user = await reader.get('https://api.zoom.us/v2/users/me', User)

@@ -1,0 +1,56 @@
+import { newId } from '#foundation/ids.ts'
+import type { Log } from '#foundation/log.ts'
+import type { Outbound } from '#foundation/outbound.ts'
+import type { Particulars } from '#providers/provider.ts'
+import { placed } from '#providers/stand-in.ts'
+import type { App } from './apps.ts'
+import type { ConnectionStore } from './connection-store.ts'
+import type { Grant } from './token-endpoint.ts'
+
+const largestAnswer = 64 * 1024
+
+/**
+ * Ends a grant that no connection is made of, because its consent was for another account than was asked for. Left alone
+ * where a connection lives from the same grant. What does not succeed is logged: nobody holds the tokens any more.
+ */
+export class StrayGrants {
+  readonly #store: ConnectionStore
+  readonly #outbound: Outbound
+  readonly #log: Log
+
+  constructor(dependencies: { store: ConnectionStore; outbound: Outbound; log: Log }) {
+    this.#store = dependencies.store
+    this.#outbound = dependencies.outbound
+    this.#log = dependencies.log
+  }
+
+  async end(app: App, grant: Grant, owner: { identityId: string; particulars: Particulars }): Promise<void> {
+    const { provider } = app
+    try {
+      const request = provider.revocation?.({
+        particulars: owner.particulars,
+        clientId: app.clientId,
+        clientSecret: app.clientSecret,
+        accessToken: grant.accessToken,
+        refreshToken: grant.refreshToken,
+      })
+      if (request === undefined) return
+      const shared = await this.#store.sharers(
+        { ...owner, id: newId(), provider: provider.id, clientId: app.clientId, sandbox: app.id === null },
+        provider.sharedGrant,
+      )
+      if (shared > 0) return
+      const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
+        method: request.method,
+        headers: request.headers,
+        body: request.body,
+        timeoutMs: 15_000,
+        maxBytes: largestAnswer,
+      })
+      const ended = provider.revoked?.(answer.status, await answer.text()) === true
+      this.#log.info({ provider: provider.id, ended, status: answer.status }, 'consent for another account')
+    } catch (error) {
+      this.#log.warn({ provider: provider.id, err: error }, 'consent for another account could not be ended')
+    }
+  }
+}
