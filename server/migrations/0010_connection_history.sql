@@ -21,8 +21,8 @@ alter table connections add column asked_scopes text[] not null default '{}';
 update connections set asked_scopes = scopes || missing_scopes;
 
 -- Consent for this connection and no other: whoever disconnects it meanwhile ends the attempt.
-alter table connection_flows add column connection_id uuid references connections (id) on delete cascade;
-create index connection_flows_by_connection on connection_flows (connection_id) where connection_id is not null;
+alter table connection_flows add column target_id uuid references connections (id) on delete cascade;
+create index connection_flows_by_target on connection_flows (target_id) where target_id is not null;
 
 -- What an operator says of an app, for the forecast of what will end.
 alter table provider_apps add column secret_expires_at timestamptz;

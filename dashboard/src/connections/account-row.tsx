@@ -1,11 +1,11 @@
 import type { Connection, ProviderView } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { ProblemNotice } from '../shell/problem.tsx'
-import { Avatar } from '../ui/avatar.tsx'
 import { Button } from '../ui/button.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
-import { ProviderMark } from './provider-mark.tsx'
+import { AccountPicture } from './account-picture.tsx'
+import { Expiry } from './expiry.tsx'
 import { statusWords } from './status-words.ts'
 import { useMend } from './use-mend.ts'
 
@@ -29,14 +29,9 @@ export function AccountRow({
       // Rows out of sight cost nothing, however many there are.
       className="relative grid gap-2 px-4 py-2.5 [contain-intrinsic-size:auto_3.75rem] [content-visibility:auto] not-first:border-t not-first:border-line has-[a[aria-current]]:bg-chosen hover:bg-panel"
     >
-      <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
-        <span className="relative">
-          <Avatar name={identity.name} src={identity.avatarUrl} />
-          <span className="absolute -right-1.5 -bottom-1 grid size-5 place-items-center rounded-full border border-line bg-page">
-            <ProviderMark provider={connection.provider} size={12} />
-          </span>
-        </span>
-        <div className="min-w-40 flex-1">
+      <div className="flex items-center gap-x-3 gap-y-2 @max-xl:flex-wrap">
+        <AccountPicture connection={connection} />
+        <div className="min-w-40 flex-[2]">
           <Link
             to="/connections/$connectionId"
             params={{ connectionId: connection.id }}
@@ -53,13 +48,13 @@ export function AccountRow({
               .join(' · ')}
           </p>
         </div>
-        <div className="grid justify-items-end gap-0.5 text-right @max-xl:w-full @max-xl:justify-items-start @max-xl:pl-11 @max-xl:text-left">
+        <div className="grid min-w-0 flex-[3] justify-items-end gap-0.5 text-right @max-xl:w-full @max-xl:flex-none @max-xl:justify-items-start @max-xl:pl-11 @max-xl:text-left">
           <Status tone={tone} words={words} />
           <span className="text-xs text-quiet">
             <Uses connection={connection} />
           </span>
         </div>
-        {mend.offer !== undefined && mend.offer.prominent && (
+        {mend.offer?.prominent === true && (
           <Button
             className="relative @max-xl:ml-11"
             busy={mend.busy}
@@ -92,7 +87,8 @@ function Uses({ connection }: { connection: Connection }) {
       )}
       {expiresAt !== null && status === 'active' && (
         <>
-          {' · '}renewed by <RelativeTime at={expiresAt} />
+          {' · '}
+          <Expiry at={expiresAt} />
         </>
       )}
     </>

@@ -23,7 +23,7 @@ export function AccountsPage() {
   const providers = useProviders()
   const retry = () => void atom.connections.list().catch(() => undefined)
   return (
-    <ListPage open={connectionId !== undefined}>
+    <ListPage here="accounts" open={connectionId !== undefined}>
       {connections.error !== undefined && <ProblemNotice error={connections.error} onRetry={retry} />}
       {connections.state === 'loading' ? (
         <Shape />

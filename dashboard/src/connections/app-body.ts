@@ -7,12 +7,12 @@ export function appBody(
   { appFields }: Pick<ProviderView, 'appFields'>,
   form: FormData,
 ): Body<typeof connectionRoutes.configureApp> {
-  const { clientId = '', clientSecret, privateKey, clientSecretExpiresAt } = entered(form, [
-    'clientId',
-    'clientSecret',
-    'privateKey',
-    'clientSecretExpiresAt',
-  ])
+  const {
+    clientId = '',
+    clientSecret,
+    privateKey,
+    clientSecretExpiresAt,
+  } = entered(form, ['clientId', 'clientSecret', 'privateKey', 'clientSecretExpiresAt'])
   const settings = entered(
     form,
     appFields.map(({ name }) => name).filter((name) => name !== 'privateKey'),

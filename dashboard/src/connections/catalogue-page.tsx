@@ -5,7 +5,7 @@ import { ListPage } from './list-page.tsx'
 export function CataloguePage() {
   const { provider } = useParams({ strict: false })
   return (
-    <ListPage open={provider !== undefined}>
+    <ListPage here="catalogue" open={provider !== undefined}>
       <Catalogue />
     </ListPage>
   )

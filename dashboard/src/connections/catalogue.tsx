@@ -49,7 +49,7 @@ function Providers({ providers }: { providers: readonly ProviderView[] }) {
     <>
       <div className="grid gap-2">
         <SearchField label="Search the catalogue" />
-        <div role="group" aria-label="Category" className="flex flex-wrap gap-1.5">
+        <fieldset aria-label="Category" className="flex flex-wrap gap-1.5">
           <Chip chosen={category === undefined} onChoose={() => choose(undefined)}>
             All
           </Chip>
@@ -58,7 +58,7 @@ function Providers({ providers }: { providers: readonly ProviderView[] }) {
               {categoryWords[name]}
             </Chip>
           ))}
-        </div>
+        </fieldset>
       </div>
       <p role="status" className="sr-only">
         {plural(shown.length, 'provider')}

@@ -9,7 +9,7 @@ import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
 import { DeviceCode } from './device-code.tsx'
 import { forgetDeviceWait, keepDeviceWait, keptDeviceWait } from './device-wait.ts'
-import { EntryField, type Entry, entered } from './entry-field.tsx'
+import { type Entry, EntryField, entered } from './entry-field.tsx'
 import { flowWords, opensWindow } from './flow-words.ts'
 import { askedOfPerson } from './needs-form.ts'
 
@@ -33,7 +33,8 @@ export function ConnectForm({
       ...(standard === undefined ? {} : { standard }),
     }),
   )
-  const secrets: readonly Entry[] = provider.credentialFields.find((entry) => entry.flow === flow)?.fields ?? []
+  const secrets: readonly Entry[] =
+    provider.credentialFields.find((entry) => entry.flow === flow)?.fields ?? []
   const connect = useAction(async (form: FormData) => {
     const said = entered(
       form,

@@ -1,22 +1,23 @@
-import type { Connection, DisconnectReceipt, ProviderView } from '@atom/contract/connections.ts'
+import type { Connection, DisconnectReceipt, ForecastItem, ProviderView } from '@atom/contract/connections.ts'
 import { useParams } from '@tanstack/react-router'
 import { type ReactNode, useCallback, useState } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { useAnswer } from '../shell/use-answer.ts'
-import { Avatar } from '../ui/avatar.tsx'
 import { Button } from '../ui/button.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
+import { AccountPicture } from './account-picture.tsx'
+import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
+import { Expiry } from './expiry.tsx'
 import { flowWords } from './flow-words.ts'
 import { ForecastRow } from './forecast.tsx'
 import { History } from './history.tsx'
-import { ProviderMark } from './provider-mark.tsx'
 import { useProvider } from './providers-context.ts'
 import { Receipt } from './receipt.tsx'
 import { ScopeLine } from './scope-line.tsx'
@@ -80,12 +81,7 @@ function Details({
   return (
     <>
       <div className="flex items-center gap-3">
-        <span className="relative">
-          <Avatar name={identity.name} src={identity.avatarUrl} />
-          <span className="absolute -right-1.5 -bottom-1 grid size-5 place-items-center rounded-full border border-line bg-page">
-            <ProviderMark provider={connection.provider} size={12} />
-          </span>
-        </span>
+        <AccountPicture connection={connection} />
         <div className="min-w-0">
           <p className="truncate font-medium">{identity.name}</p>
           <p className="truncate text-sm text-quiet">{identity.handle ?? identity.email ?? identity.id}</p>
@@ -93,7 +89,7 @@ function Details({
       </div>
       <State connection={connection} provider={provider} />
       <Facts connection={connection} name={name} />
-      <WhatWillEnd connectionId={connection.id} />
+      <WhatWillEnd connection={connection} />
       <Access connection={connection} provider={provider} />
       <History connection={connection} />
       <div className="border-t border-line pt-4">
@@ -117,13 +113,7 @@ function Details({
 }
 
 /** How it is, and the one button that mends it. */
-function State({
-  connection,
-  provider,
-}: {
-  connection: Connection
-  provider: ProviderView | undefined
-}) {
+function State({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
   const { tone, words } = statusWords(connection)
   const mend = useMend(connection, provider)
   const check = useAction(() => atom.connections.refresh(connection.id))
@@ -140,7 +130,11 @@ function State({
       />
       <div className="flex flex-wrap gap-2">
         {mend.offer !== undefined && (
-          <Button look="primary" busy={mend.busy} onClick={mend.run}>
+          <Button
+            look={mend.offer.does === 'check' ? 'plain' : 'primary'}
+            busy={mend.busy}
+            onClick={mend.run}
+          >
             {mend.offer.label}
           </Button>
         )}
@@ -201,16 +195,10 @@ function Lifetime({
 }) {
   return (
     <>
-      {expiresAt === null ? (
-        'lasts until somebody ends it'
-      ) : (
-        <>
-          renewed by Atom before it ends <RelativeTime at={expiresAt} />
-        </>
-      )}
+      {expiresAt === null ? 'lasts until somebody ends it' : <Expiry at={expiresAt} />}
       {refreshExpiresAt !== null && (
         <>
-          ; to be allowed again <RelativeTime at={refreshExpiresAt} />
+          ; has to be allowed again <RelativeTime at={refreshExpiresAt} />
         </>
       )}
     </>
@@ -227,10 +215,10 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 }
 
 /** Of this connection alone; the list has the whole of it, so its failure is told there. */
-function WhatWillEnd({ connectionId }: { connectionId: string }) {
+function WhatWillEnd({ connection }: { connection: Connection }) {
   const forecast = useAnswer(askForecast)
   if (forecast.state !== 'ready') return null
-  const items = forecast.value.filter((item) => item.connectionId === connectionId)
+  const items = forecast.value.filter((item) => item.connectionId === connection.id)
   if (items.length === 0) return null
   return (
     <section className="grid gap-2" aria-labelledby="ends">
@@ -239,23 +227,34 @@ function WhatWillEnd({ connectionId }: { connectionId: string }) {
       </h2>
       <ul className="overflow-hidden rounded-card border border-line">
         {items.map((item) => (
-          <ForecastRow key={`${item.kind} ${item.title}`} item={item} />
+          <ForecastRow
+            key={`${item.kind} ${item.title}`}
+            item={item}
+            action={item.remedy?.action === 'reconnect' && <Renew connection={connection} item={item} />}
+          />
         ))}
       </ul>
     </section>
   )
 }
 
+/** Consent given anew begins the time anew; it may be given before it is needed. */
+function Renew({ connection, item }: { connection: Connection; item: ForecastItem }) {
+  const renew = useAction(() => connectAccount(connection.provider, { connectionId: connection.id }))
+  return (
+    <>
+      <Button busy={renew.busy} onClick={() => renew.run()}>
+        {item.remedy?.label}
+      </Button>
+      <ConnectProblem error={renew.error} onDismiss={renew.clear} />
+    </>
+  )
+}
+
 const askForecast = () => atom.connections.forecast()
 
 /** What was asked for, and what was given. */
-function Access({
-  connection,
-  provider,
-}: {
-  connection: Connection
-  provider: ProviderView | undefined
-}) {
+function Access({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
   const meaning = new Map(
     [...(provider?.scopes ?? []), ...(provider?.furtherScopes ?? [])].map((entry) => [
       entry.scope,

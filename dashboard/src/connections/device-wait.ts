@@ -16,7 +16,11 @@ export function keepDeviceWait(
   provider: string,
   begun: { readonly flowId: string; readonly device: DeviceCode },
 ): DeviceWait {
-  const wait = { flowId: begun.flowId, device: begun.device, endsAt: Date.now() + begun.device.expiresIn * 1000 }
+  const wait = {
+    flowId: begun.flowId,
+    device: begun.device,
+    endsAt: Date.now() + begun.device.expiresIn * 1000,
+  }
   sessionStorage.setItem(keyOf(provider), JSON.stringify(wait))
   return wait
 }

@@ -1,7 +1,7 @@
 import type { ForecastItem } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { ChevronDown } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { type ReactNode, useEffect, useState } from 'react'
 import { atom, isOperator, useMe, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAnswer } from '../shell/use-answer.ts'
@@ -12,8 +12,8 @@ import { RelativeTime } from '../ui/time.tsx'
 import { severityTone } from './forecast-tone.ts'
 
 const askForecast = () => atom.connections.forecast()
-/** More than these would push the accounts off the screen. */
-const shownAtFirst = 3
+/** More than these would push the accounts off the screen, which are what people come for. */
+const shownAtFirst = 2
 
 /** What will end, soonest first; nothing at all where nothing will. */
 export function Forecast() {
@@ -26,7 +26,8 @@ export function Forecast() {
   useEffect(reload, [connections.items, reload])
   if (forecast.state === 'failed') return <ProblemNotice error={forecast.error} onRetry={forecast.reload} />
   if (forecast.state === 'loading' || forecast.value.length === 0) return null
-  const items = all ? forecast.value : forecast.value.slice(0, shownAtFirst)
+  const pressing = forecast.value.filter(({ severity }) => severity !== 'low')
+  const items = all ? forecast.value : pressing.slice(0, shownAtFirst)
   const more = forecast.value.length - items.length
   return (
     <section aria-labelledby="forecast" className="overflow-hidden rounded-card border border-line">
@@ -35,16 +36,21 @@ export function Forecast() {
       </h2>
       <ul>
         {items.map((item) => (
-          <ForecastRow key={`${item.kind} ${item.provider} ${item.connectionId} ${item.title}`} item={item} />
+          <ForecastRow
+            key={`${item.kind} ${item.provider} ${item.connectionId} ${item.title}`}
+            item={item}
+            action={<WhereToActOn item={item} />}
+          />
         ))}
       </ul>
       {more > 0 && (
         <button
           type="button"
           onClick={() => setAll(true)}
-          className="flex h-9 w-full items-center gap-1.5 border-t border-line px-4 text-sm text-quiet hover:bg-hover hover:text-text pointer-coarse:h-11"
+          className="flex h-9 w-full items-center gap-1.5 px-4 not-first:border-t text-sm text-quiet hover:bg-hover hover:text-text pointer-coarse:h-11"
         >
-          <ChevronDown size={16} aria-hidden /> Show {plural(more, 'more', 'more')}
+          <ChevronDown size={16} aria-hidden />
+          {items.length === 0 ? `Show ${plural(more, 'thing')}` : `Show ${more} more`}
         </button>
       )}
     </section>
@@ -52,7 +58,7 @@ export function Forecast() {
 }
 
 /** One thing that will end; also in the panel of the connection that it is about. */
-export function ForecastRow({ item }: { item: ForecastItem }) {
+export function ForecastRow({ item, action }: { item: ForecastItem; action: ReactNode }) {
   const { at, title, detail, severity } = item
   return (
     <li className="flex flex-wrap items-start gap-x-4 gap-y-2 px-4 py-2.5 not-first:border-t not-first:border-line">
@@ -60,19 +66,19 @@ export function ForecastRow({ item }: { item: ForecastItem }) {
         <Status tone={severityTone(severity)} words={title} />
         <p className="pl-4 text-sm text-quiet">{detail}</p>
       </div>
-      <span className="text-sm text-quiet tabular-nums max-sm:pl-4">
+      <span className="text-sm text-quiet tabular-nums @max-xl:pl-4">
         {at === null ? 'when is not known' : <RelativeTime at={at} />}
       </span>
-      <Remedy item={item} />
+      {action !== false && <div className="grid gap-2 @max-xl:pl-4">{action}</div>}
     </li>
   )
 }
 
 /** Where it is dealt with: at the account, or where its app is entered, for those who may. */
-function Remedy({ item: { connectionId, provider, remedy } }: { item: ForecastItem }) {
+function WhereToActOn({ item: { connectionId, provider, remedy } }: { item: ForecastItem }) {
   const operator = isOperator(useMe())
   const label = remedy?.label ?? 'Look'
-  const look = `${buttonClass('plain')} max-sm:ml-4`
+  const look = buttonClass('plain')
   if (connectionId !== undefined) {
     return (
       <Link

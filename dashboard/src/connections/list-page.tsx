@@ -8,14 +8,23 @@ import { Arrival } from './arrival.tsx'
  * One of the two lists of this room, with what was opened from it beside it; on narrow screens the opened panel is a page of
  * its own. Arrow keys go from row to row, which are the links that carry `data-row`.
  */
-export function ListPage({ open, children }: { open: boolean; children: ReactNode }) {
+export function ListPage({
+  here,
+  open,
+  children,
+}: {
+  here: 'accounts' | 'catalogue'
+  /** Something of the list is opened. */
+  open: boolean
+  children: ReactNode
+}) {
   const list = useRef<HTMLDivElement>(null)
   useEffect(() => {
     function onKey(event: KeyboardEvent) {
       const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0
       if (step === 0 || isWriting(event)) return
       const rows = [...(list.current?.querySelectorAll<HTMLElement>('[data-row]') ?? [])]
-      const at = rows.findIndex((row) => row === document.activeElement)
+      const at = rows.findIndex((row) => row.matches(':focus'))
       if (at === -1) return
       event.preventDefault()
       rows[Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus()
@@ -37,8 +46,12 @@ export function ListPage({ open, children }: { open: boolean; children: ReactNod
             </p>
           </div>
           <nav aria-label="Connections" className="flex gap-1 border-b border-line">
-            <Tab to="/connections">Accounts</Tab>
-            <Tab to="/connections/catalogue">Catalogue</Tab>
+            <Tab to="/connections" here={here === 'accounts'}>
+              Accounts
+            </Tab>
+            <Tab to="/connections/catalogue" here={here === 'catalogue'}>
+              Catalogue
+            </Tab>
           </nav>
           <Arrival />
           {children}
@@ -49,15 +62,24 @@ export function ListPage({ open, children }: { open: boolean; children: ReactNod
   )
 }
 
-function Tab({ to, children }: { to: '/connections' | '/connections/catalogue'; children: ReactNode }) {
+function Tab({
+  to,
+  here,
+  children,
+}: {
+  to: '/connections' | '/connections/catalogue'
+  here: boolean
+  children: ReactNode
+}) {
   return (
     <Link
       to={to}
       search={{}}
-      // An opened account is still among the accounts, but the catalogue is not.
-      activeOptions={{ exact: to === '/connections', includeSearch: false }}
-      className="-mb-px flex h-9 items-center border-b-2 border-transparent px-2 text-quiet hover:text-text pointer-coarse:h-11"
-      activeProps={{ className: '!border-accent font-medium !text-text', 'aria-current': 'page' }}
+      aria-current={here ? 'page' : undefined}
+      className={classNames(
+        '-mb-px flex h-9 items-center border-b-2 px-2 pointer-coarse:h-11',
+        here ? 'border-accent font-medium' : 'border-transparent text-quiet hover:text-text',
+      )}
     >
       {children}
     </Link>

@@ -28,7 +28,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
       aria-label={provider.name}
       className="relative grid content-start gap-3 rounded-card border border-line px-4 py-3 has-[a[aria-current]]:border-edge has-[a[aria-current]]:bg-chosen hover:bg-panel"
     >
-      <div className="flex items-center gap-3">
+      <div className="flex min-w-0 items-center gap-3">
         <ProviderMark provider={provider.id} size={20} />
         <div className="min-w-0 flex-1">
           <h2>
@@ -70,7 +70,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
               }
               onClick={() => connect.run('as_it_is')}
             >
-              {accounts === 0 ? 'Connect' : 'Connect another'}
+              Connect
             </Button>
           )
         ) : operator && provider.sandboxAvailable ? (

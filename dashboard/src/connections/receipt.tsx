@@ -31,7 +31,13 @@ export function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; pro
                 <span className="min-w-0">
                   {what}
                   <span className="block text-sm text-quiet">
-                    {until === null ? 'until somebody ends it' : <>until <RelativeTime at={until} /></>}
+                    {until === null ? (
+                      'until somebody ends it'
+                    ) : (
+                      <>
+                        until <RelativeTime at={until} />
+                      </>
+                    )}
                   </span>
                 </span>
               </li>
@@ -42,7 +48,11 @@ export function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; pro
       <p className="text-sm text-quiet">
         {detail} <RelativeTime at={at} />
       </p>
-      <Link to="/connections" search={(kept) => kept} className={`${buttonClass('plain')} justify-self-start`}>
+      <Link
+        to="/connections"
+        search={(kept) => kept}
+        className={`${buttonClass('plain')} justify-self-start`}
+      >
         Back to all accounts
       </Link>
     </div>

@@ -72,10 +72,7 @@ function Steps({ provider }: { provider: ProviderView }) {
     <section className="grid gap-4" aria-label="Steps">
       <p>
         Make the app at{' '}
-        <OutsideLink
-          href={provider.appConsoleUrl}
-          className="text-accent-text underline underline-offset-2"
-        >
+        <OutsideLink href={provider.appConsoleUrl} className="text-accent-text underline underline-offset-2">
           {provider.name}
         </OutsideLink>
         :
@@ -146,7 +143,12 @@ function AppForm({ provider }: { provider: ProviderView }) {
     await atom.connections.removeApp(provider.id)
     reload()
   })
-  const fields = ['clientId', 'clientSecret', 'privateKey', ...appFields.map((field) => `settings/${field.name}`)]
+  const fields = [
+    'clientId',
+    'clientSecret',
+    'privateKey',
+    ...appFields.map((field) => `settings/${field.name}`),
+  ]
   const error = tryIt.error ?? remove.error ?? (isFieldProblem(save.error, fields) ? undefined : save.error)
   const clear = () => {
     tryIt.clear()
@@ -156,6 +158,16 @@ function AppForm({ provider }: { provider: ProviderView }) {
   const configured = provider.app === 'configured'
   // An app that can prove itself by a key may have no secret at all.
   const secretRequired = !appFields.some((field) => field.name === 'privateKey')
+  const field = (entry: ProviderView['appFields'][number]) => (
+    <EntryField
+      key={entry.name}
+      entry={entry}
+      problem={fieldProblem(
+        save.error,
+        entry.name === 'privateKey' ? 'privateKey' : `settings/${entry.name}`,
+      )}
+    />
+  )
   return (
     <form
       onSubmit={(event: FormEvent<HTMLFormElement>) => {
@@ -176,6 +188,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
           .
         </p>
       )}
+      {appFields.filter(({ secret }) => !secret).map(field)}
       <TextField
         label="Client id"
         name="clientId"
@@ -199,16 +212,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
             : 'Sealed before it is stored, and never shown again.'
         }
       />
-      {appFields.map((field) => (
-        <EntryField
-          key={field.name}
-          entry={field}
-          problem={fieldProblem(
-            save.error,
-            field.name === 'privateKey' ? 'privateKey' : `settings/${field.name}`,
-          )}
-        />
-      ))}
+      {appFields.filter(({ secret }) => secret).map(field)}
       {appLife.secretExpiry !== undefined && (
         <TextField
           type="date"
@@ -270,7 +274,8 @@ function TestResult({ test, provider }: { test: AppTest; provider: string }) {
               <CircleAlert size={16} aria-hidden className="mt-[3px] shrink-0 text-bad" />
             )}
             <span className="min-w-0">
-              {checkWords[name]}: <span className={ok ? 'text-quiet' : 'text-bad'}>{ok ? 'fine' : 'not yet'}</span>
+              {checkWords[name]}:{' '}
+              <span className={ok ? 'text-quiet' : 'text-bad'}>{ok ? 'fine' : 'not yet'}</span>
               <span className="block text-sm text-quiet">{detail}</span>
             </span>
           </li>

@@ -3,26 +3,27 @@ import type { StatusTone } from '../ui/status.tsx'
 
 /** A connection's state as dot and words: "Needs you: access was revoked at GitHub". */
 export function statusWords(
-  connection: Pick<Connection, 'status' | 'reason' | 'missingScopes' | 'remedy'>,
+  connection: Pick<Connection, 'provider' | 'status' | 'reason' | 'missingScopes' | 'remedy'>,
 ): {
   tone: StatusTone
   words: string
 } {
-  const { status, reason } = connection
+  const { status } = connection
+  const reason = connection.reason === undefined ? undefined : insideSentence(connection.reason, connection)
   switch (status) {
     case 'active':
       return connection.missingScopes.length > 0
         ? { tone: 'warn', words: 'Active, with less access than asked for' }
         : { tone: 'good', words: 'Active' }
     case 'degraded':
-      return { tone: 'warn', words: reason === undefined ? 'Degraded' : `Degraded: ${lowerFirst(reason)}` }
+      return { tone: 'warn', words: reason === undefined ? 'Degraded' : `Degraded: ${reason}` }
     case 'needs_reconnect':
       return {
         tone: 'bad',
-        words: `${needs(connection)}: ${reason === undefined ? 'connect again' : lowerFirst(reason)}`,
+        words: `${needs(connection)}: ${reason ?? 'connect again'}`,
       }
     case 'revoked':
-      return { tone: 'off', words: reason === undefined ? 'Revoked' : `Revoked: ${lowerFirst(reason)}` }
+      return { tone: 'off', words: reason === undefined ? 'Revoked' : `Revoked: ${reason}` }
   }
 }
 
@@ -43,7 +44,9 @@ function needs({ remedy }: Pick<Connection, 'remedy'>): string {
   }
 }
 
-/** Inside a sentence, but "GitHub" and "OAuth" stay as they are. */
-function lowerFirst(text: string): string {
-  return /^[A-Z][a-z]*(\s|$)/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text
+/** Without the capital and the full stop of a sentence; "Slack", "GitHub" and "OAuth" stay as they are. */
+function insideSentence(text: string, { provider }: Pick<Connection, 'provider'>): string {
+  const words = text.replace(/\.$/, '')
+  const isName = words.toLowerCase().startsWith(provider) || !/^[A-Z][a-z]*(\s|$)/.test(words)
+  return isName ? words : words.charAt(0).toLowerCase() + words.slice(1)
 }

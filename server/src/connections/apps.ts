@@ -259,6 +259,7 @@ export class Apps {
       ),
       redirectUri,
       appConsoleUrl: provider.appConsoleUrl,
+      appFields: [],
       flows: [...flowNames(provider.flows)],
       credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
         flow,

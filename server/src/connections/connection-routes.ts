@@ -36,7 +36,7 @@ export function connectionDoors(
     status: 200,
     body: await apps.configure(principal, params.provider, {
       clientId: body.clientId,
-      clientSecret: new Secret(body.clientSecret),
+      clientSecret: new Secret(requiredSecret(body.clientSecret)),
       scopes: body.scopes,
       clientSecretExpiresAt: body.clientSecretExpiresAt,
       testing: body.testing,
@@ -128,6 +128,13 @@ export function connectionDoors(
       return answer
     },
   )
+}
+
+function requiredSecret(secret: string | undefined): string {
+  if (secret !== undefined) return secret
+  throw new AtomError('validation_failed', undefined, {
+    problems: [{ pointer: '/clientSecret', detail: 'Enter the secret of the app.' }],
+  })
 }
 
 function flowCookie(cookie: { name: string; value: string; maxAgeSeconds: number }) {

@@ -220,7 +220,7 @@ const appColumns = sql`
   client_secret as "clientSecret", version, scopes`
 
 const flowColumns = sql`
-  id, connection_id as "connectionId", workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
+  id, target_id as "connectionId", workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
   state_hash as "stateHash", browser_hash as "browserHash", redirect_uri as "redirectUri", return_to as "returnTo", scopes,
   particulars, data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
 
@@ -346,7 +346,7 @@ export class ConnectionStore {
       with forgotten as (
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
-      insert into connection_flows (id, connection_id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
+      insert into connection_flows (id, target_id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
         redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
       values (${row.id}, ${row.connectionId}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.flow}, ${row.appId}, ${row.clientId},
         ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
@@ -722,6 +722,7 @@ export class ConnectionStore {
       returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
     return [...firsts, ...others]
   }
+
   // History and forecast
 
   async writeEvent(entry: ConnectionEventEntry): Promise<void> {
