@@ -4,14 +4,18 @@ import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { catalog } from '#providers/catalog.ts'
+import { catalog as providers } from '#providers/catalog.ts'
+import type { Provider } from '#providers/provider.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
+import { DevicePolls } from './device-polls.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
+import { CredentialFlow } from './flows/credential-flow.ts'
+import { DeviceCodeFlow } from './flows/device-code.ts'
 import { IdentityReader } from './identity-reader.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenRefresh } from './token-refresh.ts'
@@ -35,33 +39,47 @@ export function createConnectionRoom(outside: {
   readonly publicUrl: () => string
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
+  /** Other providers than those that Atom ships. */
+  readonly catalog?: ReadonlyMap<string, Provider>
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
   const vault = new CredentialVault(outside)
-  const apps = new Apps({ ...outside, catalog, store, vault })
+  const apps = new Apps({ catalog: providers, ...outside, store, vault })
   const tokenEndpoint = new TokenEndpoint({ outbound, clock })
   const identityReader = new IdentityReader({ outbound, log })
   const news = new ConnectionNews({ log })
   const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, clock })
   const tokenRefresh = new TokenRefresh({
     store,
     vault,
     apps,
-    tokenEndpoint,
+    source: credentialFlow,
     identityReader,
     clock,
     log,
     changed: (connection) => news.tellOf(connection),
   })
-  const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
-  const connections = new Connections(parts)
+  const flows = { flow, deviceCode, credentialFlow, deviceCodeGiven: () => devicePolls.wake() }
+  const parts = { store, vault, apps, tokenRefresh, identityReader, outbound, news, clock, log }
+  const connections = new Connections({ ...parts, ...flows })
+  const devicePolls = new DevicePolls({
+    store,
+    flow: deviceCode,
+    arrived: async (flow, app, grant) => void (await connections.arrive({ flow, app }, grant)),
+    log,
+  })
   const proxy = new ConnectionProxy(parts)
   return {
     connections,
     apps,
     proxy,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy }),
-    [Symbol.asyncDispose]: () => tokenRefresh[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await devicePolls[Symbol.asyncDispose]()
+      await tokenRefresh[Symbol.asyncDispose]()
+    },
   }
 }

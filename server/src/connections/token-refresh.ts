@@ -8,8 +8,9 @@ import type { Verdict } from '#providers/provider.ts'
 import type { App, Apps } from './apps.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
+import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { IdentityReader } from './identity-reader.ts'
-import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
+import { type Grant, GrantOutage, GrantRefused } from './token-endpoint.ts'
 
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
@@ -32,7 +33,7 @@ export class TokenRefresh implements AsyncDisposable {
   readonly #store: ConnectionStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
-  readonly #tokenEndpoint: TokenEndpoint
+  readonly #source: Pick<CredentialFlow, 'refresh'>
   readonly #identityReader: IdentityReader
   readonly #clock: Clock
   readonly #log: Log
@@ -44,7 +45,8 @@ export class TokenRefresh implements AsyncDisposable {
     store: ConnectionStore
     vault: CredentialVault
     apps: Apps
-    tokenEndpoint: TokenEndpoint
+    /** Where the next access token comes from. */
+    source: Pick<CredentialFlow, 'refresh'>
     identityReader: IdentityReader
     clock: Clock
     log: Log
@@ -53,7 +55,7 @@ export class TokenRefresh implements AsyncDisposable {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
-    this.#tokenEndpoint = dependencies.tokenEndpoint
+    this.#source = dependencies.source
     this.#identityReader = dependencies.identityReader
     this.#clock = dependencies.clock
     this.#log = dependencies.log
@@ -177,11 +179,11 @@ export class TokenRefresh implements AsyncDisposable {
   /** Sends the refresh token; once more where the first answer never came. */
   async #ask(app: App, refreshToken: Secret, granted: readonly string[], unsure: () => void): Promise<Grant> {
     try {
-      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, granted)
     } catch (error) {
       if (!(error instanceof GrantOutage && error.sent)) throw error
       unsure()
-      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, granted)
     }
   }
 

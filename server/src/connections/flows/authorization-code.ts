@@ -226,7 +226,8 @@ function browserHash(callback: Callback): string {
   return fingerprint((state === null ? undefined : callback.cookies[cookieName(state)]) ?? '')
 }
 
-function refusal(app: App, error: string, cause?: Error): AtomError {
+/** What a provider's refusal means for whoever wanted to connect. */
+export function refusal(app: App, error: string, cause?: Error): AtomError {
   const { provider } = app
   const circumstances = cause === undefined ? {} : { cause }
   switch (verdictOf(provider, error)) {
@@ -251,7 +252,7 @@ function refusal(app: App, error: string, cause?: Error): AtomError {
  * A path of this server, as the browser will read it (RFC 9700 4.11).
  * @throws AtomError `return_to_refused` for anything that could lead elsewhere
  */
-function localPath(text: string): string {
+export function localPath(text: string): string {
   const here = 'http://atom.invalid'
   const plain = text.startsWith('/') && !/^\/[/\\]|[\\\p{Cc}]/u.test(text)
   const url = plain && URL.canParse(text, here) ? new URL(text, here) : undefined
