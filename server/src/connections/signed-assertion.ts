@@ -34,8 +34,14 @@ export async function signedAssertion(assertion: {
     .setJti(newId())
   if (assertion.subject !== undefined) token.setSubject(assertion.subject)
   if (assertion.audience !== undefined) token.setAudience(assertion.audience)
-  return await token.sign(privateKeyIn(assertion.privateKey))
+  const key = privateKeyIn(assertion.privateKey)
+  if (key.asymmetricKeyType !== keyTypes[assertion.algorithm]) {
+    throw new TypeError(`no key for ${assertion.algorithm}`)
+  }
+  return await token.sign(key)
 }
+
+const keyTypes = { RS256: 'rsa', ES256: 'ec' } as const
 
 /** @throws TypeError; what OpenSSL says of the text stays out of it */
 function privateKeyIn(text: string): KeyObject {
