@@ -26,7 +26,7 @@ export function requireAudience(audience: Audience, principal: AccountPrincipal)
   if (audience === 'operator' && !isOperator(principal)) throw new AtomError('forbidden')
 }
 
-function isOperator(principal: AccountPrincipal): boolean {
+export function isOperator(principal: AccountPrincipal): boolean {
   return principal.role === 'owner' || principal.role === 'admin'
 }
 

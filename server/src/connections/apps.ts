@@ -1,10 +1,11 @@
-import type { ProviderView } from '@atom/contract/connections.ts'
+import type { FlowName, ProviderView } from '@atom/contract/connections.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
 import {
+  forFlow,
   type Particulars,
   type Provider,
   settled,
@@ -22,7 +23,9 @@ export interface App {
   /** null: the sandbox's, or none of anybody's where a key needs no app. */
   readonly id: string | null
   readonly sandbox: boolean
-  /** With the particulars of the flow or connection it is for in its addresses. */
+  /** What it is used for. */
+  readonly flow: FlowName
+  /** As that flow knows it, with the particulars of the flow or connection it is for in its addresses. */
   readonly provider: Provider
   readonly clientId: string
   readonly clientSecret: Secret
@@ -47,7 +50,10 @@ export interface SandboxOffer {
 
 interface AppSource {
   readonly provider: string
+  readonly flow: FlowName
   readonly appId: string | null
+  /** Where absent, what has no app is the sandbox's. */
+  readonly sandbox?: boolean
   readonly clientId: string
   readonly particulars: Particulars
 }
@@ -135,11 +141,16 @@ export class Apps {
    * The app that a new connection is made with.
    * @throws AtomError `provider_unknown` | `provider_not_configured`
    */
-  async current(workspaceId: string, providerId: string, particulars: Particulars): Promise<App> {
-    const provider = settled(this.provider(providerId), particulars)
+  async current(
+    workspaceId: string,
+    providerId: string,
+    particulars: Particulars,
+    flow: FlowName = 'authorization_code',
+  ): Promise<App> {
+    const provider = settled(forFlow(this.provider(providerId), flow), particulars)
     const row = await this.#store.currentApp(workspaceId, providerId)
-    if (row !== undefined) return this.#opened(provider, row)
-    const sandbox = this.#sandboxApp(provider, this.#sandbox?.running())
+    if (row !== undefined) return this.#opened(provider, row, flow)
+    const sandbox = this.#sandboxApp(provider, this.#sandbox?.running(), flow)
     if (sandbox === undefined) throw new AtomError('provider_not_configured')
     return sandbox
   }
@@ -156,29 +167,48 @@ export class Apps {
   }
 
   /**
+   * For a credential that needs no app. It is the sandbox's where an app would be, and else the real provider's.
+   * @throws AtomError `provider_unknown`
+   */
+  async withoutApp(
+    workspaceId: string,
+    providerId: string,
+    particulars: Particulars,
+    flow: FlowName,
+  ): Promise<App> {
+    const provider = settled(forFlow(this.provider(providerId), flow), particulars)
+    const own = await this.#store.currentApp(workspaceId, providerId)
+    const sandbox = own === undefined ? this.#sandboxApp(provider, this.#sandbox?.running(), flow) : undefined
+    return sandbox ?? noApp(provider, flow)
+  }
+
+  /**
    * The app that a flow or a connection was made with, which is the only one that can speak for it.
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable`
    */
   async of(source: AppSource): Promise<App> {
     const provider = this.settled(source)
     if (source.appId === null) {
-      const app = this.#sandboxApp(provider, await this.#openSandbox())
+      if (source.sandbox === false) return noApp(provider, source.flow)
+      const app = this.#sandboxApp(provider, await this.#openSandbox(), source.flow)
       if (app?.clientId !== source.clientId) throw new AtomError('provider_not_configured')
       return app
     }
     const row = await this.#store.app(source.appId)
     if (row === undefined) throw new AtomError('provider_not_configured')
-    return this.#opened(provider, row)
+    return this.#opened(provider, row, source.flow)
   }
 
   /** The provider as a connection has it. */
-  settled(source: Pick<AppSource, 'provider' | 'particulars'>): Provider {
-    return settled(this.provider(source.provider), source.particulars)
+  settled(source: Pick<AppSource, 'provider' | 'flow' | 'particulars'>): Provider {
+    return settled(forFlow(this.provider(source.provider), source.flow), source.particulars)
   }
 
   /** Where the API of a connection is: at the provider, or in the sandbox it was made with. */
-  async standIns(source: Pick<AppSource, 'appId'>): Promise<StandIns> {
-    return source.appId === null ? (await this.#openSandbox()).origins : noStandIns
+  async standIns(source: Pick<AppSource, 'appId' | 'sandbox'>): Promise<StandIns> {
+    return source.appId === null && source.sandbox !== false
+      ? (await this.#openSandbox()).origins
+      : noStandIns
   }
 
   /** Starts the sandbox where the server may; afterwards it stands in for every provider without an app. */
@@ -205,12 +235,13 @@ export class Apps {
     return await this.#sandbox.open()
   }
 
-  #sandboxApp(provider: Provider, sandbox: SandboxView | undefined): App | undefined {
+  #sandboxApp(provider: Provider, sandbox: SandboxView | undefined, flow: FlowName): App | undefined {
     const app = sandbox?.apps[provider.id]
     if (sandbox === undefined || app === undefined) return undefined
     return {
       id: null,
       sandbox: true,
+      flow,
       provider,
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
@@ -219,10 +250,11 @@ export class Apps {
     }
   }
 
-  async #opened(provider: Provider, row: AppRow): Promise<App> {
+  async #opened(provider: Provider, row: AppRow, flow: FlowName): Promise<App> {
     return {
       id: row.id,
       sandbox: false,
+      flow,
       provider,
       clientId: row.clientId,
       clientSecret: await this.#vault.openAppSecret(row),
@@ -303,6 +335,20 @@ function explained(provider: Provider, wanted: readonly string[]): ProviderView[
     meaning: meanings.get(scope) ?? scope,
     required: always.includes(scope),
   }))
+}
+
+/** Where the credential is all that is needed: no client is named, and none proves itself. */
+function noApp(provider: Provider, flow: FlowName): App {
+  return {
+    id: null,
+    sandbox: false,
+    flow,
+    provider,
+    clientId: 'none',
+    clientSecret: new Secret(''),
+    scopes: standardScopes(provider),
+    standIns: noStandIns,
+  }
 }
 
 function standardScopes(provider: Provider): readonly string[] {

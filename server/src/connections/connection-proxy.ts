@@ -7,6 +7,7 @@ import type { Provider } from '#providers/provider.ts'
 import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
 import type { Apps } from './apps.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import { attachment } from './credential-attachment.ts'
 import { proxiedAnswerHeaders, proxiedRequestHeaders } from './proxy-headers.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
 import type { AccessToken, TokenRefresh } from './token-refresh.ts'
@@ -68,12 +69,14 @@ export class ConnectionProxy {
    */
   async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
     const connection = await this.#owned(principal, connectionId)
-    const { api } = this.#apps.settled(connection)
+    const provider = this.#apps.settled(connection)
+    const { api } = provider
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
     const token = await this.#tokenRefresh.access(connection)
     this.#noteUse(connection)
-    const answer = await this.#send(api, standIns, target, request, token)
+    const attached = attachment(provider, connection.flow, token.value)
+    const answer = await this.#send(api, standIns, target, request, attached)
     if (answer.status !== 401) return this.#outgoing(connection, answer, token)
     const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
     const next = await this.#tokenRefresh.access(current, token)
@@ -90,7 +93,9 @@ export class ConnectionProxy {
     const renewed = this.#apps.settled(
       (await this.#store.live(connection.workspaceId, connection.id)) ?? current,
     ).api
-    const again = await this.#send(renewed, standIns, proxyTarget(renewed, request.path), request, next)
+    const renewedTarget = proxyTarget(renewed, request.path)
+    const reattached = attachment(provider, connection.flow, next.value)
+    const again = await this.#send(renewed, standIns, renewedTarget, request, reattached)
     return this.#outgoing(connection, again, next)
   }
 
@@ -107,10 +112,10 @@ export class ConnectionProxy {
     standIns: StandIns,
     target: URL,
     request: ProxyRequest,
-    token: AccessToken,
+    credential: ReturnType<typeof attachment>,
   ): Promise<Response> {
     const headers = proxiedRequestHeaders(request.headers, api.headers)
-    headers.set('authorization', `Bearer ${token.value.reveal()}`)
+    headers.set(credential.header, credential.value)
     let method = request.method
     let body = request.body
     for (let at = target, hops = 0; ; hops++) {
@@ -151,7 +156,11 @@ export class ConnectionProxy {
     this.#noteLimit(connection, answer)
     return {
       status: answer.status,
-      headers: proxiedAnswerHeaders(answer.headers, token.value),
+      headers: proxiedAnswerHeaders(
+        answer.headers,
+        token.value,
+        attachment(this.#apps.provider(connection.provider), connection.flow, token.value).value,
+      ),
       body: answer.body,
     }
   }

@@ -5,7 +5,8 @@ import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { catalog } from '#providers/catalog.ts'
+import { catalog as providers } from '#providers/catalog.ts'
+import type { Provider } from '#providers/provider.ts'
 import { AppTester } from './app-tester.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
 import { ConnectionHistory } from './connection-history.ts'
@@ -14,7 +15,10 @@ import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
+import { DevicePolls } from './device-polls.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
+import { CredentialFlow } from './flows/credential-flow.ts'
+import { DeviceCodeFlow } from './flows/device-code.ts'
 import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
@@ -50,24 +54,28 @@ export function createConnectionRoom(outside: {
     readonly leaseSeconds?: number
     readonly checkpoint?: (name: RefreshCheckpoint) => void
   }
+  /** Other providers than those that Atom ships. */
+  readonly catalog?: ReadonlyMap<string, Provider>
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
   const vault = new CredentialVault(outside)
-  const apps = new Apps({ ...outside, catalog, store, vault })
+  const apps = new Apps({ catalog: providers, ...outside, store, vault })
   const tokenEndpoint = new TokenEndpoint({ outbound, clock })
   const identityReader = new IdentityReader({ outbound, log })
   const news = new ConnectionNews({ log })
   const history = new ConnectionHistory({ store, clock, log })
   const strayGrants = new StrayGrants({ store, outbound, log })
   const appTester = new AppTester({ apps, tokenEndpoint, outbound })
-  const forecast = new Forecast({ catalog, store, clock })
+  const forecast = new Forecast({ catalog: providers, ...outside, store, clock })
   const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, clock })
   const tokenRefresh = new TokenRefresh({
     store,
     vault,
     apps,
-    tokenEndpoint,
+    source: credentialFlow,
     identityReader,
     journal: new RefreshJournal({ folder: join(outside.dataDir, 'refreshes'), log }),
     clock,
@@ -78,10 +86,17 @@ export function createConnectionRoom(outside: {
   })
   const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const parts = {
-    ...{ store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log },
+    ...{ store, vault, apps, tokenRefresh, identityReader, outbound, news, clock, log },
     ...{ history, strayGrants },
   }
-  const connections = new Connections(parts)
+  const flows = { flow, deviceCode, credentialFlow, deviceCodeGiven: () => devicePolls.wake() }
+  const connections = new Connections({ ...parts, ...flows })
+  const devicePolls = new DevicePolls({
+    store,
+    flow: deviceCode,
+    arrived: async (flow, app, grant) => void (await connections.arrive({ flow, app }, grant)),
+    log,
+  })
   const proxy = new ConnectionProxy(parts)
   return {
     connections,
@@ -90,6 +105,7 @@ export function createConnectionRoom(outside: {
     keepAlive,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy, appTester, forecast }),
     async [Symbol.asyncDispose]() {
+      await devicePolls[Symbol.asyncDispose]()
       await keepAlive[Symbol.asyncDispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()

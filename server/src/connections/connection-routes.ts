@@ -64,7 +64,9 @@ export function connectionDoors(
   })
 
   guard(connectionRoutes.connect, async ({ principal, body }) => {
-    const { flowId, authorizeUrl, cookie } = await connections.connect(principal, body)
+    const begun = await connections.connect(principal, body)
+    if (!('cookie' in begun)) return { status: 201, body: begun }
+    const { flowId, authorizeUrl, cookie } = begun
     return { status: 201, body: { flowId, authorizeUrl }, cookies: [flowCookie(cookie)] }
   })
 

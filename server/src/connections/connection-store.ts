@@ -62,6 +62,25 @@ export interface FlowRow {
   readonly expiresAt: Date
 }
 
+/** A device code that is to be asked for now. */
+export interface DevicePoll extends FlowRow {
+  readonly intervalSeconds: number
+}
+
+/** An attempt to connect, as far as the connection that it leads to is concerned. */
+export type Attempt = Pick<
+  FlowRow,
+  | 'connectionId'
+  | 'workspaceId'
+  | 'accountId'
+  | 'provider'
+  | 'flow'
+  | 'appId'
+  | 'clientId'
+  | 'scopes'
+  | 'particulars'
+> & { readonly id?: string }
+
 export interface FlowOutcome {
   readonly connectionId: string | null
   readonly problem: ErrorCode | null
@@ -140,6 +159,8 @@ export interface ConsentedConnection {
   happened(
     before: { askedScopes: readonly string[] } | undefined,
   ): Omit<ConnectionEventEntry, 'connectionId' | 'workspaceId' | 'generation' | 'at'>
+  /** The flow that ends with it, where it was one that was stored. */
+  readonly flowId?: string | undefined
   readonly workspaceId: string
   readonly ownerId: string
   readonly provider: string
@@ -342,7 +363,11 @@ export class ConnectionStore {
 
   /** Stores a flow and forgets those that nobody can finish any more. */
   async beginFlow(row: FlowRow): Promise<void> {
-    await this.#database.query(sql`
+    await this.#insertFlow(this.#database, row)
+  }
+
+  async #insertFlow(on: Queryable, row: FlowRow): Promise<void> {
+    await on.query(sql`
       with forgotten as (
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
@@ -385,16 +410,20 @@ export class ConnectionStore {
     return row
   }
 
-  /** Notes what became of a flow; the first word stays. */
-  async endFlow(
+  /** Notes what became of a flow; the first word stays, and nobody asks for it any more. */
+  async failFlow(id: string, problem: ErrorCode): Promise<void> {
+    await this.#database.transaction((tx) => this.#endFlow(tx, id, { problem }))
+  }
+
+  async #endFlow(
+    tx: Transaction,
     id: string,
-    outcome: { readonly connectionId: string } | { readonly problem: ErrorCode },
+    outcome: { readonly connectionId?: string; readonly problem?: ErrorCode },
   ): Promise<void> {
-    const connectionId = 'connectionId' in outcome ? outcome.connectionId : null
-    const problem = 'problem' in outcome ? outcome.problem : null
-    await this.#database.query(sql`
-      update connection_flows set connection_id = ${connectionId}, problem = ${problem}
+    await tx.query(sql`
+      update connection_flows set connection_id = ${outcome.connectionId ?? null}, problem = ${outcome.problem ?? null}
       where id = ${id} and connection_id is null and problem is null`)
+    await tx.query(sql`delete from device_polls where flow_id = ${id}`)
   }
 
   /** What became of a flow; undefined for anybody but whoever began it. */
@@ -403,6 +432,59 @@ export class ConnectionStore {
       select connection_id as "connectionId", problem, expires_at as "expiresAt" from connection_flows
       where id = ${id} and workspace_id = ${workspaceId} and account_id = ${accountId}`)
     return row
+  }
+
+  // Device codes
+
+  /** Stores a flow that the server itself asks after. */
+  async beginDeviceFlow(row: FlowRow, intervalSeconds: number): Promise<void> {
+    await this.#database.transaction(async (tx) => {
+      await this.#insertFlow(tx, row)
+      await tx.query(sql`
+        insert into device_polls (flow_id, next_poll_at, interval_seconds)
+        values (${row.id}, now() + make_interval(secs => ${intervalSeconds}), ${intervalSeconds})`)
+    })
+  }
+
+  /** Takes the right to ask for those that are due; each goes to one process in the cluster. */
+  async claimDevicePolls(claim: {
+    holder: string
+    leaseSeconds: number
+    limit: number
+  }): Promise<DevicePoll[]> {
+    return await this.#database.query<DevicePoll>(sql`
+      with due as (
+        select flow_id from device_polls
+        where next_poll_at <= now() and (lease_until is null or lease_until < now())
+        order by next_poll_at limit ${claim.limit} for update skip locked
+      ), claimed as (
+        update device_polls p
+        set lease_holder = ${claim.holder}, lease_until = now() + make_interval(secs => ${claim.leaseSeconds})
+        from due where p.flow_id = due.flow_id
+        returning p.flow_id, p.interval_seconds
+      )
+      select ${flowColumns}, interval_seconds as "intervalSeconds"
+      from claimed join connection_flows on id = flow_id`)
+  }
+
+  /** Gives the right to ask back until the next time. */
+  async postponeDevicePoll(
+    flowId: string,
+    holder: string,
+    next: { intervalSeconds: number; inSeconds: number },
+  ): Promise<void> {
+    await this.#database.query(sql`
+      update device_polls set lease_holder = null, lease_until = null, interval_seconds = ${next.intervalSeconds},
+        next_poll_at = now() + make_interval(secs => ${next.inSeconds})
+      where flow_id = ${flowId} and lease_holder = ${holder}`)
+  }
+
+  /** Milliseconds until the next one is due; undefined where none is waited for. */
+  async nextDevicePollInMs(): Promise<number | undefined> {
+    const [row] = await this.#database.query<{ ms: number | null }>(sql`
+      select (extract(epoch from min(greatest(next_poll_at, coalesce(lease_until, next_poll_at))) - now()) * 1000)::float8 as ms
+      from device_polls`)
+    return row?.ms ?? undefined
   }
 
   // Connections
@@ -507,6 +589,7 @@ export class ConnectionStore {
         generation,
         at: consented.at,
       })
+      if (consented.flowId !== undefined) await this.#endFlow(tx, consented.flowId, { connectionId: id })
       await dropUnusedApps(tx, consented.workspaceId, consented.provider)
       return present(await this.#live(tx, sql`c.id = ${id}`))
     })

@@ -3,6 +3,7 @@ import type {
   ConnectionEvent,
   ConnectionFlow,
   DisconnectReceipt,
+  FlowName,
 } from '@atom/contract/connections.ts'
 import { type AccountPrincipal, type Principal, personOf } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
@@ -10,23 +11,21 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, type Provider, ProviderAnswer, settled } from '#providers/provider.ts'
+import { missingScopes, type Provider, ProviderAnswer } from '#providers/provider.ts'
+import { type CredentialValues, credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
 import type { ConnectionHistory } from './connection-history.ts'
-import type { ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { Attempt, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import { endsAndRemains } from './disconnect-receipt.ts'
-import type {
-  AuthorizationCodeFlow,
-  BegunFlow,
-  Callback,
-  FlowWish,
-  TakenFlow,
-} from './flows/authorization-code.ts'
+import type { AuthorizationCodeFlow, BegunFlow, Callback, FlowWish } from './flows/authorization-code.ts'
+import type { CredentialFlow } from './flows/credential-flow.ts'
+import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { keepAliveAt } from './refresh-times.ts'
 import { standingWithout } from './remedy.ts'
+import { refreshTokenIn } from './renewal-source.ts'
 import type { StrayGrants } from './stray-grant.ts'
 import type { Grant } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
@@ -44,6 +43,21 @@ export interface FinishedFlow {
   readonly outcome: { readonly connection: Connection } | { readonly problem: AtomError }
 }
 
+/** What somebody wants to connect, and by which flow. */
+export interface ConnectWish extends FlowWish {
+  readonly flow?: FlowName | undefined
+  readonly credential?: CredentialValues | undefined
+}
+
+/** What `connect` began, or has done already. */
+export type Begun = BegunFlow | BegunDeviceFlow | { readonly connection: Connection }
+
+/** An attempt to connect that has a grant. */
+interface Arrival {
+  readonly flow: Attempt
+  readonly app: App
+}
+
 export interface ConnectionPage {
   readonly items: Connection[]
   readonly next: string | null
@@ -58,6 +72,9 @@ export class Connections {
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #flow: AuthorizationCodeFlow
+  readonly #deviceCode: DeviceCodeFlow
+  readonly #deviceCodeGiven: () => void
+  readonly #credentialFlow: CredentialFlow
   readonly #tokenRefresh: TokenRefresh
   readonly #identityReader: IdentityReader
   readonly #outbound: Outbound
@@ -72,6 +89,10 @@ export class Connections {
     vault: CredentialVault
     apps: Apps
     flow: AuthorizationCodeFlow
+    deviceCode: DeviceCodeFlow
+    /** Somebody has to ask for it from now on. */
+    deviceCodeGiven: () => void
+    credentialFlow: CredentialFlow
     tokenRefresh: TokenRefresh
     identityReader: IdentityReader
     outbound: Outbound
@@ -85,6 +106,9 @@ export class Connections {
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#flow = dependencies.flow
+    this.#deviceCode = dependencies.deviceCode
+    this.#deviceCodeGiven = dependencies.deviceCodeGiven
+    this.#credentialFlow = dependencies.credentialFlow
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#identityReader = dependencies.identityReader
     this.#outbound = dependencies.outbound
@@ -141,16 +165,56 @@ export class Connections {
 
   /**
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` |
-   * `not_found` where `connectionId` is none of the person's
+   * `forbidden`; and where there is no browser to come back, `provider_refused` | `provider_misconfigured` |
+   * `provider_unavailable`; `not_found` where `connectionId` is none of the person's
    */
-  async connect(principal: AccountPrincipal, wish: FlowWish): Promise<BegunFlow> {
+  async connect(principal: AccountPrincipal, wish: ConnectWish): Promise<Begun> {
+    const person = { workspaceId: principal.workspaceId, accountId: principal.id }
+    const provider = this.#apps.provider(wish.provider)
+    const offered = flowNames(provider.flows)
     const target =
       wish.connectionId === undefined ? undefined : await this.#owned(principal, wish.connectionId)
-    return await this.#flow.begin(
-      { workspaceId: principal.workspaceId, accountId: principal.id },
-      wish,
-      target,
+    if (target !== undefined && target.provider !== provider.id) {
+      throw unfit('/connectionId', 'Is a connection of another provider.')
+    }
+    const flow = wish.flow ?? target?.flow ?? offered[0] ?? 'authorization_code'
+    if (!offered.includes(flow)) throw unfit('/flow', `${provider.name} offers ${offered.join(', ')}.`)
+    const takesCredential = credentialFields(provider.flows).some((one) => one.flow === flow)
+    if (wish.credential !== undefined && !takesCredential) {
+      throw unfit('/credential', 'This way to connect takes none.')
+    }
+    switch (flow) {
+      case 'authorization_code':
+        return await this.#flow.begin(person, wish, target)
+      case 'device_code': {
+        const begun = await this.#deviceCode.begin(person, wish)
+        this.#deviceCodeGiven()
+        return begun
+      }
+      case 'app_installation':
+        throw unfit('/flow', `${provider.name} offers ${offered.join(', ')}.`)
+      default: {
+        const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow })
+        return { connection: await this.arrive(arrival, arrival.grant) }
+      }
+    }
+  }
+
+  /**
+   * Makes a connection of a grant.
+   * @throws AtomError `provider_refused` | `provider_unavailable` where it cannot be told whose it is
+   */
+  async arrive(arrival: Arrival, grant: Grant): Promise<Connection> {
+    const person = await this.#recognised(arrival, grant)
+    await this.#requireSameAccount(arrival, grant, person)
+    const connection = viewOf(await this.#keep(arrival, grant, person))
+    const { workspaceId, accountId, flow } = arrival.flow
+    this.#log.info(
+      { connectionId: connection.id, provider: connection.provider, flow, sandbox: connection.sandbox },
+      'connected',
     )
+    this.#news.tell({ workspaceId, ownerId: accountId, connection })
+    return connection
   }
 
   /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
@@ -162,21 +226,11 @@ export class Connections {
       const taken = await this.#flow.take(callback)
       flowId = taken.flow.id
       const grant = await this.#flow.exchange(taken, callback)
-      const person = await this.#recognised(taken, grant)
-      await this.#requireSameAccount(taken, grant, person)
-      const connection = viewOf(await this.#keep(taken, grant, person))
-      await this.#store.endFlow(flowId, { connectionId: connection.id })
-      const { workspaceId, accountId } = taken.flow
-      this.#log.info(
-        { connectionId: connection.id, provider: connection.provider, sandbox: connection.sandbox },
-        'connected',
-      )
-      this.#news.tell({ workspaceId, ownerId: accountId, connection })
-      return { returnTo, outcome: { connection } }
+      return { returnTo, outcome: { connection: await this.arrive(taken, grant) } }
     } catch (error) {
       if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
       this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
-      if (flowId !== undefined) await this.#store.endFlow(flowId, { problem: error.code })
+      if (flowId !== undefined) await this.#store.failFlow(flowId, error.code)
       return { returnTo, outcome: { problem: error } }
     }
   }
@@ -246,9 +300,9 @@ export class Connections {
     return connection
   }
 
-  async #recognised({ flow, app }: TakenFlow, grant: Grant): Promise<RecognisedPerson> {
+  async #recognised({ flow, app }: Arrival, grant: Grant): Promise<RecognisedPerson> {
     const particulars = { ...flow.particulars, ...grant.particulars }
-    const settledApp = { ...app, provider: settled(this.#apps.provider(flow.provider), particulars) }
+    const settledApp = { ...app, provider: this.#apps.settled({ ...flow, particulars }) }
     if (/[{}]/.test(settledApp.provider.api.base)) {
       throw new AtomError('provider_refused', `${app.provider.name} did not say where its API is.`)
     }
@@ -270,7 +324,7 @@ export class Connections {
   }
 
   /** @throws AtomError `other_account` | `flow_invalid` where the connection is gone meanwhile */
-  async #requireSameAccount({ flow, app }: TakenFlow, grant: Grant, person: RecognisedPerson): Promise<void> {
+  async #requireSameAccount({ flow, app }: Arrival, grant: Grant, person: RecognisedPerson): Promise<void> {
     if (flow.connectionId === null) return
     const target = await this.#store.live(flow.workspaceId, flow.connectionId)
     if (target?.identityId === person.id) return
@@ -283,12 +337,13 @@ export class Connections {
     )
   }
 
-  async #keep({ flow, app }: TakenFlow, grant: Grant, person: RecognisedPerson): Promise<ConnectionRow> {
+  async #keep({ flow, app }: Arrival, grant: Grant, person: RecognisedPerson): Promise<ConnectionRow> {
     const granted = grant.granted ?? flow.scopes
     const missing = missingScopes(app.provider, flow.scopes, granted)
     const at = this.#clock.now()
     return await this.#store.connect({
       newId: newId(),
+      flowId: flow.id,
       workspaceId: flow.workspaceId,
       ownerId: flow.accountId,
       provider: flow.provider,
@@ -365,7 +420,7 @@ export class Connections {
       clientId: app.clientId,
       clientSecret: app.clientSecret,
       accessToken: await this.#vault.openAccessToken(place, connection.sealed),
-      refreshToken: await this.#vault.openRefreshToken(place, connection.sealed),
+      refreshToken: refreshTokenIn(await this.#vault.openRefreshToken(place, connection.sealed)),
     })
     if (request === undefined) return undefined
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
@@ -456,6 +511,10 @@ function consentEvent(
         : (['widened', `Access was granted at ${name} for more: ${further.join(', ')}`] as const)
   const detail = missing.length === 0 ? `${what}.` : `${what}, but not for ${missing.join(', ')}.`
   return { id: newId(), kind, detail, durationMs: null }
+}
+
+function unfit(pointer: string, detail: string): AtomError {
+  return new AtomError('validation_failed', undefined, { problems: [{ pointer, detail }] })
 }
 
 function belongsToFlow(error: AtomError): boolean {

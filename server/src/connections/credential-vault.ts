@@ -36,6 +36,8 @@ interface FlowPlace {
 export interface FlowSecrets {
   readonly codeVerifier: string
   readonly nonce: string
+  /** RFC 8628, where the server asks instead of waiting for a browser. */
+  readonly deviceCode?: string
 }
 
 /**

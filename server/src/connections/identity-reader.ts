@@ -14,6 +14,7 @@ import {
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 import type { StoredIdentity } from './connection-store.ts'
+import { attachment } from './credential-attachment.ts'
 
 /** What is known of a grant besides its tokens. */
 interface GrantContext {
@@ -87,8 +88,8 @@ export class IdentityReader {
   }
 
   #ask(app: App, accessToken: Secret, context: GrantContext): Promise<ProviderIdentity> {
-    const authorization = `Bearer ${accessToken.reveal()}`
-    const standard = { ...app.provider.api.headers, authorization }
+    const { header, value } = attachment(app.provider, app.flow, accessToken)
+    const standard = { ...app.provider.api.headers, [header]: value }
     const reader: ProviderReader = {
       ...context,
       get: (url, shape) => this.#read(app, url, shape, { headers: standard }),

@@ -88,11 +88,13 @@ export function proxiedRequestHeaders(
   return headers
 }
 
-export function proxiedAnswerHeaders(answered: Headers, token: Secret): Headers {
+/** @param sent the credential as it was sent, where that is not the token itself */
+export function proxiedAnswerHeaders(answered: Headers, token: Secret, sent = token.reveal()): Headers {
   const headers = kept(answered, neverReturned, neverReturnedPrefixes)
   const length = answered.get('content-length')
   if (length !== null && !answered.has('content-encoding')) headers.set('content-length', length)
-  for (const [name, value] of [...headers]) if (value.includes(token.reveal())) headers.delete(name)
+  for (const [name, value] of [...headers])
+    if (value.includes(token.reveal()) || value.includes(sent)) headers.delete(name)
   return headers
 }
 

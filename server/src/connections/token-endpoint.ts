@@ -65,6 +65,14 @@ export interface CodeExchange {
   readonly nonce: string
 }
 
+/** A grant that is one request, without a browser. */
+export interface TokenRequest {
+  readonly grantType: string
+  readonly parameters: Readonly<Record<string, string>>
+  /** `unnamed`: whoever asks is named by the parameters alone. */
+  readonly client: 'authenticates' | 'unnamed'
+}
+
 const requestTimeoutMs = 20_000
 /**
  * A refresh token that is spent by its use must not be given up on while the answer, with its only successor, may still come:
@@ -136,6 +144,48 @@ export class TokenEndpoint {
       const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
       if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
       return this.#grant(provider, tokens)
+    })
+  }
+
+  /** @throws GrantRefused | GrantOutage */
+  async grant(app: App, request: TokenRequest): Promise<Grant> {
+    const { provider } = app
+    const server = authorizationServer(provider)
+    const client = this.client(app)
+    return await translated(provider, async () => {
+      const answer = await oauth.genericTokenEndpointRequest(
+        server,
+        client,
+        request.client === 'unnamed' ? () => undefined : clientAuthentication(app),
+        request.grantType,
+        { ...request.parameters },
+        { [oauth.customFetch]: this.#dial(app) },
+      )
+      const issuing = await issuingServer(provider, server, answer)
+      const tokens = await oauth.processGenericTokenEndpointResponse(issuing, client, answer)
+      if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
+      return this.#grant(provider, tokens)
+    })
+  }
+
+  /** Asks for a device code (RFC 8628 3.1). @throws GrantRefused | GrantOutage */
+  async deviceAuthorization(
+    app: App,
+    endpoint: string,
+    scopes: readonly string[],
+  ): Promise<oauth.DeviceAuthorizationResponse> {
+    const { provider } = app
+    const server = { ...authorizationServer(provider), device_authorization_endpoint: endpoint }
+    const client = this.client(app)
+    return await translated(provider, async () => {
+      const answer = await oauth.deviceAuthorizationRequest(
+        server,
+        client,
+        clientAuthentication(app),
+        scopes.length === 0 ? {} : { scope: scopes.join(provider.scopes.separator) },
+        { [oauth.customFetch]: this.#dial(app) },
+      )
+      return await oauth.processDeviceAuthorizationResponse(server, client, answer)
     })
   }
 
@@ -287,7 +337,7 @@ const unreadable: ReadonlySet<string> = new Set([
 ])
 
 /** What oauth4webapi throws carries whole answers, tokens included, so none of it leaves here, not even as a cause. */
-async function translated(provider: Provider, work: () => Promise<Grant>): Promise<Grant> {
+async function translated<T>(provider: Provider, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (thrown) {

@@ -7,11 +7,12 @@ import type { Secret } from '#foundation/secret.ts'
 import type { App, Apps } from './apps.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
+import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { IdentityReader } from './identity-reader.ts'
 import type { RefreshJournal } from './refresh-journal.ts'
 import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
 import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
-import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
+import { type Grant, GrantOutage, GrantRefused } from './token-endpoint.ts'
 
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
@@ -63,7 +64,7 @@ export class TokenRefresh implements AsyncDisposable {
   readonly #store: ConnectionStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
-  readonly #tokenEndpoint: TokenEndpoint
+  readonly #source: Pick<CredentialFlow, 'refresh'>
   readonly #identityReader: IdentityReader
   readonly #journal: RefreshJournal
   readonly #clock: Clock
@@ -79,7 +80,8 @@ export class TokenRefresh implements AsyncDisposable {
     store: ConnectionStore
     vault: CredentialVault
     apps: Apps
-    tokenEndpoint: TokenEndpoint
+    /** Where the next access token comes from. */
+    source: Pick<CredentialFlow, 'refresh'>
     identityReader: IdentityReader
     journal: RefreshJournal
     clock: Clock
@@ -92,7 +94,7 @@ export class TokenRefresh implements AsyncDisposable {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
-    this.#tokenEndpoint = dependencies.tokenEndpoint
+    this.#source = dependencies.source
     this.#identityReader = dependencies.identityReader
     this.#journal = dependencies.journal
     this.#clock = dependencies.clock
@@ -274,11 +276,11 @@ export class TokenRefresh implements AsyncDisposable {
   /** Sends the refresh token; once more where the first answer never came. */
   async #ask(app: App, refreshToken: Secret, granted: readonly string[], unsure: () => void): Promise<Grant> {
     try {
-      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, granted)
     } catch (error) {
       if (!(error instanceof GrantOutage && error.sent)) throw error
       unsure()
-      return await this.#tokenEndpoint.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, granted)
     }
   }
 

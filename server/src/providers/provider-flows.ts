@@ -25,23 +25,25 @@ export type KeyAttachment =
   /** RFC 7617. */
   | { readonly as: 'basic'; readonly user: string; readonly password: string }
 
-interface ApiKeyFlow {
+/** What every flow may say of itself. */
+interface Flow {
+  /** Particulars that the person has to say first, and how they must look for this flow. */
+  readonly needs?: Readonly<Record<string, RegExp>>
+}
+
+interface ApiKeyFlow extends Flow {
   readonly fields: readonly CredentialField[]
   readonly attach: KeyAttachment
-  /** What disconnecting leaves behind, for the receipt: no provider lets Atom end a key. */
-  readonly afterwards: string
-  /** Particulars that the fields name. */
-  particularsOf?(values: CredentialValues): Readonly<Record<string, string>>
 }
 
 /** RFC 8628. */
-interface DeviceCodeFlow {
+interface DeviceCodeFlow extends Flow {
   readonly endpoint: string
 }
 
 /** RFC 6749 4.4: the app in its own name, which only an operator may begin. */
-interface ClientCredentialsFlow {
-  /** What is asked for instead of the connection's scopes. */
+interface ClientCredentialsFlow extends Flow {
+  /** What is asked for instead of the connection's scopes; empty where the app's own settings decide. */
   readonly scopes?: readonly string[]
   readonly parameters?: Readonly<Record<string, string>>
 }
@@ -51,26 +53,28 @@ export interface AssertionParts {
   readonly issuer: string
   readonly subject?: string
   readonly keyId?: string
-  /** PEM or JWK; the app's own where absent, which only an operator may use. */
-  readonly privateKey?: string
+  /** PEM or JWK. */
+  readonly privateKey: string
 }
 
 /** RFC 7523 2.1. */
-interface JwtBearerFlow {
+interface JwtBearerFlow extends Flow {
   readonly fields: readonly CredentialField[]
+  /** `none`: whoever signs is the client. */
+  readonly app: 'needed' | 'none'
   readonly audience: string
   readonly algorithm: 'RS256' | 'ES256'
   readonly lifetimeSeconds: number
-  /** Where the scopes go: a claim of the assertion, a parameter of the request, or nowhere, where the app's own settings decide. */
+  /** Where the scopes go; `none` where what was set at the provider decides. */
   readonly scopes: 'claim' | 'parameter' | 'none'
   /** @throws CredentialUnfit */
   assertion(given: { readonly clientId: string; readonly values: CredentialValues }): AssertionParts
 }
 
 /** RFC 8693. */
-interface TokenExchangeFlow {
+interface TokenExchangeFlow extends Flow {
   readonly fields: readonly CredentialField[]
-  /** The token that is given, as one of the fields, and its type: a URI, or `{name}` of the field that says it. */
+  /** The token that is given, and its type; `{name}` stands for a field. */
   readonly subjectToken: string
   readonly subjectTokenType: string
   readonly parameters?: Readonly<Record<string, string>>
@@ -104,6 +108,12 @@ const inOrder: readonly FlowName[] = [
   'token_exchange',
   'client_credentials',
 ]
+
+/** Particulars that a flow cannot do without, and how they must look. */
+export function needsOf(flows: ProviderFlows | undefined, flow: FlowName): Readonly<Record<string, RegExp>> {
+  const offered: Readonly<Partial<Record<FlowName, Flow>>> = { ...flows }
+  return offered[flow]?.needs ?? {}
+}
 
 /** The ways to connect, the usual one first. */
 export function flowNames(flows: ProviderFlows | undefined): readonly FlowName[] {

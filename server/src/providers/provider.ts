@@ -169,6 +169,8 @@ export interface Provider {
    * for what is known of it. A parameter whose value is not known, or is empty, is left out.
    */
   readonly accountHint?: Readonly<Record<string, string>>
+  /** What else is different with a flow, whose access may be nobody's, or no token at all. */
+  readonly byFlow?: Readonly<Partial<Record<FlowName, FlowDifference>>>
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
@@ -188,12 +190,18 @@ export interface Provider {
   /** What this grant says of `particulars`. */
   particularsOf?(facts: GrantFacts): Readonly<Record<string, string | undefined>>
   identify(reader: ProviderReader): Promise<ProviderIdentity>
-  /** The same for a flow whose token is nobody's, or is asked about in another way. */
-  readonly identifyBy?: Readonly<Partial<Record<FlowName, Provider['identify']>>>
   /** Absent where the provider has no way to end a grant; undefined where there is none for these tokens. */
   revocation?(tokens: ProviderRevocation): RevocationRequest | undefined
   /** Whether this answer to the revocation means that the grant is gone. */
   revoked?(status: number, body: string): boolean
+}
+
+/** A provider as one of its flows knows it. */
+interface FlowDifference {
+  readonly api?: ProviderApi
+  /** How the access ends; all of it, because nothing of the other's would hold. */
+  readonly ending?: Pick<Provider, 'afterRevocation' | 'revocation' | 'revoked' | 'sharedGrant'>
+  identify?(reader: ProviderReader): Promise<ProviderIdentity>
 }
 
 /** The provider answered, but not with what was asked for. */
@@ -255,6 +263,15 @@ export function scopesIn(provider: Provider, answer: string): readonly string[] 
     .split(answerSeparator)
     .filter((scope) => scope !== '')
     .map((scope) => (scope.startsWith(answerPrefix) ? scope.slice(answerPrefix.length) : scope))
+}
+
+/** The provider as a flow knows it. */
+export function forFlow(provider: Provider, flow: FlowName): Provider {
+  const difference = provider.byFlow?.[flow]
+  if (difference === undefined) return provider
+  const { ending, ...others } = difference
+  const { revocation: _revocation, revoked: _revoked, sharedGrant: _sharedGrant, ...rest } = provider
+  return { ...(ending === undefined ? provider : rest), ...ending, ...others }
 }
 
 /** The provider with the particulars of one connection in its addresses. What is not known yet stays open. */

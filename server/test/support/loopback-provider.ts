@@ -48,6 +48,7 @@ const hosts = [
   'api.linear.app',
   'auth.atlassian.com',
   'api.atlassian.com',
+  'acme.atlassian.net',
   'gitlab.com',
   'discord.com',
   'zoom.us',

@@ -83,7 +83,6 @@ export class AuthorizationCodeFlow {
     target?: ConnectionRow,
   ): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    if (target !== undefined && target.provider !== wish.provider) throw otherProvider()
     const particulars = askedParticulars(this.#apps.provider(wish.provider), {
       ...(target && askableOf(this.#apps.provider(wish.provider), target.particulars)),
       ...wish.particulars,
@@ -91,7 +90,7 @@ export class AuthorizationCodeFlow {
     const app =
       target === undefined
         ? await this.#apps.current(person.workspaceId, wish.provider, particulars)
-        : await this.#apps.again({ ...target, particulars })
+        : await this.#apps.again({ ...target, flow: 'authorization_code', particulars })
     const { provider } = app
     const scopes = scopesToAsk(app, wish, target)
     const state = randomToken()
@@ -244,7 +243,8 @@ function browserHash(callback: Callback): string {
   return fingerprint((state === null ? undefined : callback.cookies[cookieName(state)]) ?? '')
 }
 
-function refusal(app: App, error: string, cause?: Error): AtomError {
+/** What a provider's refusal means for whoever wanted to connect. */
+export function refusal(app: App, error: string, cause?: Error): AtomError {
   const { provider } = app
   const circumstances = cause === undefined ? {} : { cause }
   switch (verdictOf(provider, error)) {
@@ -269,7 +269,7 @@ function refusal(app: App, error: string, cause?: Error): AtomError {
  * A path of this server, as the browser will read it (RFC 9700 4.11).
  * @throws AtomError `return_to_refused` for anything that could lead elsewhere
  */
-function localPath(text: string): string {
+export function localPath(text: string): string {
   const here = 'http://atom.invalid'
   const plain = text.startsWith('/') && !/^\/[/\\]|[\\\p{Cc}]/u.test(text)
   const url = plain && URL.canParse(text, here) ? new URL(text, here) : undefined
@@ -306,10 +306,4 @@ function accountHint(
       return [name, /[{}]/.test(value) ? '' : value]
     }),
   )
-}
-
-function otherProvider(): AtomError {
-  return new AtomError('validation_failed', undefined, {
-    problems: [{ pointer: '/connectionId', detail: 'Is a connection of another provider.' }],
-  })
 }

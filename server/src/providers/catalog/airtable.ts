@@ -29,6 +29,28 @@ export const airtable: Provider = {
   clientAuthentication: 'client_secret_basic',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Personal access token',
+          meaning: 'A token of yours, from https://airtable.com/create/tokens',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Airtable goes on accepting it until you delete it at https://airtable.com/create/tokens.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

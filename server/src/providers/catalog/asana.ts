@@ -40,6 +40,28 @@ export const asana: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Personal access token',
+          meaning: 'A token of yours, from https://app.asana.com/0/my-apps',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Asana goes on accepting it until you revoke it at https://app.asana.com/0/my-apps.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

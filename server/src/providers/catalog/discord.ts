@@ -35,6 +35,28 @@ export const discord: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: { off: 'Discord knows it for public clients only; state and secret protect the code' },
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Bot token',
+          meaning: 'The token of a bot, from its page at https://discord.com/developers/applications',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'header', header: 'authorization', key: 'Bot {key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Discord goes on accepting it until it is reset at https://discord.com/developers/applications.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

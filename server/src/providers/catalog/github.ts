@@ -16,7 +16,8 @@ const Emails = Type.Array(
 /**
  * Sources: docs.github.com "Authorizing OAuth apps", "Scopes for OAuth apps", "Troubleshooting OAuth app access token request
  * errors", REST "OAuth authorizations", "Authentication discovery endpoints". PKCE S256 since 2025-07-14 (github.blog), `iss`
- * in the authorization answer since 2026-04. A GitHub App's user tokens live eight hours and its refresh tokens are single
+ * in the authorization answer since 2026-04; "Authorizing OAuth apps", device flow (an app has to switch it on); "Managing
+ * your personal access tokens". A GitHub App's user tokens live eight hours and its refresh tokens are single
  * use; it has permissions instead of scopes, so its app is entered with an empty list of scopes.
  */
 export const github: Provider = {
@@ -42,6 +43,30 @@ export const github: Provider = {
   pkce: 'S256',
   authorizationExtras: {},
   accountHint: { login: '{handle}' },
+  flows: {
+    device_code: { endpoint: 'https://github.com/login/device/code' },
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Personal access token',
+          meaning:
+            'A fine-grained or classic token of yours, from https://github.com/settings/personal-access-tokens',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. GitHub goes on accepting it until you delete it at https://github.com/settings/personal-access-tokens.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /[,\s]+/,
@@ -76,6 +101,8 @@ export const github: Provider = {
     incorrect_client_credentials: 'operator',
     redirect_uri_mismatch: 'operator',
     application_suspended: 'operator',
+    device_flow_disabled: 'operator',
+    incorrect_device_code: 'refused',
   },
   troubles: {
     application_suspended: {

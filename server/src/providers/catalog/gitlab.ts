@@ -9,6 +9,14 @@ const UserInfo = Type.Object({
   email_verified: Type.Optional(Type.Boolean()),
   picture: Type.Optional(Type.String()),
 })
+/** Of the API itself, which a personal access token reads without OpenID Connect. */
+const ApiUser = Type.Object({
+  id: Type.Integer(),
+  username: Type.String(),
+  name: Type.Optional(Type.String()),
+  email: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  avatar_url: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+})
 
 /**
  * Sources: docs.gitlab.com "OAuth 2.0 identity provider API", "GitLab as OpenID Connect identity provider", "Rate limits";
@@ -36,6 +44,40 @@ export const gitlab: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    device_code: { endpoint: 'https://gitlab.com/oauth/authorize_device' },
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Personal access token',
+          meaning:
+            'A token of yours with the scope api, from https://gitlab.com/-/user_settings/personal_access_tokens',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'header', header: 'private-token', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. GitLab goes on accepting it until you revoke it at https://gitlab.com/-/user_settings/personal_access_tokens.',
+      },
+      async identify(reader) {
+        const user = await reader.get('https://gitlab.com/api/v4/user', ApiUser)
+        return {
+          id: String(user.id),
+          name: user.name || user.username,
+          handle: user.username,
+          ...(user.email && { email: user.email }),
+          ...(user.avatar_url && { picture: user.avatar_url }),
+        }
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

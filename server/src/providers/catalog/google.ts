@@ -1,5 +1,7 @@
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
+import { Check } from 'typebox/value'
 import { type Provider, ProviderAnswer } from '../provider.ts'
+import { CredentialUnfit } from '../provider-flows.ts'
 
 const UserInfo = Type.Object({
   sub: Type.String(),
@@ -8,9 +10,30 @@ const UserInfo = Type.Object({
   email_verified: Type.Optional(Type.Boolean()),
   picture: Type.Optional(Type.String()),
 })
+const ServiceAccount = Type.Object({
+  type: Type.Literal('service_account'),
+  client_email: Type.String({ minLength: 3 }),
+  private_key: Type.String({ minLength: 1 }),
+  private_key_id: Type.Optional(Type.String()),
+})
+
+/** @throws CredentialUnfit */
+function serviceAccount(text: string): Static<typeof ServiceAccount> {
+  let file: unknown
+  try {
+    file = JSON.parse(text)
+  } catch {
+    // Not told on: the parser quotes what it was given, which is a key.
+    throw new CredentialUnfit('keyFile', 'Is not JSON.')
+  }
+  if (!Check(ServiceAccount, file))
+    throw new CredentialUnfit('keyFile', 'Is no key file of a service account.')
+  return file
+}
 
 /**
- * Sources: developers.google.com "Using OAuth 2.0 for Web Server Applications", "OpenID Connect", "OAuth 2.0 Scopes for
+ * Sources: developers.google.com "Using OAuth 2.0 for Web Server Applications", "Using OAuth 2.0 for
+ * Server to Server Applications" (service accounts), "OpenID Connect", "OAuth 2.0 Scopes for
  * Google APIs"; accounts.google.com/.well-known/openid-configuration. A refresh token is given only with
  * `access_type=offline`, and after the first consent only with `prompt=consent`; it is not replaced by refreshing.
  */
@@ -42,6 +65,50 @@ export const google: Provider = {
   },
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
+  flows: {
+    jwt_bearer: {
+      fields: [
+        {
+          name: 'keyFile',
+          label: 'Key file of a service account',
+          meaning:
+            'The JSON file that https://console.cloud.google.com/iam-admin/serviceaccounts gives with a new key.',
+          secret: true,
+          multiline: true,
+        },
+        {
+          name: 'person',
+          label: 'Person to act for',
+          meaning:
+            'Their e-mail address, where an administrator of the domain has delegated to the service account; else it acts for itself.',
+          optional: true,
+          pattern: /^[^\s@]{1,100}@[^\s@]{1,150}$/,
+        },
+      ],
+      app: 'none',
+      audience: 'https://oauth2.googleapis.com/token',
+      algorithm: 'RS256',
+      lifetimeSeconds: 3600,
+      scopes: 'claim',
+      assertion({ values }) {
+        const file = serviceAccount(values['keyFile'] ?? '')
+        return {
+          issuer: file.client_email,
+          privateKey: file.private_key,
+          ...(file.private_key_id !== undefined && { keyId: file.private_key_id }),
+          ...(values['person'] !== undefined && { subject: values['person'] }),
+        }
+      },
+    },
+  },
+  byFlow: {
+    jwt_bearer: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Google goes on accepting it until it is deleted at https://console.cloud.google.com/iam-admin/serviceaccounts; an access token that was given out works for up to an hour.',
+      },
+    },
+  },
   authorizationExtras: { access_type: 'offline', prompt: 'consent', include_granted_scopes: 'true' },
   accountHint: { login_hint: '{email}' },
   scopes: {

@@ -9,6 +9,7 @@ const Introspection = Type.Object({
   hub_id: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
   hub_domain: Type.Optional(Type.String()),
 })
+const Account = Type.Object({ portalId: Type.Integer(), uiDomain: Type.Optional(Type.String()) })
 
 /**
  * Sources: developers.hubspot.com "OAuth tokens" 2026-03 and its migration guide (the endpoints under /oauth/v1 end on
@@ -46,6 +47,39 @@ export const hubspot: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Access token of a private app',
+          meaning:
+            'From the private app’s page in the settings of your HubSpot account, under Integrations, Private Apps',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. HubSpot goes on accepting it until the private app is deleted or its token rotated: https://app.hubspot.com/l/private-apps.',
+      },
+      /** A key of a private app is nobody’s but the account’s; introspection is for OAuth’s tokens. */
+      async identify(reader) {
+        const account = await reader.get('https://api.hubapi.com/account-info/v3/details', Account)
+        return {
+          id: `${account.portalId}.app`,
+          name: `HubSpot account ${account.portalId}`,
+          ...(account.uiDomain && { handle: account.uiDomain }),
+          particulars: { hub: String(account.portalId) },
+        }
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

@@ -7,6 +7,12 @@ const Me = Type.Object({
   email: Type.Optional(Type.String()),
   picture: Type.Optional(Type.String()),
 })
+/** Of the site's own API. */
+const Myself = Type.Object({
+  accountId: Type.String(),
+  displayName: Type.Optional(Type.String()),
+  emailAddress: Type.Optional(Type.String()),
+})
 
 /**
  * Sources: developer.atlassian.com "OAuth 2.0 (3LO) apps", "Implementing OAuth 2.0 (3LO)", "User identity API", "Rate
@@ -35,6 +41,57 @@ export const jira: Provider = {
   clientAuthentication: 'client_secret_post',
   tokenRequest: 'json',
   pkce: { off: 'Atlassian documents none for 3LO apps; state and secret protect the code' },
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'email',
+          label: 'E-mail address',
+          meaning: 'Of your Atlassian account.',
+          pattern: /^[^\s:@]{1,100}@[^\s:@]{1,150}$/,
+        },
+        {
+          name: 'key',
+          label: 'API token',
+          meaning: 'A token of yours, from https://id.atlassian.com/manage-profile/security/api-tokens',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'basic', user: '{email}', password: '{key}' },
+      needs: { site: /./ },
+    },
+  },
+  byFlow: {
+    api_key: {
+      // Such a token is good at the site itself and nowhere else.
+      api: {
+        base: 'https://{site}',
+        hosts: ['{site}'],
+        headers: { accept: 'application/json' },
+        rateLimit: { remaining: 'x-ratelimit-remaining', retryAfter: 'retry-after' },
+      },
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Atlassian goes on accepting it until you revoke it at https://id.atlassian.com/manage-profile/security/api-tokens.',
+      },
+      async identify(reader) {
+        const me = await reader.get(`https://${reader.particulars['site']}/rest/api/3/myself`, Myself)
+        return {
+          id: me.accountId,
+          name: me.displayName || me.emailAddress || 'Atlassian account',
+          ...(me.emailAddress && { email: me.emailAddress }),
+        }
+      },
+    },
+  },
+  particulars: {
+    site: {
+      meaning: 'For an API token: the host of your site, such as acme.atlassian.net.',
+      pattern: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.atlassian\.net$/,
+      askable: true,
+    },
+  },
   authorizationExtras: { audience: 'api.atlassian.com', prompt: 'consent' },
   scopes: {
     separator: ' ',

@@ -39,6 +39,28 @@ export const linear: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: { prompt: 'consent' },
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'API key',
+          meaning: 'A personal API key, from https://linear.app/settings/account/security',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'header', header: 'authorization', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Linear goes on accepting it until you revoke it at https://linear.app/settings/account/security.',
+      },
+    },
+  },
   scopes: {
     separator: ',',
     answerSeparator: /[,\s]+/,

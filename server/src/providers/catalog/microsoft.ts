@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import type { Provider } from '../provider.ts'
+import { type Provider, ProviderAnswer, type ProviderIdentity, type ProviderReader } from '../provider.ts'
 import { textAt } from '../token-answer.ts'
 
 const Me = Type.Object({
@@ -8,9 +8,35 @@ const Me = Type.Object({
   mail: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   userPrincipalName: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 })
+const Organizations = Type.Object({
+  value: Type.Array(Type.Object({ id: Type.String(), displayName: Type.Optional(Type.String()) })),
+})
+
+/** One directory, by its id: an app is nobody in `common`. */
+const directory = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+const ofTheApp = {
+  afterRevocation:
+    'Microsoft lets no app end its own access. Atom has destroyed its copy; an access token that was given out works for up to an hour. An administrator removes the app at https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade.',
+}
+
+/** A token of the app itself is nobody's: it stands for the directory. */
+async function identifyDirectory(reader: ProviderReader): Promise<ProviderIdentity> {
+  const tenant = reader.particulars['tenant'] ?? ''
+  const named = await reader
+    .get('https://graph.microsoft.com/v1.0/organization', Organizations)
+    .catch((error: unknown) => {
+      // Reading the name of the organisation is a permission of its own, which the app need not have.
+      if (error instanceof ProviderAnswer && error.status === 403) return { value: [] }
+      throw error
+    })
+  const organization = named.value.find(({ id }) => id === tenant) ?? named.value[0]
+  return { id: `${tenant}.app`, name: organization?.displayName || 'Microsoft directory', handle: tenant }
+}
 
 /**
- * Sources: learn.microsoft.com "Microsoft identity platform and OAuth 2.0 authorization code flow", "Refresh tokens",
+ * Sources: learn.microsoft.com "Microsoft identity platform and OAuth 2.0 authorization code flow", "OAuth 2.0
+ * device authorization grant", "OAuth 2.0 client credentials flow", "Refresh tokens",
  * "Microsoft Entra authentication and authorization error codes" (act on `error`, never on AADSTS numbers), Graph "Get a
  * user". A refresh replaces the refresh token and does not end the old one. The person is tenant and object id; a mail
  * address there can be changed and is not proven.
@@ -49,6 +75,17 @@ export const microsoft: Provider = {
   },
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
+  flows: {
+    device_code: { endpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode' },
+    client_credentials: {
+      // What the directory's administrator has allowed the app, all of it; single permissions cannot be asked for.
+      scopes: ['https://graph.microsoft.com/.default'],
+      needs: { tenant: directory },
+    },
+  },
+  byFlow: {
+    client_credentials: { ending: ofTheApp, identify: identifyDirectory },
+  },
   authorizationExtras: { response_mode: 'query', prompt: 'select_account' },
   accountHint: { login_hint: '{handle}', prompt: '' },
   scopes: {

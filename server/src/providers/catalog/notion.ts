@@ -49,6 +49,28 @@ export const notion: Provider = {
   particulars: {
     workspace: { meaning: 'The workspace that was chosen.', pattern: /^[0-9a-f-]{32,36}$/ },
   },
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Internal integration secret',
+          meaning: 'The secret of an internal integration, from https://www.notion.so/profile/integrations',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Notion goes on accepting it until it is refreshed at https://www.notion.so/profile/integrations.',
+      },
+    },
+  },
   clientAuthentication: 'client_secret_basic',
   tokenRequest: 'json',
   pkce: { off: 'the REST flow of Notion does not know it; state and secret protect the code' },

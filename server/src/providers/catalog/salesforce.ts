@@ -12,9 +12,12 @@ const UserInfo = Type.Object({
 })
 
 const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
+/** These flows are answered at the organisation's own host only. */
+const myDomain = /\.my\.(?:salesforce|site)\.com$/
 
 /**
- * Sources: help.salesforce.com "OAuth 2.0 Web Server Flow", "OAuth 2.0 Refresh Token Flow", "OpenID Connect: UserInfo",
+ * Sources: help.salesforce.com "OAuth 2.0 Web Server Flow", "OAuth 2.0 Refresh Token Flow", "OAuth 2.0 JWT
+ * Bearer Flow", "OAuth 2.0 Client Credentials Flow", "OAuth 2.0 Token Exchange Flow", "OpenID Connect: UserInfo",
  * "Revoke OAuth Tokens", article 005316711 (with rotation, a refresh token used twice ends the whole family). The answer says
  * no lifetime: a token is renewed when the API refuses it. Every answer names the instance whose API is to be used. The login
  * host may be an organisation's own (My Domain); `*.lightning.force.com` has no OAuth.
@@ -57,6 +60,59 @@ export const salesforce: Provider = {
   pkce: 'S256',
   authorizationExtras: {},
   accountHint: { login_hint: '{handle}' },
+  flows: {
+    // The scopes are those of the app; a request that names any is refused.
+    client_credentials: { scopes: [], needs: { login: myDomain } },
+    jwt_bearer: {
+      fields: [
+        {
+          name: 'username',
+          label: 'User name',
+          meaning: 'Of the Salesforce user to act for, whom an administrator has allowed the app.',
+          pattern: /^[^\s@]{1,80}@[^\s@]{1,80}$/,
+        },
+        {
+          name: 'privateKey',
+          label: 'Private key',
+          meaning: 'The key of the certificate that was uploaded to the app, in PEM.',
+          secret: true,
+          multiline: true,
+        },
+      ],
+      app: 'needed',
+      audience: 'https://{login}',
+      algorithm: 'RS256',
+      // Salesforce takes none that lives longer than five minutes.
+      lifetimeSeconds: 180,
+      scopes: 'none',
+      assertion: ({ clientId, values }) => ({
+        issuer: clientId,
+        subject: values['username'] ?? '',
+        privateKey: values['privateKey'] ?? '',
+      }),
+    },
+    token_exchange: {
+      fields: [
+        {
+          name: 'token',
+          label: 'Token of the identity provider',
+          meaning: 'For which a token exchange handler of the organisation answers.',
+          secret: true,
+          multiline: true,
+        },
+        {
+          name: 'tokenType',
+          label: 'Type of the token',
+          meaning:
+            'urn:ietf:params:oauth:token-type:jwt, or of access_token, id_token, refresh_token, saml2.',
+          pattern: /^urn:ietf:params:oauth:token-type:(?:jwt|access_token|id_token|refresh_token|saml2)$/,
+        },
+      ],
+      needs: { login: myDomain },
+      subjectToken: '{token}',
+      subjectTokenType: '{tokenType}',
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,

@@ -3,6 +3,13 @@ import { type Provider, ProviderAnswer, verdictOf } from '../provider.ts'
 import { rewritten, textAt, withoutNulls } from '../token-answer.ts'
 
 const Answer = Type.Object({ ok: Type.Boolean(), error: Type.Optional(Type.String()) })
+const AuthTest = Type.Object({
+  ...Answer.properties,
+  team: Type.Optional(Type.String()),
+  team_id: Type.Optional(Type.String()),
+  user: Type.Optional(Type.String()),
+  user_id: Type.Optional(Type.String()),
+})
 const UserInfo = Type.Object({
   ...Answer.properties,
   user: Type.Optional(
@@ -57,6 +64,39 @@ export const slack: Provider = {
   },
   authorizationExtras: {},
   accountHint: { team: '{team}' },
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Bot token',
+          meaning:
+            'The bot token (xoxb-…) of an app of yours, from its OAuth page at https://api.slack.com/apps',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'bearer', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Slack goes on accepting it until it is revoked at https://api.slack.com/apps.',
+      },
+      /** A key names neither team nor person beside it, as consent does. */
+      async identify(reader) {
+        const test = requireOk(await reader.get('https://slack.com/api/auth.test', AuthTest))
+        return {
+          id: `${test.team_id}.${test.user_id}`,
+          name: test.user || test.team || 'Slack app',
+          ...(test.team && { handle: test.team }),
+          particulars: { team: test.team_id ?? '', person: test.user_id ?? '' },
+        }
+      },
+    },
+  },
   scopes: {
     separator: ',',
     answerSeparator: /,/,

@@ -1,0 +1,220 @@
+import type { FlowName } from '@atom/contract/connections.ts'
+import { isOperator } from '#access/authenticate.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import { Secret } from '#foundation/secret.ts'
+import type { Particulars, Provider } from '#providers/provider.ts'
+import {
+  type CredentialField,
+  CredentialUnfit,
+  type CredentialValues,
+  credentialFields,
+  needsOf,
+} from '#providers/provider-flows.ts'
+import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
+import type { Attempt } from '../connection-store.ts'
+import { keyOf } from '../credential-attachment.ts'
+import { type RenewalSource, sourceIn, sourceSecret } from '../renewal-source.ts'
+import {
+  type Grant,
+  GrantOutage,
+  GrantRefused,
+  type TokenEndpoint,
+  type TokenRequest,
+} from '../token-endpoint.ts'
+import { refusal } from './authorization-code.ts'
+import { clientCredentials } from './client-credentials.ts'
+import { jwtBearer } from './jwt-bearer.ts'
+import { tokenExchange } from './token-exchange.ts'
+
+/** The flows that need no browser: what is given is enough, and the connection is there at once. */
+export type CredentialFlowName = Extract<
+  FlowName,
+  'client_credentials' | 'jwt_bearer' | 'token_exchange' | 'api_key'
+>
+
+export interface CredentialWish {
+  readonly provider: string
+  readonly flow: CredentialFlowName
+  readonly scopes?: readonly string[] | undefined
+  readonly particulars?: Particulars | undefined
+  readonly credential?: CredentialValues | undefined
+  /** Consent for this connection; the caller has seen that it is the person's. */
+  readonly connectionId?: string | undefined
+}
+
+/**
+ * Connects by what a person gives (a key, an assertion, another token) or by the app's own name, and makes new access tokens
+ * of the same later.
+ */
+export class CredentialFlow {
+  readonly #apps: Apps
+  readonly #tokenEndpoint: TokenEndpoint
+  readonly #clock: Clock
+
+  constructor(dependencies: { apps: Apps; tokenEndpoint: TokenEndpoint; clock: Clock }) {
+    this.#apps = dependencies.apps
+    this.#tokenEndpoint = dependencies.tokenEndpoint
+    this.#clock = dependencies.clock
+  }
+
+  /**
+   * @throws AtomError `provider_not_configured` · `forbidden` for who is no operator and would act as the app ·
+   * `validation_failed` · `provider_refused` · `provider_misconfigured` · `provider_unavailable`
+   */
+  async begin(
+    principal: AccountPrincipal,
+    wish: CredentialWish,
+  ): Promise<{ readonly flow: Attempt; readonly app: App; readonly grant: Grant }> {
+    const { flow } = wish
+    // Whoever acts as the app acts for everybody who allowed it something; that is for those who entered the app.
+    if (flow === 'client_credentials' && !isOperator(principal)) {
+      throw new AtomError('forbidden', 'Only an owner or admin connects in the name of the app itself.')
+    }
+    const provider = this.#apps.provider(wish.provider)
+    const particulars = flowParticulars(provider, flow, wish.particulars)
+    const values = credentialValues(provider, flow, wish.credential)
+    const app = await this.#app(principal, provider, flow, particulars)
+    const source = { flow, scopes: scopesOf(app, wish), values, particulars }
+    const grant = await this.#first(app, source)
+    return {
+      app,
+      grant,
+      flow: {
+        connectionId: wish.connectionId ?? null,
+        workspaceId: principal.workspaceId,
+        accountId: principal.id,
+        provider: provider.id,
+        flow,
+        appId: app.id,
+        clientId: app.clientId,
+        scopes: source.scopes,
+        particulars,
+      },
+    }
+  }
+
+  /**
+   * The next access token: of a refresh token, or of what is kept in its place.
+   * @param granted the scopes held, for providers that want them named again
+   * @throws GrantRefused | GrantOutage
+   */
+  async refresh(app: App, source: Secret, granted: readonly string[]): Promise<Grant> {
+    const kept = sourceIn(source)
+    return kept === undefined
+      ? await this.#tokenEndpoint.refresh(app, source, granted)
+      : await this.#ask(app, kept)
+  }
+
+  async #app(
+    { workspaceId }: AccountPrincipal,
+    provider: Provider,
+    flow: CredentialFlowName,
+    particulars: Particulars,
+  ): Promise<App> {
+    const without =
+      flow === 'api_key' || (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
+    return without
+      ? await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow)
+      : await this.#apps.current(workspaceId, provider.id, particulars, flow)
+  }
+
+  async #first(app: App, source: RenewalSource): Promise<Grant> {
+    const attach = app.provider.flows?.api_key?.attach
+    if (source.flow === 'api_key' && attach !== undefined) return keyGrant(keyOf(attach, source.values))
+    try {
+      const grant = await this.#ask(app, source)
+      return { ...grant, refreshToken: grant.refreshToken ?? sourceSecret(source) }
+    } catch (error) {
+      if (error instanceof GrantOutage) {
+        throw new AtomError('provider_unavailable', `${app.provider.name} did not answer. Try again.`, {
+          cause: error,
+        })
+      }
+      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
+      if (error instanceof CredentialUnfit) throw unfit(error.field, error.message)
+      throw error
+    }
+  }
+
+  async #ask(app: App, source: RenewalSource): Promise<Grant> {
+    const grant = await this.#tokenEndpoint.grant(app, await this.#request(app, source))
+    // RFC 6749 4.4.3: there should be none, and what is kept makes the next token anyway.
+    return source.flow === 'token_exchange' ? grant : { ...grant, refreshToken: undefined }
+  }
+
+  async #request(app: App, source: RenewalSource): Promise<TokenRequest> {
+    switch (source.flow) {
+      case 'client_credentials':
+        return clientCredentials(app, source)
+      case 'jwt_bearer':
+        return await jwtBearer(app, source, this.#clock.now())
+      case 'token_exchange':
+        return tokenExchange(app, source)
+      default:
+        throw new TypeError(`${source.flow} asks for no token`)
+    }
+  }
+}
+
+/** A key has no end that anybody knows of, and what it may do is said nowhere. */
+function keyGrant(key: string): Grant {
+  return {
+    accessToken: new Secret(key),
+    refreshToken: undefined,
+    expiresAt: null,
+    refreshExpiresAt: null,
+    granted: [],
+    subject: undefined,
+    particulars: {},
+  }
+}
+
+function scopesOf(app: App, wish: CredentialWish): readonly string[] {
+  const { flows } = app.provider
+  if (wish.flow === 'api_key') return []
+  if (wish.flow === 'client_credentials' && flows?.client_credentials?.scopes !== undefined) {
+    return flows.client_credentials.scopes
+  }
+  if (wish.flow === 'jwt_bearer' && flows?.jwt_bearer?.scopes === 'none') return []
+  return wish.scopes === undefined ? app.scopes : withAlways(app.provider, wish.scopes)
+}
+
+/**
+ * What is known before the provider is asked, with what this flow cannot do without.
+ * @throws AtomError `validation_failed`
+ */
+export function flowParticulars(provider: Provider, flow: FlowName, said: Particulars = {}): Particulars {
+  const particulars = askedParticulars(provider, said)
+  for (const [name, pattern] of Object.entries(needsOf(provider.flows, flow))) {
+    if (pattern.test(particulars[name] ?? '')) continue
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: `/particulars/${name}`, detail: provider.particulars?.[name]?.meaning ?? '' }],
+    })
+  }
+  return particulars
+}
+
+/** @throws AtomError `validation_failed` where a field is missing, unknown, or not of its form */
+function credentialValues(
+  provider: Provider,
+  flow: FlowName,
+  given: CredentialValues = {},
+): CredentialValues {
+  const fields = credentialFields(provider.flows).find((one) => one.flow === flow)?.fields ?? []
+  const known = new Map<string, CredentialField>(fields.map((field) => [field.name, field]))
+  for (const name of Object.keys(given)) if (!known.has(name)) throw unfit(name, 'Is not asked for.')
+  for (const { name, label, optional, pattern } of fields) {
+    const value = given[name]
+    if (value === undefined && optional !== true) throw unfit(name, `${label} is missing.`)
+    if (value !== undefined && pattern?.test(value) === false) throw unfit(name, `Is no ${label}.`)
+  }
+  return given
+}
+
+function unfit(field: string, detail: string): AtomError {
+  return new AtomError('validation_failed', undefined, {
+    problems: [{ pointer: `/credential/${field}`, detail }],
+  })
+}

@@ -1,0 +1,36 @@
+import { filled } from '#providers/provider.ts'
+import { CredentialUnfit } from '#providers/provider-flows.ts'
+import type { App } from '../apps.ts'
+import type { RenewalSource } from '../renewal-source.ts'
+import { signedAssertion } from '../signed-assertion.ts'
+import type { TokenRequest } from '../token-endpoint.ts'
+
+/**
+ * A signed assertion in place of consent (RFC 7523 2.1). Each request signs a new one.
+ * @throws CredentialUnfit where what the person gave is no key, or not of this kind
+ */
+export async function jwtBearer(app: App, source: RenewalSource, now: Date): Promise<TokenRequest> {
+  const flow = app.provider.flows?.jwt_bearer
+  if (flow === undefined) throw new TypeError(`${app.provider.id} knows no assertions`)
+  const { privateKey, ...parts } = flow.assertion({ clientId: app.clientId, values: source.values })
+  const scope = source.scopes.join(app.provider.scopes.separator)
+  const assertion = await signedAssertion({
+    ...parts,
+    privateKey,
+    algorithm: flow.algorithm,
+    audience: filled(flow.audience, source.particulars),
+    claims: flow.scopes === 'claim' ? { scope } : {},
+    now,
+    lifetimeSeconds: flow.lifetimeSeconds,
+  }).catch((error: unknown) => {
+    if (!(error instanceof TypeError)) throw error
+    const field = flow.fields.find(({ multiline }) => multiline)?.name ?? ''
+    throw new CredentialUnfit(field, `Holds no private key that can sign with ${flow.algorithm}.`)
+  })
+  return {
+    grantType: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    parameters: { assertion, ...(flow.scopes === 'parameter' && scope !== '' && { scope }) },
+    // Whoever signs is the client; the assertion is all the proof there is.
+    client: 'unnamed',
+  }
+}

@@ -1,0 +1,426 @@
+import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
+import { test } from 'node:test'
+import type { Role } from '@atom/contract/accounts.ts'
+import { decodeProtectedHeader, jwtVerify } from 'jose'
+import sql from 'sql-template-tag'
+import { type ConnectionHouse, openHouse, type Person, type Reply } from './support/connection-house.ts'
+import { TestClock } from './support/doors.ts'
+import { type Host, LoopbackProvider, type Said, type Seen } from './support/loopback-provider.ts'
+import { type TestDatabase, testDatabase } from './support/postgres.ts'
+import { tenant } from './support/provider-wires.ts'
+
+interface Scene extends AsyncDisposable {
+  readonly loopback: LoopbackProvider
+  readonly database: TestDatabase
+  readonly clock: TestClock
+  readonly house: ConnectionHouse
+  readonly person: (role?: Role) => Promise<Person>
+}
+
+async function scene({ apps = true } = {}): Promise<Scene> {
+  const stack = new AsyncDisposableStack()
+  const loopback = stack.use(await LoopbackProvider.start())
+  const database = stack.use(await testDatabase())
+  const clock = new TestClock()
+  const house = stack.use(
+    await openHouse({
+      database: database.database,
+      sandbox: apps ? loopback : undefined,
+      reach: [loopback.url],
+      detour: apps ? {} : loopback.origins,
+      clock,
+    }),
+  )
+  return {
+    loopback,
+    database,
+    clock,
+    house,
+    person: (role) => house.person(role),
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  }
+}
+
+function connect(person: Person, wish: object): Promise<Reply> {
+  return person.call('POST', '/v1/connections', { json: wish })
+}
+
+async function connected(person: Person, wish: object) {
+  const reply = await connect(person, wish)
+  assert.equal(reply.status, 201, reply.text)
+  return reply.body.connection
+}
+
+/** The form of each token request so far. */
+function sent(it: Scene, host: Host, path: string): Record<string, string>[] {
+  return it.loopback.requests(host, path).map(({ body }) => Object.fromEntries(new URLSearchParams(body)))
+}
+
+/** Whether any secret has come out: in an answer, a log line, or a table. */
+async function seenOutside(it: Scene, ...secrets: string[]): Promise<string[]> {
+  const rows = await it.database.database.query<{ row: string }>(sql`
+    select c::text as row from connections c union all select k::text from credentials k
+    union all select f::text from connection_flows f`)
+  const all = [...it.house.lines, ...it.house.answers, ...rows.map(({ row }) => row)]
+  return secrets.filter((secret) => {
+    const forms = [secret, JSON.stringify(secret).slice(1, -1), Buffer.from(secret).toString('hex')]
+    return all.some((text) => forms.some((form) => text.includes(form)))
+  })
+}
+
+test('[CN146] a key connects without an app, is attached as its provider wants it, and passes the proxy', async () => {
+  await using it = await scene({ apps: false })
+  const ada = await it.person('member')
+  const echo = ({ headers }: Seen): Said => ({
+    headers: { 'x-echo': String(headers.authorization ?? headers['private-token']) },
+    body: { seen: true },
+  })
+  it.loopback.workAsGitHub()
+  it.loopback.on('gitlab.com', '/api/v4/user', () => ({ body: { id: 7, username: 'ada', name: 'Ada' } }))
+  it.loopback.on('api.linear.app', '/graphql', () => ({
+    body: { data: { viewer: { id: 'l1', name: 'Ada' } } },
+  }))
+  it.loopback.on('acme.atlassian.net', '/rest/api/3/myself', () => ({
+    body: { accountId: 'a1', displayName: 'Ada', emailAddress: 'ada@example.org' },
+  }))
+  it.loopback.on('slack.com', '/api/auth.test', () => ({
+    body: { ok: true, team: 'Atom Labs', team_id: 'T0TEAM', user: 'atom', user_id: 'U0BOT' },
+  }))
+  it.loopback.on('api.hubapi.com', '/account-info/v3/details', () => ({
+    body: { portalId: 62515, uiDomain: 'app.hubspot.com' },
+  }))
+  const basic = Buffer.from('ada@example.org:key-of-jira').toString('base64')
+  const cases: readonly {
+    provider: string
+    host: Host
+    path: string
+    wish?: object
+    as: string
+    id: string
+  }[] = [
+    { provider: 'github', host: 'api.github.com', path: '/zen', as: 'Bearer key-of-github', id: '4711' },
+    { provider: 'gitlab', host: 'gitlab.com', path: '/api/v4/zen', as: 'key-of-gitlab', id: '7' },
+    { provider: 'linear', host: 'api.linear.app', path: '/zen', as: 'key-of-linear', id: 'l1' },
+    {
+      provider: 'jira',
+      host: 'acme.atlassian.net',
+      path: '/zen',
+      wish: { particulars: { site: 'acme.atlassian.net' }, email: 'ada@example.org' },
+      as: `Basic ${basic}`,
+      id: 'a1',
+    },
+    {
+      provider: 'slack',
+      host: 'slack.com',
+      path: '/api/zen',
+      as: 'Bearer key-of-slack',
+      id: 'T0TEAM.U0BOT',
+    },
+    {
+      provider: 'hubspot',
+      host: 'api.hubapi.com',
+      path: '/zen',
+      as: 'Bearer key-of-hubspot',
+      id: '62515.app',
+    },
+  ]
+  for (const { provider, host, path, wish = {}, as, id } of cases) {
+    const { email, ...rest } = wish as { email?: string }
+    const key = `key-of-${provider}`
+    const connection = await connected(ada, {
+      provider,
+      flow: 'api_key',
+      credential: { key, ...(email && { email }) },
+      ...rest,
+    })
+    assert.deepEqual(
+      [connection.flow, connection.status, connection.sandbox, connection.expiresAt, connection.identity.id],
+      ['api_key', 'active', false, null, id],
+      provider,
+    )
+    it.loopback.on(host, path, echo)
+    const answer = await ada.call('GET', `/v1/connections/${connection.id}/proxy/${host}${path}`)
+    assert.equal(answer.status, 200, answer.text)
+    const [asked] = it.loopback.requests(host, path)
+    assert.equal(asked?.headers.authorization ?? asked?.headers['private-token'], as, provider)
+    assert.equal(answer.headers.get('x-echo'), null, provider)
+    const here = `/v1/connections/${connection.id}`
+    assert.equal((await ada.call('POST', `${here}/refresh`)).status, 200, provider)
+    const receipt = (await ada.call('DELETE', here)).body
+    assert.equal(receipt.revocation, 'unsupported', provider)
+    assert.match(receipt.detail, /^Atom has destroyed its copy of the key\. .* https:\/\//, provider)
+  }
+  assert.deepEqual(await seenOutside(it, ...cases.map(({ provider }) => `key-of-${provider}`), basic), [])
+})
+
+test('[CN147] a key that the provider stops accepting needs a reconnect, and is not asked for twice', async () => {
+  await using it = await scene({ apps: false })
+  const ada = await it.person()
+  it.loopback.workAsGitHub()
+  const wish = { provider: 'github', flow: 'api_key', credential: { key: 'key-of-github' } }
+  const { id } = await connected(ada, wish)
+  const gone = { status: 401, body: { message: 'Bad credentials' } }
+  it.loopback.on('api.github.com', '/user', () => gone)
+  const refused = await ada.call('GET', `/v1/connections/${id}/proxy/user`)
+  assert.deepEqual([refused.status, refused.body.code], [409, 'connection_needs_reconnect'])
+  assert.match((await ada.call('GET', `/v1/connections/${id}`)).body.reason, /revoked there/)
+  const unknown = await connect(ada, { ...wish, credential: { key: 'another-key' } })
+  assert.equal(unknown.body.code, 'provider_refused')
+  it.loopback.workAsGitHub()
+  assert.equal((await connected(ada, { ...wish, credential: { key: 'a-newer-key' } })).id, id)
+})
+
+test('[CN148] a flow that is not offered, and a credential that does not fit, are refused by the place', async () => {
+  await using it = await scene({ apps: false })
+  const ada = await it.person()
+  const jira = { provider: 'jira', flow: 'api_key', particulars: { site: 'acme.atlassian.net' } }
+  const google = { provider: 'google', flow: 'jwt_bearer' }
+  const file = (more: object) => ({ keyFile: JSON.stringify({ type: 'service_account', ...more }) })
+  const cases: readonly (readonly [object, string])[] = [
+    [{ provider: 'github', flow: 'jwt_bearer' }, '/flow'],
+    [{ provider: 'github', flow: 'app_installation' }, '/flow'],
+    [{ provider: 'github', credential: { key: 'a-key-of-mine' } }, '/credential'],
+    [{ provider: 'github', flow: 'api_key' }, '/credential/key'],
+    [{ provider: 'github', flow: 'api_key', credential: { key: 'two\r\nlines-of-key' } }, '/credential/key'],
+    [{ provider: 'github', flow: 'api_key', credential: { key: 'a-key-of-mine', x: 'y' } }, '/credential/x'],
+    [{ ...jira, credential: { key: 'a-key-of-mine' } }, '/credential/email'],
+    [{ ...jira, credential: { key: 'a-key-of-mine', email: 'a:b@example.org' } }, '/credential/email'],
+    [{ ...jira, particulars: {}, credential: { key: 'a-key-of-mine', email: 'a@b.c' } }, '/particulars/site'],
+    [{ ...jira, particulars: { site: 'evil.example' } }, '/particulars/site'],
+    [{ ...google, credential: { keyFile: 'no json' } }, '/credential/keyFile'],
+    [{ ...google, credential: { keyFile: '{"type":"authorized_user"}' } }, '/credential/keyFile'],
+    [
+      { ...google, credential: file({ client_email: 'a@b.c', private_key: 'no key' }) },
+      '/credential/keyFile',
+    ],
+    [{ ...google, credential: file({ client_email: 'a@b.c', private_key: ecKey }) }, '/credential/keyFile'],
+    [{ provider: 'microsoft', flow: 'client_credentials' }, '/particulars/tenant'],
+  ]
+  for (const [wish, pointer] of cases) {
+    const reply = await connect(ada, wish)
+    assert.deepEqual(
+      [reply.status, reply.body.code, reply.body.errors?.[0]?.pointer],
+      [400, 'validation_failed', pointer],
+      JSON.stringify(wish),
+    )
+  }
+  assert.equal(it.loopback.seen.length, 0)
+  assert.deepEqual(await seenOutside(it, 'a-key-of-mine', ecKey), [])
+})
+
+const ecKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString()
+
+test('[CN149] in the app’s own name only an operator connects; a new token is asked for when the old one ends', async () => {
+  await using it = await scene()
+  const admin = await it.person('admin')
+  const wish = { provider: 'microsoft', flow: 'client_credentials', particulars: { tenant } }
+  let tokens = 0
+  it.loopback.on('login.microsoftonline.com', `/${tenant}/oauth2/v2.0/token`, () => ({
+    // RFC 6749 4.4.3 wants none; who gives one all the same is not believed.
+    body: {
+      token_type: 'Bearer',
+      expires_in: 3599,
+      access_token: `app-token-${++tokens}`,
+      refresh_token: 'not-to-be-used',
+    },
+  }))
+  it.loopback.on('graph.microsoft.com', '/v1.0/organization', () => ({
+    body: { value: [{ id: tenant, displayName: 'Contoso' }] },
+  }))
+  it.loopback.on('graph.microsoft.com', '/v1.0/users', ({ headers }) => ({
+    body: { as: headers.authorization },
+  }))
+  const member = await it.person('member')
+  assert.equal((await connect(member, wish)).body.code, 'forbidden')
+  assert.equal(it.loopback.seen.length, 0)
+
+  const connection = await connected(admin, wish)
+  assert.deepEqual(
+    [connection.status, connection.identity.name, connection.identity.id, connection.scopes],
+    ['active', 'Contoso', `${tenant}.app`, ['https://graph.microsoft.com/.default']],
+  )
+  const path = `/v1/connections/${connection.id}`
+  const first = sent(it, 'login.microsoftonline.com', `/${tenant}/oauth2/v2.0/token`)
+  assert.deepEqual(first, [
+    {
+      grant_type: 'client_credentials',
+      scope: 'https://graph.microsoft.com/.default',
+      client_id: it.loopback.apps.microsoft.clientId,
+      client_secret: it.loopback.apps.microsoft.clientSecret,
+    },
+  ])
+  it.clock.pass(3600_000)
+  const callers = await Promise.all(
+    Array.from({ length: 20 }, () => admin.call('GET', `${path}/proxy/graph.microsoft.com/v1.0/users`)),
+  )
+  assert.deepEqual(new Set(callers.map(({ text }) => text)), new Set(['{"as":"Bearer app-token-2"}']))
+  const again = sent(it, 'login.microsoftonline.com', `/${tenant}/oauth2/v2.0/token`)
+  assert.deepEqual(again, [first[0], first[0]])
+
+  it.loopback.on('login.microsoftonline.com', `/${tenant}/oauth2/v2.0/token`, () => ({
+    status: 401,
+    body: { error: 'invalid_client', error_description: 'AADSTS7000222' },
+  }))
+  assert.equal((await admin.call('POST', `${path}/refresh`)).body.code, 'provider_misconfigured')
+  assert.equal((await admin.call('GET', path)).body.status, 'active')
+  it.loopback.on('graph.microsoft.com', '/v1.0/organization', () => ({ status: 403, body: {} }))
+  const receipt = (await admin.call('DELETE', path)).body
+  assert.equal(receipt.revocation, 'unsupported')
+  assert.match(receipt.detail, /administrator/)
+})
+
+test('[CN150] Google: a service account connects by its key file alone, and signs anew for each token', async () => {
+  await using it = await scene({ apps: false })
+  const ada = await it.person('member')
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const keyFile = JSON.stringify({
+    type: 'service_account',
+    client_email: 'atom@project.iam.gserviceaccount.com',
+    private_key_id: 'key-1',
+    private_key: pem,
+  })
+  it.loopback.workAsGoogle(() => ({ refresh_token: undefined, id_token: undefined }))
+  const credential = { keyFile, person: 'grace@example.org' }
+  const calendar = 'https://www.googleapis.com/auth/calendar.events'
+  const connection = await connected(ada, {
+    provider: 'google',
+    flow: 'jwt_bearer',
+    scopes: [calendar],
+    credential,
+  })
+  assert.deepEqual([connection.status, connection.identity.email], ['active', 'grace@example.org'])
+  assert.equal((await ada.call('POST', `/v1/connections/${connection.id}/refresh`)).status, 200)
+
+  const requests = sent(it, 'oauth2.googleapis.com', '/token')
+  assert.equal(requests.length, 2)
+  const ids = new Set<unknown>()
+  for (const { assertion = '', ...others } of requests) {
+    assert.deepEqual(others, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer' })
+    assert.deepEqual(decodeProtectedHeader(assertion), { alg: 'RS256', typ: 'JWT', kid: 'key-1' })
+    const { payload } = await jwtVerify(assertion, publicKey, {
+      issuer: 'atom@project.iam.gserviceaccount.com',
+      subject: 'grace@example.org',
+      audience: 'https://oauth2.googleapis.com/token',
+      maxTokenAge: '1h',
+      currentDate: it.clock.now(),
+    })
+    assert.equal(payload['scope'], `openid email profile ${calendar}`)
+    assert.equal((payload.exp ?? 0) - (payload.iat ?? 0), 3600)
+    ids.add(payload.jti)
+  }
+  assert.equal(ids.size, 2)
+  const line = pem.split('\n')[3] ?? ''
+  assert.ok(line.length > 60)
+  assert.deepEqual(await seenOutside(it, line, ...requests.map(({ assertion }) => assertion ?? '')), [])
+
+  it.loopback.on('oauth2.googleapis.com', '/token', () => ({
+    status: 400,
+    body: { error: 'invalid_grant', error_description: 'Invalid JWT Signature.' },
+  }))
+  const refused = await ada.call('POST', `/v1/connections/${connection.id}/refresh`)
+  assert.equal(refused.body.code, 'connection_needs_reconnect')
+  const receipt = (await ada.call('DELETE', `/v1/connections/${connection.id}`)).body
+  assert.equal(receipt.revocation, 'unsupported')
+  // The key is never told to anybody, not even to be revoked.
+  assert.equal(it.loopback.requests('oauth2.googleapis.com', '/revoke').length, 0)
+})
+
+/** Salesforce for whoever proves themselves otherwise than by a code. */
+function workAsSalesforceServer(loopback: LoopbackProvider): void {
+  let tokens = 0
+  const host = 'acme.my.salesforce.com'
+  loopback.on(host, '/services/oauth2/token', () => ({
+    body: {
+      access_token: `00D!server-${++tokens}`,
+      scope: 'api openid',
+      instance_url: `https://${host}`,
+      id: 'https://login.salesforce.com/id/00D1/0051',
+      token_type: 'Bearer',
+      ...(tokens === 1 && { issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }),
+    },
+  }))
+  loopback.on(host, '/services/oauth2/userinfo', () => ({
+    body: { user_id: '0051', organization_id: '00D1', name: 'Ada Lovelace', email: 'ada@example.org' },
+  }))
+  loopback.on(host, '/services/oauth2/revoke', () => ({ body: '' }))
+  loopback.on(host, '/services/data', ({ headers }) =>
+    headers.authorization === `Bearer 00D!server-${tokens}`
+      ? { body: { tokens } }
+      : { status: 401, body: [{ errorCode: 'INVALID_SESSION_ID' }] as object },
+  )
+}
+
+test('[CN151] Salesforce: by assertion, in the app’s name, and for another token; each is renewed when it is refused', async () => {
+  await using it = await scene()
+  workAsSalesforceServer(it.loopback)
+  const host = 'acme.my.salesforce.com'
+  const particulars = { login: host }
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const admin = await it.person('admin')
+  const key = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString()
+  const { clientId, clientSecret } = it.loopback.apps.salesforce
+  const jwt = 'urn:ietf:params:oauth:token-type:jwt'
+  const flows = {
+    jwt_bearer: { username: 'ada@acme.example', privateKey: key },
+    client_credentials: undefined,
+    token_exchange: { token: 'token-of-an-idp', tokenType: jwt },
+  }
+  for (const [flow, credential] of Object.entries(flows)) {
+    const before = sent(it, host, '/services/oauth2/token').length
+    const connection = await connected(admin, {
+      provider: 'salesforce',
+      flow,
+      particulars,
+      ...(credential && { credential }),
+    })
+    assert.deepEqual([connection.flow, connection.identity.id], [flow, '00D1.0051'])
+    const path = `/v1/connections/${connection.id}`
+    // Whatever comes in between makes the token an old one.
+    const elsewhere = { grant_type: 'x' }
+    await fetch(`${it.loopback.url}/${host}/services/oauth2/token`, {
+      method: 'POST',
+      body: new URLSearchParams(elsewhere),
+    })
+    assert.equal((await admin.call('GET', `${path}/proxy/services/data`)).status, 200, flow)
+    const requests = sent(it, host, '/services/oauth2/token')
+      .slice(before)
+      .filter((form) => form['grant_type'] !== 'x')
+    assert.equal(requests.length, 2, flow)
+    for (const { assertion, ...form } of requests) {
+      if (assertion !== undefined) {
+        const { payload } = await jwtVerify(assertion, publicKey, {
+          audience: `https://${host}`,
+          currentDate: it.clock.now(),
+        })
+        assert.deepEqual(
+          [payload.iss, payload.sub, (payload.exp ?? 0) - (payload.iat ?? 0)],
+          [clientId, 'ada@acme.example', 180],
+        )
+        assert.deepEqual(form, { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer' })
+      } else if (flow === 'client_credentials') {
+        assert.deepEqual(form, {
+          grant_type: 'client_credentials',
+          client_id: clientId,
+          client_secret: clientSecret,
+        })
+      } else {
+        assert.deepEqual(form, {
+          grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+          subject_token: 'token-of-an-idp',
+          subject_token_type: jwt,
+          scope: 'openid api refresh_token',
+          client_id: clientId,
+          client_secret: clientSecret,
+        })
+      }
+    }
+    assert.equal((await admin.call('DELETE', path)).body.revocation, 'revoked', flow)
+    const revoked = sent(it, host, '/services/oauth2/revoke').at(-1)?.['token'] ?? ''
+    assert.match(revoked, /^00D!server-\d+$/)
+  }
+  assert.deepEqual(await seenOutside(it, 'token-of-an-idp', key.split('\n')[3] ?? ''), [])
+})
