@@ -14,6 +14,7 @@ import { AccessTokens, accessTokenLifetimeMs } from '#access/tokens.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { type ConnectionRoom, createConnectionRoom } from '#connections/connection-room.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
+import type { DataKeyCache } from '#foundation/crypto/data-key-cache.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { type Keyring, parseKeyring } from '#foundation/crypto/keyring.ts'
 import type { Database } from '#foundation/database/pool.ts'
@@ -32,6 +33,7 @@ export interface HouseOptions {
   readonly detour?: StandIns
   /** Shared between houses that are processes of one installation. */
   readonly keyring?: Keyring
+  readonly dataKeys?: DataKeyCache
 }
 
 export interface Reply {
@@ -217,7 +219,10 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
   const parts = new AsyncDisposableStack()
   const lines: string[] = []
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
-  const envelope = new Envelope({ keyring: options.keyring ?? newKeyring() })
+  const envelope = new Envelope({
+    keyring: options.keyring ?? newKeyring(),
+    ...(options.dataKeys && { cache: options.dataKeys }),
+  })
   const outbound = parts.use(createOutbound({ allowLoopback: () => options.reach, log }))
   const http = parts.use(createHttpServer({ log }))
   const revocations = parts.use(
