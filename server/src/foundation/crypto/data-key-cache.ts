@@ -1,7 +1,11 @@
 import type { KeyObject } from 'node:crypto'
+import type { Binding } from './sealed-bytes.ts'
+
+/** The entries that a data key is bound to, as they were when it was unwrapped. */
+type Place = readonly (readonly [name: string, value: string])[]
 
 interface Kept {
-  readonly place: Buffer
+  readonly place: Place
   readonly key: Promise<KeyObject>
   readonly until: number
 }
@@ -27,7 +31,7 @@ export class DataKeyCache {
   readonly #now: () => number
   /** By wrapped key, oldest first. */
   readonly #kept = new Map<string, Kept>()
-  readonly #inHand = new WeakMap<Buffer, { readonly place: Buffer; readonly key: KeyObject }>()
+  readonly #inHand = new WeakMap<Buffer, { readonly place: Place; readonly key: KeyObject }>()
   #sweeping: NodeJS.Timeout | undefined
 
   constructor(limits: { size?: number; lifeMs?: number; now?: () => number } = {}) {
@@ -41,36 +45,52 @@ export class DataKeyCache {
     return this.#kept.size
   }
 
-  /** The key, for its own place only; of many that ask for one at once, one unwraps it. */
-  async get(wrapped: Buffer, place: Buffer, unwrap: () => Promise<KeyObject>): Promise<KeyObject> {
+  /** The key, where it is known and this is its place. */
+  find(wrapped: Buffer, binding: Binding): KeyObject | Promise<KeyObject> | undefined {
     const held = this.#inHand.get(wrapped)
-    if (held?.place.equals(place)) return held.key
-    const name = nameOf(wrapped)
-    const kept = this.#kept.get(name)
-    const current = kept !== undefined && kept.until > this.#now()
-    // For another place it will be refused, which must not take the right one's key away.
-    const ask = () => (current ? unwrap() : this.#ask(name, place, unwrap))
-    const key = await (current && kept.place.equals(place) ? kept.key : ask())
-    this.#inHand.set(wrapped, { place, key })
-    return key
+    if (held !== undefined && fits(held.place, binding)) return held.key
+    const kept = this.#current(wrapped)
+    if (kept === undefined || !fits(kept.place, binding)) return undefined
+    return this.#taken(wrapped, kept.place, kept.key)
   }
 
-  put(wrapped: Buffer, place: Buffer, key: KeyObject): void {
-    this.#inHand.set(wrapped, { place, key })
-    this.#keep(nameOf(wrapped), place, Promise.resolve(key))
-  }
-
-  #ask(name: string, place: Buffer, unwrap: () => Promise<KeyObject>): Promise<KeyObject> {
+  /**
+   * The key, asked for; of many that need one at once, one asks and the others find it here.
+   * @param place what it is bound to, and nothing else
+   */
+  async ask(wrapped: Buffer, place: Binding, unwrap: () => Promise<KeyObject>): Promise<KeyObject> {
     const key = unwrap()
-    this.#keep(name, place, key)
-    // What failed is asked for again by the next one; that it failed is heard by whoever asked.
-    key.catch(() => {
-      if (this.#kept.get(name)?.key === key) this.#kept.delete(name)
-    })
+    const entries = Object.entries(place)
+    // For another place it will be refused, which must not take the right one's key away.
+    if (this.#current(wrapped) === undefined) {
+      const name = nameOf(wrapped)
+      this.#keep(name, entries, key)
+      // What failed is asked for again by the next one; that it failed is heard by whoever asked.
+      key.catch(() => {
+        if (this.#kept.get(name)?.key === key) this.#kept.delete(name)
+      })
+    }
+    return await this.#taken(wrapped, entries, key)
+  }
+
+  put(wrapped: Buffer, place: Binding, key: KeyObject): void {
+    const entries = Object.entries(place)
+    this.#inHand.set(wrapped, { place: entries, key })
+    this.#keep(nameOf(wrapped), entries, Promise.resolve(key))
+  }
+
+  async #taken(wrapped: Buffer, place: Place, asked: Promise<KeyObject>): Promise<KeyObject> {
+    const key = await asked
+    this.#inHand.set(wrapped, { place, key })
     return key
   }
 
-  #keep(name: string, place: Buffer, key: Promise<KeyObject>): void {
+  #current(wrapped: Buffer): Kept | undefined {
+    const kept = this.#kept.get(nameOf(wrapped))
+    return kept !== undefined && kept.until > this.#now() ? kept : undefined
+  }
+
+  #keep(name: string, place: Place, key: Promise<KeyObject>): void {
     this.#kept.delete(name)
     if (this.#kept.size >= this.#size) {
       const oldest = this.#kept.keys().next()
@@ -91,6 +111,10 @@ export class DataKeyCache {
       this.#kept.delete(name)
     }
   }
+}
+
+function fits(place: Place, binding: Binding): boolean {
+  return place.every(([name, value]) => binding[name] === value)
 }
 
 function nameOf(wrapped: Buffer): string {

@@ -13,8 +13,8 @@ import {
   parts,
 } from './sealed-bytes.ts'
 
-/** Of a sealed value. */
-const format = 1
+/** What stands before a sealed value: its format. */
+const clearOfValue = Buffer.of(1)
 const keyBytes = 32
 /** Format, version of the master key, length of the names. */
 const keyHeaderBytes = 1 + 4 + 2
@@ -60,7 +60,7 @@ export class Envelope {
     const raw = randomBytes(keyBytes)
     try {
       const wrapped = await this.#wrap(raw, canonical(names), binding)
-      this.#cache.put(wrapped, bound('data key', binding), createSecretKey(raw))
+      this.#cache.put(wrapped, binding, createSecretKey(raw))
       return wrapped
     } finally {
       raw.fill(0)
@@ -94,23 +94,23 @@ export class Envelope {
 
   async seal(wrappedKey: Buffer, plaintext: string, binding: Binding): Promise<Buffer> {
     const key = await this.#key(wrappedKey, binding)
-    const clear = Buffer.of(format)
-    return Buffer.concat([clear, encrypt(key, Buffer.from(plaintext), [clear, bound('value', binding)])])
+    return Buffer.concat([clearOfValue, encrypt(key, Buffer.from(plaintext), valueAt(binding))])
   }
 
   async open(wrappedKey: Buffer, sealed: Buffer, binding: Binding): Promise<Secret> {
     const key = await this.#key(wrappedKey, binding)
-    const clear = sealed.subarray(0, 1)
-    if (clear[0] !== format) throw new EnvelopeError('a sealed value has an unknown format')
-    const opened = decrypt(key, sealed.subarray(1), [clear, bound('value', binding)])
+    if (sealed[0] !== clearOfValue[0]) throw new EnvelopeError('a sealed value has an unknown format')
+    const opened = decrypt(key, sealed.subarray(1), valueAt(binding))
     const secret = new Secret(opened.toString('utf8'))
     opened.fill(0)
     return secret
   }
 
-  async #key(wrappedKey: Buffer, binding: Binding): Promise<KeyObject> {
+  #key(wrappedKey: Buffer, binding: Binding): KeyObject | Promise<KeyObject> {
+    const known = this.#cache.find(wrappedKey, binding)
+    if (known !== undefined) return known
     const wrapped = takenApart(wrappedKey, binding)
-    return await this.#cache.get(wrappedKey, bound('data key', wrapped.place), async () => {
+    return this.#cache.ask(wrappedKey, wrapped.place, async () => {
       const raw = await this.#unwrap(wrapped)
       const key = createSecretKey(raw)
       raw.fill(0)
@@ -140,6 +140,10 @@ export class Envelope {
     }
     return await master.unwrap(body, { clear, binding: place })
   }
+}
+
+function valueAt(binding: Binding): Buffer {
+  return bound(clearOfValue, 'value', binding)
 }
 
 function takenApart(wrappedKey: Buffer, binding: Binding): Wrapped {

@@ -41,6 +41,6 @@ export class LocalMasterKey implements MasterKey {
   }
 }
 
-function associated({ clear, binding }: KeyPlace): readonly Buffer[] {
-  return [clear, bound('data key', binding)]
+function associated({ clear, binding }: KeyPlace): Buffer {
+  return bound(clear, 'data key', binding)
 }

@@ -14,29 +14,30 @@ const nonceBytes = 12
 const tagBytes = 16
 
 /** `nonce 12 | ciphertext | tag 16` */
-export function encrypt(key: KeyObject, plaintext: Buffer, associated: readonly Buffer[]): Buffer {
+export function encrypt(key: KeyObject, plaintext: Buffer, associated: Buffer): Buffer {
   const nonce = randomBytes(nonceBytes)
   const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes })
-  cipher.setAAD(Buffer.concat(associated))
+  cipher.setAAD(associated)
   return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }
 
 /** @throws EnvelopeError unless it is what `encrypt` made under this key with the same associated data */
-export function decrypt(key: KeyObject, sealed: Buffer, associated: readonly Buffer[]): Buffer {
+export function decrypt(key: KeyObject, sealed: Buffer, associated: Buffer): Buffer {
   if (sealed.length < nonceBytes + tagBytes) throw new EnvelopeError('something sealed is too short')
   // Without the explicit length Node accepts a tag cut down to 4 bytes, which can be guessed.
   const decipher = createDecipheriv(algorithm, key, sealed.subarray(0, nonceBytes), {
     authTagLength: tagBytes,
   })
-  decipher.setAAD(Buffer.concat(associated))
+  decipher.setAAD(associated)
   decipher.setAuthTag(sealed.subarray(-tagBytes))
   const opened = decipher.update(sealed.subarray(nonceBytes, -tagBytes))
   try {
-    return Buffer.concat([opened, decipher.final()])
+    // A stream mode: all is there already, and this only judges the tag.
+    decipher.final()
+    return opened
   } catch (cause) {
-    throw editedOrMoved(cause)
-  } finally {
     opened.fill(0)
+    throw editedOrMoved(cause)
   }
 }
 
@@ -44,14 +45,14 @@ export function editedOrMoved(cause?: unknown): EnvelopeError {
   return new EnvelopeError('something sealed was edited or moved, or was sealed under another key', { cause })
 }
 
-/** The same bytes for the same entries in any order, and other bytes for any others: every part carries its length. */
-export function bound(purpose: 'data key' | 'value', binding: Binding): Buffer {
-  return canonical([
-    purpose,
-    ...Object.keys(binding)
-      .sort()
-      .flatMap((name) => [name, own(binding, name)]),
-  ])
+/**
+ * What authenticates something sealed: its clear bytes, and its binding. The same bytes for the same entries in any order, and
+ * other bytes for any others: every part carries its length.
+ */
+export function bound(clear: Buffer, purpose: 'data key' | 'value', binding: Binding): Buffer {
+  const texts: string[] = [purpose]
+  for (const name of Object.keys(binding).sort()) texts.push(name, own(binding, name))
+  return canonical(texts, clear)
 }
 
 /** Those entries of a binding that are named, and they have to be there. */
@@ -65,16 +66,21 @@ function own(binding: Binding, name: string): string {
   return value
 }
 
-export function canonical(texts: readonly string[]): Buffer {
-  return Buffer.concat(
-    texts.flatMap((text) => {
-      const bytes = Buffer.from(text)
-      const length = Buffer.alloc(4)
-      length.writeUInt32BE(bytes.length)
-      return [length, bytes]
-    }),
-  )
+/** Each text behind its length; behind what comes first, if anything. */
+export function canonical(texts: readonly string[], first: Buffer = nothing): Buffer {
+  let length = first.length
+  for (const text of texts) length += 4 + Buffer.byteLength(text)
+  const bytes = Buffer.allocUnsafe(length)
+  let at = first.copy(bytes)
+  for (const text of texts) {
+    const written = bytes.write(text, at + 4)
+    bytes.writeUInt32BE(written, at)
+    at += 4 + written
+  }
+  return bytes
 }
+
+const nothing = Buffer.alloc(0)
 
 /** What `canonical` made it of. */
 export function parts(encoded: Buffer): string[] {
