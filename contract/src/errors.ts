@@ -322,7 +322,7 @@ export const errorTable = {
     'capacity',
     'high',
     true,
-    'The database cannot be reached',
+    'The database or the key service cannot be reached',
     'Try again in a moment; nothing was stored.',
   ),
   internal: row(

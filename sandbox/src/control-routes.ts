@@ -21,6 +21,7 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
   app.get<{ Querystring: { method?: string; path?: string } }>('/_control/requests', async ({ query }) => ({
     items: control.requests(query),
   }))
+  app.get('/_control/issued', async () => ({ items: control.issued() }))
   app.post<{ Body: Fault }>(
     '/_control/faults',
     json(

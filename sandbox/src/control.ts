@@ -56,6 +56,8 @@ export interface Control {
   }): Effect[]
   /** The last requests, oldest first (at most 10 000). */
   requests(filter?: { readonly method?: string; readonly path?: string }): SeenRequest[]
+  /** The last codes and tokens that left the sandbox, in the clear, oldest first (at most 10 000). */
+  issued(): string[]
   /**
    * The person (`ada`, `grace`, `katherine`; everybody where absent) withdraws their consent at the provider: every token and
    * the grant are dead. Returns tokens killed; throws `TypeError` for somebody who does not exist.

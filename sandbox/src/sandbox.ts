@@ -30,6 +30,7 @@ import { CrmData } from './hubspot/crm-data.ts'
 import { crmPages } from './hubspot/crm-pages.ts'
 import { hubspotFaults } from './hubspot/hubspot-answers.ts'
 import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
+import { Issued } from './issued.ts'
 import { graphApi } from './microsoft/graph-api.ts'
 import { GraphData } from './microsoft/graph-data.ts'
 import { graphPages } from './microsoft/graph-pages.ts'
@@ -127,6 +128,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const effects = new Effects(store, clock)
   const limits = new RateLimits(clock)
   const faults = new Faults()
+  const issued = new Issued()
   const apps = new AppRegistry(store)
   for (const uri of options.redirectUris ?? []) apps.allowRedirect(uri)
   const grants = {
@@ -256,6 +258,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     allowRedirect: (uri) => apps.allowRedirect(uri),
     effects: (filter) => effects.list(filter),
     requests: (filter) => faults.seen(filter),
+    issued: () => issued.list(),
     revoke: (provider, key) => {
       const person = named(key)
       return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
@@ -275,6 +278,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       })
       faults.clear()
       faults.forgetSeen()
+      issued.forget()
       limits.clear()
     },
   }
@@ -287,6 +291,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       { parseAs: 'string' },
       async (_request: FastifyRequest, body: string) => body,
     )
+    issued.watch(scope)
     faults.watch(scope, [
       githubFaults,
       googleFaults,

@@ -12,7 +12,7 @@ export interface Config {
   readonly dataDir: string
   /** Absent: the embedded PostgreSQL in the data folder. */
   readonly databaseUrl: Secret | undefined
-  /** Absent: generated once into the data folder. */
+  /** By version, in memory or in AWS KMS (`openKeyring`). Absent: generated once into the data folder. */
   readonly masterKeys: Secret | undefined
   /** Absent: random, printed while no account exists. */
   readonly setupToken: Secret | undefined

@@ -18,6 +18,7 @@ import { Secret } from '#foundation/secret.ts'
 import { AtomProcess } from './support/atom-process.ts'
 import { CommandProcess } from './support/command-process.ts'
 import { type ConnectionHouse, connected, openHouse, type Person } from './support/connection-house.ts'
+import { KeyManagementService } from './support/key-management-service.ts'
 import { LoopbackProvider } from './support/loopback-provider.ts'
 import { emptyTestDatabase, type TestDatabase, testDatabase, testLog, urlOf } from './support/postgres.ts'
 import { until } from './support/until.ts'
@@ -537,4 +538,81 @@ test('[CR17] with the master key lost, connecting anew and entering the secret a
   assert.equal(found.id, lost.id)
   assert.equal(await echo(after, ada, lost.id), 200)
   assert.equal((await ada.call('PUT', '/v1/providers/github/app', app)).status, 200)
+})
+
+test('[CN202] everything moves from a key in the environment to a key in AWS KMS, and back, in front of the running code', async () => {
+  await using kms = await KeyManagementService.start()
+  Object.assign(process.env, kms.environment)
+  await using own = await testDatabase()
+  const rows = await fill(own.database, 300)
+  const k2 = `v2:aws-kms:${kms.createKey()}`
+  const v3 = `v3:${randomBytes(32).toString('base64url')}`
+  const there = await rotateKeys(own, `${v1},${k2}`).ended
+  assert.equal(there.code, 0, there.output)
+  assert.match(there.output, /300 data keys moved to master key v2/)
+  assert.match(there.output, /0 keys left on v1: v1 may be removed/)
+  assert.deepEqual(await versions(own.database), { v2: 300 })
+  await assertOpens(own.database, rows, parseKeyring(k2, 'the test'))
+  const back = await rotateKeys(own, `${k2},${v3}`).ended
+  assert.equal(back.code, 0, back.output)
+  assert.deepEqual(await versions(own.database), { v3: 300 })
+  await assertOpens(own.database, rows, parseKeyring(v3, 'the test'))
+})
+
+test('[CN203] a key service that is away for a moment does not end a rotation, and one that refuses is named before anything moves', async () => {
+  await using kms = await KeyManagementService.start()
+  Object.assign(process.env, kms.environment)
+  await using own = await testDatabase()
+  const rows = await fill(own.database, 300)
+  const keys = `${v1},v2:aws-kms:${kms.createKey()}`
+  kms.trouble = 'denied'
+  const refused = await rotateKeys(own, keys).ended
+  assert.equal(refused.code, 1)
+  assert.match(refused.output, /master key v2 cannot be used \(AccessDeniedException/)
+  assert.deepEqual(await versions(own.database), { v1: 300 })
+
+  kms.trouble = undefined
+  const keyring = parseKeyring(keys, 'the test')
+  const before = kms.struck
+  kms.heard = () => {
+    if (kms.count('Encrypt') === 50) kms.trouble = 'cut'
+  }
+  const rotation = new KeyRotation({ database: own.database, keyring, columns }).run()
+  await until(() => kms.struck > before + 20)
+  assert.deepEqual(await versions(own.database), { v1: 300 })
+  kms.trouble = undefined
+  assert.deepEqual((await rotation).refused, [])
+  assert.deepEqual(await versions(own.database), { v2: 300 })
+  await assertOpens(own.database, rows, keyring)
+})
+
+test('[CN204] with the key file a running server takes up a key in AWS KMS without a restart', async () => {
+  await using kms = await KeyManagementService.start()
+  await using atom = await AtomProcess.started(kms.environment)
+  const environment = { ATOM_DATA_DIR: atom.dataDir, ...atom.database, ...kms.environment }
+  const key = `aws-kms:${kms.createKey()}`
+  const secret = randomBytes(32).toString('base64url')
+  const wrong = await new CommandProcess(['rotate-keys', '--new-key', secret], environment).ended
+  assert.equal(wrong.code, 2, wrong.output)
+  const { code, output } = await new CommandProcess(['rotate-keys', '--new-key', key], environment).ended
+  assert.equal(code, 0, output)
+  assert.match(output, /Master key v2 was added/)
+  const before = kms.count('Encrypt')
+  const token = new URL(atom.setupUrl).hash.slice('#token='.length)
+  const person = {
+    email: 'ada@example.org',
+    password: 'kettle-orbit-velvet-92',
+    name: 'Ada',
+    workspace: 'Home',
+  }
+  const call = async (method: string, path: string, body: object, authorization = '') => {
+    const headers = { 'content-type': 'application/json', ...(authorization && { authorization }) }
+    return await fetch(`${atom.url}${path}`, { method, headers, body: JSON.stringify(body) })
+  }
+  const setup = await call('POST', '/v1/setup', { token, ...person })
+  const { accessToken } = (await setup.json()) as { accessToken: string }
+  const app = { clientId: 'my-client', clientSecret: 'a-secret-of-the-operator-012345' }
+  const put = await call('PUT', '/v1/providers/github/app', app, `Bearer ${accessToken}`)
+  assert.ok(put.ok, await put.text())
+  assert.equal(kms.count('Encrypt'), before + 1)
 })

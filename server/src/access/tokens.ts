@@ -291,6 +291,12 @@ async function unsealed(envelope: Envelope, row: SigningKeyRow): Promise<KeyObje
       (await envelope.open(row.wrappedKey, row.privateKey, signingKeyBinding(row.kid))).reveal(),
     )
   } catch (cause) {
+    if (cause instanceof AtomError) {
+      throw new StartError(
+        'The key service that keeps the master key does not answer, and without it nothing that is sealed can be opened. Start Atom again when it does.',
+        { cause },
+      )
+    }
     throw new StartError(
       'The master key does not fit this database: what it sealed cannot be opened. Put back the master key that this database was made with (ATOM_MASTER_KEYS, or the key file in the data folder).',
       { cause },

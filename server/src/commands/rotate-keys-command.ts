@@ -11,6 +11,7 @@ import { addMasterKey, type Keyring, openKeyring } from '../foundation/crypto/ke
 import { reachEmbedded, startEmbedded } from '../foundation/database/embedded.ts'
 import { pendingMigrations } from '../foundation/database/migrate.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '../foundation/database/pool.ts'
+import { AtomError } from '../foundation/errors.ts'
 import { createLog, type Log } from '../foundation/log.ts'
 import { StartError } from '../foundation/start-error.ts'
 import { ProgressLine } from './progress-line.ts'
@@ -22,7 +23,8 @@ const help = `
 Works while servers run. It may be stopped at any moment, kill -9 included: start it again and it goes on where it was.
 
 With the key file of the data folder (no ATOM_MASTER_KEYS): atom rotate-keys --new-key. A running server takes the key up.
-With ATOM_MASTER_KEYS: add v2:<32 random bytes as base64url>, restart every server with it, then atom rotate-keys.
+To a key in AWS KMS: atom rotate-keys --new-key aws-kms:<its ARN>. The server needs kms:Encrypt and kms:Decrypt with it.
+With ATOM_MASTER_KEYS: add v2:<32 random bytes as base64url> or v2:aws-kms:<ARN>, restart every server with it, then atom rotate-keys.
 
 Exit status: 0 everything is under the newest master key, 1 it is not, 2 wrong call.`
 
@@ -30,18 +32,24 @@ Exit status: 0 everything is under the newest master key, 1 it is not, 2 wrong c
 export function rotateKeysCommand(): Command {
   return new Command('rotate-keys')
     .description('move every data key to the newest master key, while the server runs')
-    .option('--new-key', 'first add a new master key to the key file of the data folder')
+    .option('--new-key [key]', 'first add a new master key to the key file of the data folder')
     .addOption(
       new Option('--dry-run', 'count the data keys under each master key and change nothing').conflicts(
         'newKey',
       ),
     )
     .addHelpText('after', help)
-    .action(async (options: { newKey?: boolean; dryRun?: boolean }, command: Command) => {
+    .action(async (options: { newKey?: true | string; dryRun?: boolean }, command: Command) => {
       const config = readConfig()
-      if (options.newKey === true && config.masterKeys !== undefined) {
+      if (options.newKey !== undefined && config.masterKeys !== undefined) {
         command.error(
           'error: --new-key adds to the key file, and ATOM_MASTER_KEYS is set. Add a key there, restart every server with it, and run this without --new-key.',
+          { exitCode: 2 },
+        )
+      }
+      if (typeof options.newKey === 'string' && !options.newKey.startsWith('aws-kms:')) {
+        command.error(
+          'error: --new-key makes a random key by itself, or takes aws-kms:<ARN>. A secret on a command line can be read by others.',
           { exitCode: 2 },
         )
       }
@@ -56,19 +64,31 @@ export function rotateKeysCommand(): Command {
         process.stdout.write(counted(await rotation.count(), keyring))
         return
       }
-      await requireServersWith(database, config, keyring, options.newKey === true)
-      if (options.newKey === true) {
-        const version = await addedKey(database, dataDir)
+      await requireServersWith(database, config, keyring, options.newKey !== undefined)
+      if (options.newKey !== undefined) {
+        const elsewhere = options.newKey === true ? undefined : options.newKey
+        const version = await addedKey(database, dataDir, elsewhere)
         process.stdout.write(
           `Master key v${version} was added to ${join(dataDir, 'master.keys')}. Copy that file to where its copies are kept.\n`,
         )
       }
       const line = new ProgressLine({ output: process.stdout, what: 'data keys' })
-      const result = await rotation.run((progress) => line.tell(progress))
-      line.end()
+      const result = await finished(rotation.run((progress) => line.tell(progress))).finally(() => line.end())
       process.stdout.write(outcome(result, await rotation.count(), keyring, config))
       if (result.refused.length > 0 || result.held > 0) process.exitCode = 1
     })
+}
+
+/** @throws StartError where the database or a key service stayed away for too long */
+async function finished(run: Promise<RotationResult>): Promise<RotationResult> {
+  try {
+    return await run
+  } catch (error) {
+    if (!(error instanceof AtomError)) throw error
+    throw new StartError(`${error.detail} What is moved stays moved: run this again to go on.`, {
+      cause: error,
+    })
+  }
 }
 
 /** The data folder; this command makes none. */
@@ -139,10 +159,10 @@ async function requireServersWith(
 }
 
 /** Of two commands that add a key at once, the second waits here and adds its own after the first one's. */
-async function addedKey(database: Database, dataDir: string): Promise<number> {
+async function addedKey(database: Database, dataDir: string, elsewhere: string | undefined): Promise<number> {
   return await database.transaction(async (tx) => {
     await tx.query(sql`select pg_advisory_xact_lock(hashtext('atom master.keys'))`)
-    return await addMasterKey(dataDir)
+    return await addMasterKey(dataDir, elsewhere)
   })
 }
 

@@ -18,6 +18,7 @@ import type { SandboxOffer } from '#connections/apps.ts'
 import { type ConnectionRoom, createConnectionRoom } from '#connections/connection-room.ts'
 import type { RefreshCheckpoint } from '#connections/token-refresh.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
+import type { DataKeyCache } from '#foundation/crypto/data-key-cache.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { type Keyring, parseKeyring } from '#foundation/crypto/keyring.ts'
 import type { Database } from '#foundation/database/pool.ts'
@@ -42,6 +43,7 @@ export interface HouseOptions {
     readonly leaseSeconds?: number
     readonly checkpoint?: (name: RefreshCheckpoint) => void
   }
+  readonly dataKeys?: DataKeyCache
 }
 
 export interface Reply {
@@ -227,7 +229,10 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
   const parts = new AsyncDisposableStack()
   const lines: string[] = []
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
-  const envelope = new Envelope({ keyring: options.keyring ?? newKeyring() })
+  const envelope = new Envelope({
+    keyring: options.keyring ?? newKeyring(),
+    ...(options.dataKeys && { cache: options.dataKeys }),
+  })
   const outbound = parts.use(createOutbound({ allowLoopback: () => options.reach, log }))
   const http = parts.use(createHttpServer({ log }))
   const revocations = parts.use(

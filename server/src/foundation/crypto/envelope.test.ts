@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { createDecipheriv, createSecretKey, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
-import { type Binding, Envelope, EnvelopeError } from './envelope.ts'
+import { Envelope } from './envelope.ts'
 import { Keyring } from './keyring.ts'
+import { LocalMasterKey } from './master-key.ts'
+import { type Binding, EnvelopeError } from './sealed-bytes.ts'
 
-const first = { version: 1, key: createSecretKey(randomBytes(32)) }
-const second = { version: 2, key: createSecretKey(randomBytes(32)) }
+const first = new LocalMasterKey(1, createSecretKey(randomBytes(32)))
+const second = new LocalMasterKey(2, createSecretKey(randomBytes(32)))
 const envelope = new Envelope({ keyring: new Keyring([first]) })
 const row = { table: 'connection', workspace: 'w1', id: 'c1' }
 const field = { ...row, field: 'access_token', version: '3' }
@@ -94,7 +96,7 @@ test('[CR8] after a new master key old values still open, new ones need it, and 
   await doesNotOpen(() => envelope.seal(newKey, 'text', field))
   const onlyNew = new Envelope({ keyring: new Keyring([second]) })
   await assert.rejects(() => onlyNew.open(key, sealed, field), /master key v1, which is not among/)
-  const impostor = new Envelope({ keyring: new Keyring([{ ...second, version: 1 }]) })
+  const impostor = new Envelope({ keyring: new Keyring([new LocalMasterKey(1, second.key)]) })
   await doesNotOpen(() => impostor.open(key, sealed, field))
 })
 

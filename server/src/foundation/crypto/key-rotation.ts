@@ -2,8 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import sql, { join, raw, type Sql } from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
-import { type Binding, Envelope, EnvelopeError } from './envelope.ts'
+import { Envelope } from './envelope.ts'
 import type { Keyring } from './keyring.ts'
+import { type Binding, EnvelopeError } from './sealed-bytes.ts'
 
 /** Where a room keeps wrapped data keys. Names of tables and columns come from the source, never from outside. */
 export interface KeyColumn {
@@ -66,8 +67,10 @@ const batchRows = 200
 const pauseBetweenPassesMs = 100
 /** How long rows that somebody else holds are come back to. */
 const patienceWithHoldersMs = 30_000
-/** How long a database that is away is waited for. */
-const patienceWithDatabaseMs = 60_000
+/** How long a database or a key service that is away is waited for. */
+const patienceWithOutageMs = 60_000
+/** How many data keys are on their way to a key service at once. */
+const lanes = 16
 
 /**
  * Moves every data key from older master keys to the newest, while traffic goes on. The rows are the only record of how far
@@ -150,11 +153,7 @@ export class KeyRotation {
       const last = rows.at(-1)
       if (last === undefined) return
       after = last.id
-      const fresh: FreshKey[] = []
-      for (const row of rows) {
-        const moved = await this.#rewrapped(column, row, refused)
-        if (moved !== undefined) fresh.push(moved)
-      }
+      const fresh = await this.#rewrappedAll(column, rows, refused)
       if (fresh.length > 0) {
         // In a transaction for its second attempt after a deadlock, which two rotations can give each other.
         const replaced = await this.#patiently(() =>
@@ -165,9 +164,29 @@ export class KeyRotation {
     }
   }
 
+  async #rewrappedAll(
+    column: KeyColumn,
+    rows: readonly KeyRow[],
+    refused: RefusedKey[],
+  ): Promise<FreshKey[]> {
+    const waiting = rows.values()
+    const fresh: FreshKey[] = []
+    const lane = async () => {
+      for (const row of waiting) {
+        const moved = await this.#rewrapped(column, row, refused)
+        if (moved !== undefined) fresh.push(moved)
+      }
+    }
+    await Promise.all(Array.from({ length: lanes }, lane))
+    return fresh
+  }
+
   async #rewrapped(column: KeyColumn, row: KeyRow, refused: RefusedKey[]): Promise<FreshKey | undefined> {
     try {
-      return { ...row, fresh: await this.#envelope.rewrap(row.wrapped, column.binding(row)) }
+      return {
+        ...row,
+        fresh: await this.#patiently(() => this.#envelope.rewrap(row.wrapped, column.binding(row))),
+      }
     } catch (error) {
       if (!(error instanceof EnvelopeError)) throw error
       refused.push({ noun: column.noun, id: row.id, reason: error.message, remedy: column.remedy })
@@ -175,9 +194,9 @@ export class KeyRotation {
     }
   }
 
-  /** Every statement here may be repeated: a database that is away for a moment does not end a long rotation. */
+  /** Everything here may be repeated: a database or a key service away for a moment does not end a long rotation. */
   async #patiently<T>(work: () => Promise<T>): Promise<T> {
-    const deadline = Date.now() + patienceWithDatabaseMs
+    const deadline = Date.now() + patienceWithOutageMs
     for (;;) {
       try {
         return await work()

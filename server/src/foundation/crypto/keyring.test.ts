@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { type KeyObject, randomBytes } from 'node:crypto'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,9 +8,15 @@ import { inspect } from 'node:util'
 import { createLog } from '#foundation/log.ts'
 import { StartError } from '#foundation/start-error.ts'
 import { addMasterKey, openKeyring, parseKeyring } from './keyring.ts'
+import { LocalMasterKey, type MasterKey } from './master-key.ts'
 
 const one = randomBytes(32).toString('base64url')
 const two = randomBytes(32).toString('base64url')
+
+function keyOf(key: MasterKey | undefined): KeyObject {
+  assert.ok(key instanceof LocalMasterKey)
+  return key.key
+}
 
 async function folder() {
   const path = await mkdtemp(join(tmpdir(), 'atom-keys-'))
@@ -21,8 +27,8 @@ test('[CR1] the newest version is the current key, and older ones stay findable'
   for (const text of [`v1:${one},v2:${two}`, ` v2:${two} , v1:${one}=\n`]) {
     const keyring = parseKeyring(text, 'ATOM_MASTER_KEYS')
     assert.equal(keyring.current.version, 2)
-    assert.equal(keyring.current.key.export().toString('base64url'), two)
-    assert.equal(keyring.find(1)?.key.export().toString('base64url'), one)
+    assert.equal(keyOf(keyring.current).export().toString('base64url'), two)
+    assert.equal(keyOf(keyring.find(1)).export().toString('base64url'), one)
     assert.equal(keyring.find(3), undefined)
   }
 })
@@ -63,7 +69,7 @@ test('[CR3] without a configured key one is made once, readable by its owner alo
   const path = join(own.path, 'master.keys')
   assert.equal((await stat(path)).mode & 0o777, 0o600)
   const again = await openKeyring({ env: undefined, dataDir: own.path })
-  assert.ok(again.current.key.equals(made.current.key))
+  assert.ok(keyOf(again.current).equals(keyOf(made.current)))
   assert.deepEqual(await readdir(own.path), ['master.keys'])
 })
 
@@ -73,7 +79,9 @@ test('[CR3] processes that start at once agree on one key', async () => {
     Array.from({ length: 8 }, () => openKeyring({ env: undefined, dataDir: own.path })),
   )
   const [first] = keyrings
-  assert.ok(first !== undefined && keyrings.every((keyring) => keyring.current.key.equals(first.current.key)))
+  assert.ok(
+    first !== undefined && keyrings.every((keyring) => keyOf(keyring.current).equals(keyOf(first.current))),
+  )
   assert.deepEqual(await readdir(own.path), ['master.keys'])
 })
 
@@ -86,7 +94,7 @@ test('[CR4] a key file that others may read is made private again, and the log s
   const log = createLog({ level: 'warn', write: (line) => lines.push(line) })
   const keyring = await openKeyring({ env: undefined, dataDir: own.path, log })
   assert.equal((await stat(path)).mode & 0o777, 0o600)
-  assert.equal(keyring.current.key.export().toString('base64url'), one)
+  assert.equal(keyOf(keyring.current).export().toString('base64url'), one)
   assert.equal(lines.length, 1)
   assert.match(lines[0] ?? '', /could be read by other users/)
   assert.equal(lines.join().includes(one), false)
@@ -128,9 +136,9 @@ test('[CR14] a key added to the key file is in use by a running process at once,
   assert.equal(running.find(2)?.version, 2)
   assert.equal(running.current.version, 2)
   assert.deepEqual(running.versions, [1, 2])
-  assert.ok(running.find(1)?.key.equals(first.key))
+  assert.ok(keyOf(running.find(1)).equals(keyOf(first)))
   const next = await openKeyring({ env: undefined, dataDir: own.path })
-  assert.ok(next.current.key.equals(running.current.key))
+  assert.ok(keyOf(next.current).equals(keyOf(running.current)))
 })
 
 test('[CR14] a key file that is damaged while a process runs changes nothing for it, and the log says so without the key', async () => {

@@ -2,23 +2,21 @@ import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { chmod, link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { StartError } from '#foundation/start-error.ts'
-
-export interface MasterKey {
-  readonly version: number
-  readonly key: KeyObject
-}
+import { AwsKmsMasterKey, kmsKeyArn } from './aws-kms.ts'
+import { LocalMasterKey, type MasterKey } from './master-key.ts'
 
 const keyBytes = 32
 const keyFileName = 'master.keys'
-const entryForm = /^v([1-9]\d{0,8}):([A-Za-z0-9_-]{43})=?$/
+const entryForm = /^v([1-9]\d{0,8}):(?:aws-kms:(.+)|([A-Za-z0-9_-]{43})=?)$/
 const rightForm =
-  'v1:<32 random bytes as base64url>, further ones after a comma (v2:…); make one with: openssl rand -base64 32 | tr "+/" "-_" | tr -d "="'
+  'v1:<32 random bytes as base64url> or v1:aws-kms:<ARN of a symmetric key>, further ones after a comma (v2:…); make one with: openssl rand -base64 32 | tr "+/" "-_" | tr -d "="'
 
 /**
- * The versioned master keys (AES-256). The newest version seals; each one opens what was sealed under it, so a key can be
- * replaced while what it sealed is still there.
+ * The versioned master keys: AES-256 keys in memory, or keys of a key service. The newest version seals; each one opens what
+ * was sealed under it, so a key can be replaced, also by one of the other kind, while what it sealed is still there.
  */
 export class Keyring {
   #current: MasterKey
@@ -92,7 +90,7 @@ class KeyFile {
     try {
       const state = stateOf(this.#path)
       if (state === this.#seen) return undefined
-      const keys = parseKeys(readFileSync(this.#path, 'utf8'), this.#path)
+      const keys = parseKeys(readFileSync(this.#path, 'utf8'), this.#path, this.#log)
       this.#seen = state
       this.#log?.info(
         { path: this.#path, versions: keys.map(({ version }) => version) },
@@ -124,8 +122,17 @@ export interface KeyringOptions {
   readonly mustExist?: boolean
 }
 
+/**
+ * @throws StartError one sentence: keys that are not there, cannot be read, have another form, or do not answer
+ */
 export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
-  if (options.env !== undefined) return parseKeyring(options.env, 'ATOM_MASTER_KEYS')
+  const keyring = await readKeyring(options)
+  await prove(keyring.current)
+  return keyring
+}
+
+async function readKeyring(options: KeyringOptions): Promise<Keyring> {
+  if (options.env !== undefined) return parseKeyring(options.env, 'ATOM_MASTER_KEYS', options.log)
   const path = join(options.dataDir, keyFileName)
   const found = await readKeyFile(path, options.log)
   if (found === undefined && options.mustExist === true) {
@@ -136,20 +143,44 @@ export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
   if (found === undefined) await createKeyFile(path, options.log)
   // Before the keys are read: a file that changes in between is then read once too often and not once too seldom.
   const file = new KeyFile(path, options.log)
-  return new Keyring(parseKeys(await readFile(path, 'utf8'), path), file)
+  return new Keyring(parseKeys(await readFile(path, 'utf8'), path, options.log), file)
+}
+
+/** A key service that does not let us in is met when Atom starts, and not by the first person who connects an account. */
+async function prove(key: MasterKey): Promise<void> {
+  if (key instanceof LocalMasterKey) return
+  const probe = { clear: Buffer.alloc(0), binding: { kind: 'probe' } }
+  const raw = randomBytes(keyBytes)
+  try {
+    const back = await key.unwrap(await key.wrap(raw, probe), probe)
+    if (!back.equals(raw)) throw new Error('it unwraps something else than it wrapped')
+  } catch (error) {
+    throw new StartError(
+      `The master key v${key.version} cannot be used (${reasonOf(error)}). Give this server the right to kms:Encrypt and kms:Decrypt with it, and the way to its region.`,
+      { cause: error },
+    )
+  }
+}
+
+/** The service's own words, where it has said any. */
+function reasonOf(error: unknown): string {
+  const told = error instanceof AtomError ? error.cause : error
+  return told instanceof Error ? `${told.name}: ${told.message}` : String(told)
 }
 
 /**
- * Adds a new newest key to the key file and answers its version. The file is replaced as a whole and on the disk when this
- * resolves; it keeps its owner, who may not be who runs this. Two at once must be kept apart by the caller.
+ * Adds a new newest key to the key file and answers its version: a random one, or `aws-kms:<ARN>`, which has to answer. The
+ * file is replaced as a whole and on the disk when this resolves; it keeps its owner, who may not be who runs this. Two at
+ * once must be kept apart by the caller.
  */
-export async function addMasterKey(dataDir: string): Promise<number> {
+export async function addMasterKey(dataDir: string, elsewhere?: string): Promise<number> {
   const path = join(dataDir, keyFileName)
   try {
     await sweepAsides(path)
     const [text, { uid, gid }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
     const version = newestOf(parseKeys(text, path)).version + 1
-    const entry = `v${version}:${randomBytes(keyBytes).toString('base64url')}`
+    const entry = `v${version}:${elsewhere ?? randomBytes(keyBytes).toString('base64url')}`
+    await prove(newestOf(parseKeys(entry, 'The new master key')))
     const aside = await writeAside(path, `${text.trim()},${entry}\n`, { uid, gid })
     await rename(aside, path)
     await syncFolder(path)
@@ -164,24 +195,34 @@ export async function addMasterKey(dataDir: string): Promise<number> {
 }
 
 /** `source` is named to the person when the form is wrong; what was found there never is. */
-export function parseKeyring(text: string, source: string): Keyring {
-  return new Keyring(parseKeys(text, source))
+export function parseKeyring(text: string, source: string, log?: Log): Keyring {
+  return new Keyring(parseKeys(text, source, log))
 }
 
-function parseKeys(text: string, source: string): readonly MasterKey[] {
+function parseKeys(text: string, source: string, log?: Log): readonly MasterKey[] {
   const keys: MasterKey[] = []
   for (const [index, entry] of text.trim().split(',').entries()) {
-    const found = entryForm.exec(entry.trim())
-    const bytes = Buffer.from(found?.[2] ?? '', 'base64url')
-    const version = Number(found?.[1])
-    if (found === null || bytes.length !== keyBytes)
+    const [, digits, arn, base64url = ''] = entryForm.exec(entry.trim()) ?? []
+    const version = Number(digits)
+    if (digits === undefined || (arn !== undefined && !kmsKeyArn.test(arn)))
       throw wrongForm(source, `entry ${index + 1} has another form`)
-    if (new Set(bytes).size < 8) throw wrongForm(source, `the key v${version} is not random`)
     if (keys.some((key) => key.version === version)) throw wrongForm(source, `v${version} is there twice`)
-    keys.push({ version, key: createSecretKey(bytes) })
-    bytes.fill(0)
+    keys.push(
+      arn === undefined
+        ? new LocalMasterKey(version, localKey(base64url, source, index + 1, version))
+        : new AwsKmsMasterKey(version, arn, log),
+    )
   }
   return keys
+}
+
+function localKey(base64url: string, source: string, entry: number, version: number): KeyObject {
+  const bytes = Buffer.from(base64url, 'base64url')
+  if (bytes.length !== keyBytes) throw wrongForm(source, `entry ${entry} has another form`)
+  if (new Set(bytes).size < 8) throw wrongForm(source, `the key v${version} is not random`)
+  const key = createSecretKey(bytes)
+  bytes.fill(0)
+  return key
 }
 
 async function readKeyFile(path: string, log: Log | undefined): Promise<string | undefined> {
