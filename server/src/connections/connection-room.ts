@@ -5,7 +5,10 @@ import type { Database } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { catalog } from '#providers/catalog.ts'
+import { AnswerSeal } from './answer-seal.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { Capabilities } from './capabilities.ts'
+import { CapabilityStore } from './capability-store.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
@@ -13,8 +16,12 @@ import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { ProxyCredentials } from './proxy-credentials.ts'
+import { proxyDoors } from './proxy-routes.ts'
+import { SingleWrites } from './single-writes.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenRefresh } from './token-refresh.ts'
+import { WriteStore } from './write-store.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
@@ -56,12 +63,21 @@ export function createConnectionRoom(outside: {
   })
   const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
   const connections = new Connections(parts)
-  const proxy = new ConnectionProxy(parts)
+  const credentials = new ProxyCredentials(parts)
+  const writes = new SingleWrites({ store: new WriteStore(outside), seal: new AnswerSeal(outside), log })
+  const proxy = new ConnectionProxy({ ...parts, credentials, writes })
+  const capabilities = new Capabilities({ ...parts, capabilityStore: new CapabilityStore(outside) })
   return {
     connections,
     apps,
     proxy,
-    doors: (guards) => connectionDoors(guards, { connections, apps, proxy }),
-    [Symbol.asyncDispose]: () => tokenRefresh[Symbol.asyncDispose](),
+    doors(guards) {
+      connectionDoors(guards, { connections, apps })
+      proxyDoors(guards, { proxy, capabilities, publicUrl: outside.publicUrl })
+    },
+    async [Symbol.asyncDispose]() {
+      credentials[Symbol.dispose]()
+      await tokenRefresh[Symbol.asyncDispose]()
+    },
   }
 }

@@ -81,8 +81,7 @@ test('[CN20] whatever could lead off the provider’s hosts or out of its API is
 test('[CN20] a redirect is followed to the provider’s own hosts over https and to no other', () => {
   const from = new URL('https://api.github.com/repos/old/name')
   const to = (location: string, status = 301) =>
-    redirectTarget(github.api, new Response(null, { status, headers: { location } }), from, () => undefined)
-      ?.href
+    redirectTarget(github.api, { status, headers: { location } }, from, () => undefined)?.href
   assert.equal(to('https://api.github.com/repositories/1'), 'https://api.github.com/repositories/1')
   assert.equal(to('/repositories/1', 307), 'https://api.github.com/repositories/1')
   for (const location of [

@@ -39,13 +39,16 @@ export function proxyTarget(api: ProviderApi, path: string): URL {
  */
 export function redirectTarget(
   api: ProviderApi,
-  answer: Response,
+  answer: {
+    readonly status: number
+    readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  },
   from: URL,
   real: (url: URL) => URL | undefined,
 ): URL | undefined {
   if (![301, 302, 303, 307, 308].includes(answer.status)) return undefined
-  const location = answer.headers.get('location')
-  if (location === null || !URL.canParse(location, from.href)) return undefined
+  const { location } = answer.headers
+  if (typeof location !== 'string' || !URL.canParse(location, from.href)) return undefined
   const dialled = new URL(location, from)
   const target = real(dialled) ?? dialled
   const own = target.protocol === 'https:' && target.port === '' && api.hosts.includes(target.hostname)

@@ -236,6 +236,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       envelope,
       outbound: {
         fetch: (url, init) => outbound.fetch(placed(url, options.detour ?? noStandIns), init),
+        dial: (url, request) => outbound.dial(placed(url, options.detour ?? noStandIns), request),
         [Symbol.asyncDispose]: () => outbound[Symbol.asyncDispose](),
       },
       clock,
