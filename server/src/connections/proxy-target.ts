@@ -1,7 +1,8 @@
 import { AtomError } from '#foundation/errors.ts'
 import type { ProviderApi } from '#providers/provider.ts'
 
-const hostLike = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i
+/** The last label of a name is never a number (RFC 3696 2), so `v1.0` is a path and `127.0.0.1` no way to another host. */
+const hostLike = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/i
 
 /**
  * The real address that a proxied path means: on one of the provider's hosts, and not touched by any reading of `..`,

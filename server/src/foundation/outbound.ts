@@ -321,7 +321,9 @@ export function chained(parts: readonly [Readable, ...Transform[]]): Readable {
 }
 
 /** A stream without a listener for its error would end the process; whoever reads it has one of their own besides. */
-function heard(): void {}
+function heard(): void {
+  // The reader decides.
+}
 
 function outward(error: unknown, url: URL, log: Log, patienceMs: number): unknown {
   if (error instanceof AtomError) return error

@@ -28,6 +28,8 @@ export interface HouseOptions {
   /** Origins on loopback that may be called. */
   readonly reach: readonly string[]
   readonly clock?: Clock
+  /** The origin people use, where it is not the one that the house listens on. */
+  readonly publicUrl?: string
   /** Where real addresses lead in place of the internet, for what only an operator's own app does. */
   readonly detour?: StandIns
   /** Shared between houses that are processes of one installation. */
@@ -219,7 +221,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
   const envelope = new Envelope({ keyring: options.keyring ?? newKeyring() })
   const outbound = parts.use(createOutbound({ allowLoopback: () => options.reach, log }))
-  const http = parts.use(createHttpServer({ log }))
+  const http = parts.use(createHttpServer({ log, publicUrl: options.publicUrl }))
   const revocations = parts.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )
