@@ -561,6 +561,72 @@ export const connectionRoutes = {
   }),
 } as const
 
+const ProxiedMethod = Type.Union(
+  (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).map((method) => Type.Literal(method)),
+)
+
+/** A connection lent out: for some methods and paths of the proxy, at a rate, for a time. */
+export const Capability = Type.Object({
+  id: Id,
+  /** `GET` includes HEAD. */
+  methods: Type.Array(ProxiedMethod),
+  /** Below the provider's API: `*` stands for one segment, `**` at the end for everything below. */
+  paths: Type.Array(Type.String()),
+  ratePerMinute: Type.Optional(Type.Integer()),
+  createdAt: Time,
+  expiresAt: Time,
+  /** To the minute. */
+  lastUsedAt: Type.Union([Time, Type.Null()]),
+})
+export type Capability = Static<typeof Capability>
+
+export const CreatedCapability = Type.Object({
+  id: Id,
+  token: Type.String({ description: 'For `Authorization: Bearer`; shown once.' }),
+  expiresAt: Time,
+})
+export type CreatedCapability = Static<typeof CreatedCapability>
+
+export const capabilityRoutes = {
+  lend: route({
+    method: 'POST',
+    path: '/v1/connections/{id}/capabilities',
+    summary: 'Lend a connection out, within limits',
+    audience: 'member',
+    params: ById,
+    body: Type.Object(
+      {
+        methods: Type.Array(ProxiedMethod, { minItems: 1, maxItems: 5 }),
+        paths: Type.Array(Type.String({ minLength: 1, maxLength: 500 }), { minItems: 1, maxItems: 20 }),
+        ratePerMinute: Type.Optional(Type.Integer({ minimum: 1, maximum: 6000 })),
+        expiresIn: Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds; at most a day.' }),
+      },
+      { additionalProperties: false },
+    ),
+    answers: { 201: CreatedCapability },
+    errors: ['not_found'],
+  }),
+  capabilities: route({
+    method: 'GET',
+    path: '/v1/connections/{id}/capabilities',
+    summary: 'What a connection is lent out for',
+    audience: 'member',
+    params: ById,
+    query: PageQuery,
+    answers: { 200: Page(Capability) },
+    errors: ['not_found'],
+  }),
+  endCapability: route({
+    method: 'DELETE',
+    path: '/v1/connections/{id}/capabilities/{capabilityId}',
+    summary: 'End a capability at once',
+    audience: 'member',
+    params: Type.Object({ id: Id, capabilityId: Id }),
+    answers: { 204: Nothing },
+    errors: ['not_found'],
+  }),
+} as const
+
 /** `ANY /v1/connections/{id}/proxy/{path}`: not a `Route`, because body and answer are the provider's. */
 export const proxyPath = '/v1/connections/{id}/proxy/{path}'
 export const proxyLimits = { bodyBytes: 10 * 1024 * 1024 } as const

@@ -4,6 +4,7 @@ import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { SignedIn } from '@atom/contract/accounts.ts'
 import { errorCodes } from '@atom/contract/errors.ts'
@@ -281,8 +282,8 @@ test('[ER20] a streamed door passes bodies unread both ways, keeps the rest of t
             signal.addEventListener('abort', () => gone.resolve())
             await gone.promise
           }
-          if (rest === '/swallow') await new Response(body as ReadableStream).arrayBuffer()
-          return { status: 207, headers: new Headers({ 'content-type': 'text/x-own' }), body: body ?? null }
+          if (rest === '/swallow' && body !== undefined) await buffer(body)
+          return { status: 207, headers: { 'content-type': 'text/x-own' }, body: body ?? null }
         },
       ),
   })

@@ -6,6 +6,10 @@ import type { AccessTokens } from './tokens.ts'
 /** RFC 6750 2.1; the token itself is judged by `AccessTokens`. */
 const bearer = /^Bearer ([\w.~+/=-]{1,8192})$/i
 
+export function bearerToken(authorization: string | undefined): string | undefined {
+  return authorization === undefined ? undefined : bearer.exec(authorization)?.[1]
+}
+
 /**
  * Who is behind a request.
  *
@@ -15,7 +19,7 @@ export async function authenticate(
   tokens: Pick<AccessTokens, 'verify'>,
   authorization: string | undefined,
 ): Promise<AccountPrincipal> {
-  const token = authorization === undefined ? undefined : bearer.exec(authorization)?.[1]
+  const token = bearerToken(authorization)
   if (token === undefined) throw new AtomError('unauthenticated')
   const { principal } = await tokens.verify(token)
   return principal

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { Readable } from 'node:stream'
-import { TransformStream, type ReadableStream as WebStream } from 'node:stream/web'
+import { Readable, Transform } from 'node:stream'
 import type { Body, Params, Query, Route } from '@atom/contract/route.ts'
 import { parseCookie, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
@@ -9,8 +8,8 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
 import { compileCheck } from '#http/validation.ts'
-import { authenticate, requireAudience } from './authenticate.ts'
-import type { AccountPrincipal } from './principal.ts'
+import { authenticate, bearerToken, requireAudience } from './authenticate.ts'
+import type { AccountPrincipal, Principal } from './principal.ts'
 import type { AccessTokens } from './tokens.ts'
 
 /** Always HttpOnly; Secure where people reach the server over https. `maxAgeSeconds` 0 removes it. */
@@ -66,34 +65,49 @@ export type Guard = <R extends Route, const A extends GuardedAnswer<R>>(
 ) => void
 
 /** A door through which foreign bodies pass unread, in both directions. */
-export interface StreamRoute {
-  readonly methods: readonly ('GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE')[]
+export interface StreamRoute<B extends Bearer = Bearer> {
+  readonly methods: readonly StreamMethod[]
   /** Its last parameter takes the rest of the address, slashes and query included: `/v1/connections/{id}/proxy/{path}`. */
   readonly path: string
   readonly audience: 'member' | 'operator'
   readonly bodyLimit: number
+  /** Whom the room lets in by a token of its own; undefined for what is none of its tokens. */
+  bearer?(token: string): Promise<B | undefined>
 }
 
-export interface StreamRequest extends Circumstances {
-  readonly principal: AccountPrincipal
-  readonly method: string
+export type StreamMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** Somebody whom a room knows, and who has no session. */
+interface Bearer {
+  readonly principal: Principal
+}
+
+interface StreamCircumstances extends Circumstances {
+  readonly method: StreamMethod
   /** The named parameters before the last, decoded. */
   readonly params: Readonly<Record<string, string>>
   /** The rest of the address as it was sent, undecoded, beginning with a slash: `/repos/a/b?x=1`. */
   readonly rest: string
   /** Absent where the method has none or it is empty. */
-  readonly body: WebStream<Uint8Array> | undefined
+  readonly body: Readable | undefined
 }
+
+/** Either the account that is signed in, or the bearer of a token of the room's own. */
+export type StreamRequest<B extends Bearer> = StreamCircumstances &
+  (
+    | { readonly principal: AccountPrincipal; readonly bearer: undefined }
+    | { readonly principal: undefined; readonly bearer: B }
+  )
 
 export interface StreamAnswer {
   readonly status: number
-  readonly headers: Iterable<readonly [string, string]>
-  readonly body: WebStream<Uint8Array> | ReadableStream<Uint8Array> | null
+  readonly headers: Readonly<Record<string, string | string[]>>
+  readonly body: Buffer | Readable | null
 }
 
-export type StreamGuard = (
-  route: StreamRoute,
-  handler: (request: StreamRequest) => Promise<StreamAnswer>,
+export type StreamGuard = <B extends Bearer>(
+  route: StreamRoute<B>,
+  handler: (request: StreamRequest<B>) => Promise<StreamAnswer>,
 ) => void
 
 export interface Guards {
@@ -164,7 +178,21 @@ export function createGuards(dependencies: {
     })
   }
 
-  function guardStream(route: StreamRoute, handler: (request: StreamRequest) => Promise<StreamAnswer>): void {
+  function guardStream<B extends Bearer>(
+    route: StreamRoute<B>,
+    handler: (request: StreamRequest<B>) => Promise<StreamAnswer>,
+  ): void {
+    const bearers = new WeakMap<FastifyRequest, B>()
+    const admit = async (request: FastifyRequest) => {
+      const token = bearerToken(request.headers.authorization)
+      const bearer = token === undefined ? undefined : await route.bearer?.(token)
+      if (bearer === undefined) {
+        request.principal = await identify(request, route.audience)
+      } else {
+        request.caller = bearer.principal.id
+        bearers.set(request, bearer)
+      }
+    }
     const head = route.path.slice(0, route.path.lastIndexOf('/{'))
     const depth = head.split('/').length
     http.routes.add(route.path, route.methods, true)
@@ -176,18 +204,21 @@ export function createGuards(dependencies: {
         url: `${fastifyPath(head)}/*`,
         bodyLimit: route.bodyLimit,
         exposeHeadRoute: false,
-        onRequest: async (request) => {
-          request.principal = await identify(request, route.audience)
-        },
+        onRequest: admit,
         handler: async (request, reply) => {
           const upload =
             request.body instanceof Readable ? new Upload(request.body, route.bodyLimit) : undefined
           upload?.requireSize(request.headers['content-length'])
           try {
+            const bearer = bearers.get(request)
+            const who =
+              bearer === undefined
+                ? { principal: request.principal as AccountPrincipal, bearer: undefined }
+                : { principal: undefined, bearer }
             const answer = await handler({
               ...circumstances(request, reply),
-              principal: request.principal as AccountPrincipal,
-              method: request.method,
+              ...who,
+              method: request.method as StreamMethod,
               params: request.params as Record<string, string>,
               rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
               body: upload?.stream,
@@ -214,24 +245,31 @@ declare module 'fastify' {
 
 /** A body on its way through, counted: whoever passes it on sees it fail at the limit, and so does the caller. */
 class Upload {
-  readonly stream: WebStream<Uint8Array>
+  readonly stream: Readable
   readonly #limit: number
   refusal: AtomError | undefined
 
   constructor(source: Readable, limit: number) {
     this.#limit = limit
     let bytes = 0
-    const counted = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => {
+    const counted = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
         bytes += chunk.byteLength
-        if (bytes > limit) {
-          this.refusal = this.#tooLarge()
-          throw this.refusal
-        }
-        controller.enqueue(chunk)
+        if (bytes <= limit) return done(null, chunk)
+        this.refusal = this.#tooLarge()
+        // The rest runs into nothing, so that the caller, who is still sending, gets to read the refusal.
+        source.unpipe(counted)
+        source.resume()
+        done(this.refusal)
       },
     })
-    this.stream = (Readable.toWeb(source) as WebStream<Uint8Array>).pipeThrough(counted)
+    // Whoever gives up reading learns of it by the refusal; without a listener it would end the process.
+    counted.on('error', () => undefined)
+    source.once('error', (error) => counted.destroy(error))
+    source.once('close', () => {
+      if (!source.readableEnded) counted.destroy(new Error('the caller went away while sending'))
+    })
+    this.stream = source.pipe(counted)
   }
 
   /** @throws AtomError `payload_too_large` where the caller announces too much */
@@ -255,9 +293,8 @@ function goneSignal(reply: FastifyReply): AbortSignal {
 
 function sendStream(reply: FastifyReply, answer: StreamAnswer): FastifyReply {
   reply.code(answer.status)
-  for (const [name, value] of answer.headers) reply.header(name, value)
-  if (answer.body === null) return reply.send()
-  return reply.send(Readable.fromWeb(answer.body as WebStream<Uint8Array>))
+  reply.headers(answer.headers)
+  return reply.send(answer.body ?? undefined)
 }
 
 function fastifyPath(path: string): string {

@@ -1,31 +1,64 @@
+import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import { type Principal, personOf } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
-import type { Outbound, OutboundRequest } from '#foundation/outbound.ts'
-import type { Provider } from '#providers/provider.ts'
+import {
+  chained,
+  type Dial,
+  type Dialled,
+  knownCodings,
+  neverSent,
+  type Outbound,
+} from '#foundation/outbound.ts'
+import { type Provider, type ProviderApi, verdictOf } from '#providers/provider.ts'
 import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
+import { AnswerRewriter } from './answer-rewriter.ts'
 import type { Apps } from './apps.ts'
+import { openingOf } from './body-opening.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
-import { attachment } from './credential-attachment.ts'
-import { proxiedAnswerHeaders, proxiedRequestHeaders } from './proxy-headers.ts'
+import { JoinedLookup } from './joined-lookup.ts'
+import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
+import {
+  type AnswerHeaders,
+  type GivenHeaders,
+  proxiedAnswerHeaders,
+  proxiedRequestHeaders,
+} from './proxy-headers.ts'
+import { ProxyLinks } from './proxy-links.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
-import type { AccessToken, TokenRefresh } from './token-refresh.ts'
+import type { SingleWrites, WriteProgress } from './single-writes.ts'
 
 export interface ProxyRequest {
-  readonly method: string
+  readonly method: Dial['method']
   /** Of the provider's API, with its query: `/repos/o/r?x=1`; or with one of its hosts in front: `/gmail.googleapis.com/…`. */
   readonly path: string
-  readonly headers?: Headers | Readonly<Record<string, string>>
+  /** Names in lower case. `idempotency-key` makes a write one that happens at most once. */
+  readonly headers?: GivenHeaders
   /** A stream passes through unread and cannot be sent a second time. */
-  readonly body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
+  readonly body?: string | Uint8Array | Readable
+  /** Of a stream, in bytes, where it is known. */
+  readonly bodyLength?: number
   readonly signal?: AbortSignal
+  /** The address of this proxy for the caller, without a slash at its end: links in the answer then lead through it. */
+  readonly through?: string
+  /** Where not everything is allowed that the connection's owner may do. */
+  permits?(method: string, api: ProviderApi, target: URL): boolean
 }
 
+/** For callers in this process. */
 export interface ProxyAnswer {
   readonly status: number
   readonly headers: Headers
   readonly body: ReadableStream<Uint8Array> | null
+}
+
+/** For a door. A short body is there as a whole. */
+export interface ForwardedAnswer {
+  readonly status: number
+  readonly headers: AnswerHeaders
+  readonly body: Buffer | Readable | null
 }
 
 /** Until the provider begins to answer. */
@@ -33,147 +66,289 @@ const patienceMs = 60_000
 /** Until the last byte of the answer, and how many bytes it may have. */
 const wholeAnswer = { timeoutMs: 30 * 60_000, maxBytes: 1024 ** 3 }
 const mostRedirects = 5
+/** Up to here an answer whose length is known is passed on in one piece. */
+const onePieceBytes = 64 * 1024
+/** An error that a provider words is shorter. */
+const errorBytes = 4 * 1024
+
+/** One try: what the provider said, and to whom. */
+interface Attempt {
+  readonly answer: Dialled
+  /** Read already: all of the body, or its beginning. */
+  readonly body: Buffer | Readable | null
+  readonly api: ProviderApi
+  readonly standIns: StandIns
+  readonly credential: OpenedCredential
+  /** The error code of a failure, where the provider's own way of telling one was looked for. */
+  readonly failure: string | undefined
+}
 
 /**
  * The provider's API with the credential attached. The credential goes to the provider's own hosts and nowhere else, is
- * renewed when it has to be, and does not come back in any header.
+ * renewed when it has to be, and does not come back, neither in the head nor in the body of an answer.
  */
 export class ConnectionProxy {
   readonly #store: ConnectionStore
   readonly #apps: Apps
-  readonly #tokenRefresh: TokenRefresh
+  readonly #credentials: ProxyCredentials
+  readonly #writes: SingleWrites
   readonly #outbound: Outbound
   readonly #clock: Clock
   readonly #log: Log
+  readonly #lookup: JoinedLookup<LiveConnection | undefined>
 
   constructor(dependencies: {
     store: ConnectionStore
     apps: Apps
-    tokenRefresh: TokenRefresh
+    credentials: ProxyCredentials
+    writes: SingleWrites
     outbound: Outbound
     clock: Clock
     log: Log
   }) {
     this.#store = dependencies.store
     this.#apps = dependencies.apps
-    this.#tokenRefresh = dependencies.tokenRefresh
+    this.#credentials = dependencies.credentials
+    this.#writes = dependencies.writes
     this.#outbound = dependencies.outbound
     this.#clock = dependencies.clock
     this.#log = dependencies.log
+    this.#lookup = new JoinedLookup((key) => {
+      const [workspaceId = '', id = ''] = key.split(' ')
+      return this.#store.live(workspaceId, id)
+    })
   }
 
   /**
    * Whatever the provider answers is an answer, errors included.
-   * @throws AtomError `not_found` unless the person owns the connection · `proxy_target_refused` ·
-   * `connection_needs_reconnect` · `provider_unavailable` · `provider_misconfigured` · `provider_refused`
+   * @throws AtomError `not_found` unless the person owns the connection · `proxy_target_refused` · `capability_exceeded` ·
+   * `connection_needs_reconnect` · `provider_unavailable` · `provider_misconfigured` · `provider_refused`; with an
+   * `Idempotency-Key` also what `SingleWrites.once` throws
    */
   async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
+    const { status, headers, body } = await this.forward(principal, connectionId, request)
+    return {
+      status,
+      headers: new Headers(
+        Object.entries(headers).flatMap(([name, value]) =>
+          [value].flat().map((each): [string, string] => [name, each]),
+        ),
+      ),
+      body: body === null ? null : webStream(body),
+    }
+  }
+
+  /** The same, for a door. @throws as `request` */
+  async forward(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ForwardedAnswer> {
     const connection = await this.#owned(principal, connectionId)
-    const provider = this.#apps.settled(connection)
-    const { api } = provider
-    const standIns = await this.#apps.standIns(connection)
-    const target = proxyTarget(api, request.path)
-    const token = await this.#tokenRefresh.access(connection)
+    const key = isWrite(request.method) ? request.headers?.['idempotency-key'] : undefined
+    if (key === undefined) return await this.#exchange(connection, request, { sent: false })
+    const write = {
+      workspaceId: connection.workspaceId,
+      connectionId: connection.id,
+      callerId: principal.id,
+      key: String(key),
+      method: request.method,
+      path: request.path,
+      contentType: String(request.headers?.['content-type'] ?? ''),
+      body: request.body,
+    }
+    // Its caller going away does not end it: the answer is stored for when they come back.
+    return await this.#writes.once(write, (progress, signal) =>
+      this.#exchange(connection, { ...request, signal }, progress),
+    )
+  }
+
+  async #exchange(
+    connection: LiveConnection,
+    request: ProxyRequest,
+    progress: WriteProgress,
+  ): Promise<ForwardedAnswer> {
     this.#noteUse(connection)
-    const attached = attachment(provider, connection.flow, token.value)
-    const answer = await this.#send(api, standIns, target, request, attached)
-    if (answer.status !== 401) return this.#outgoing(connection, answer, token)
-    const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
-    const next = await this.#tokenRefresh.access(current, token)
-    // The provider knows this very token: its 401 is about something else, and the caller's to judge.
-    if (next.generation === token.generation) return this.#outgoing(connection, answer, token)
-    await answer.body?.cancel()
-    if (request.body instanceof ReadableStream) {
+    const first = await this.#attempt(connection, request, progress, () => this.#credentials.of(connection))
+    if (!this.#isRejected(connection, first)) return this.#outgoing(connection, request, first)
+    progress.sent = false
+    const current = (await this.#live(connection)) ?? connection
+    const next = await this.#credentials.after(current, first.credential).catch((error: unknown) => {
+      discard(first.body)
+      throw error
+    })
+    // The provider knows this very token: the refusal is about something else, and the caller's to judge.
+    if (next === first.credential) return this.#outgoing(connection, request, first)
+    discard(first.body)
+    if (request.body instanceof Readable) {
       throw new AtomError(
         'provider_unavailable',
         'The access was renewed while the body was sent. Send it again.',
       )
     }
     // A renewed token may belong to another place: Salesforce moves organisations between instances.
-    const renewed = this.#apps.settled(
-      (await this.#store.live(connection.workspaceId, connection.id)) ?? current,
-    ).api
-    const renewedTarget = proxyTarget(renewed, request.path)
-    const reattached = attachment(provider, connection.flow, next.value)
-    const again = await this.#send(renewed, standIns, renewedTarget, request, reattached)
-    return this.#outgoing(connection, again, next)
+    const renewed = (await this.#live(connection)) ?? current
+    return this.#outgoing(renewed, request, await this.#attempt(renewed, request, progress, async () => next))
+  }
+
+  async #attempt(
+    connection: LiveConnection,
+    request: ProxyRequest,
+    progress: WriteProgress,
+    credentialOf: () => Promise<OpenedCredential>,
+  ): Promise<Attempt> {
+    const { api } = this.#apps.settled(connection)
+    const standIns = await this.#apps.standIns(connection)
+    const target = proxyTarget(api, request.path)
+    if (request.permits?.(request.method, api, target) === false) throw new AtomError('capability_exceeded')
+    const credential = await credentialOf()
+    const answer = await this.#send(api, standIns, target, request, credential, progress)
+    const { body, failure } = await this.#opened(api, request.method, answer)
+    return { answer, body, api, standIns, credential, failure }
   }
 
   async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
-    const connection = await this.#store.live(principal.workspaceId, connectionId)
+    const connection = await this.#lookup.at(`${principal.workspaceId} ${connectionId}`)
     if (connection === undefined || connection.ownerId !== personOf(principal))
       throw new AtomError('not_found')
     return connection
   }
 
+  #live(connection: LiveConnection): Promise<LiveConnection | undefined> {
+    return this.#store.live(connection.workspaceId, connection.id)
+  }
+
   /** Follows redirects within the provider's hosts, as its SDKs would; any other is the caller's to follow, without us. */
   async #send(
-    api: Provider['api'],
+    api: ProviderApi,
     standIns: StandIns,
     target: URL,
     request: ProxyRequest,
-    credential: ReturnType<typeof attachment>,
-  ): Promise<Response> {
-    const headers = proxiedRequestHeaders(request.headers, api.headers)
-    headers.set(credential.header, credential.value)
-    let method = request.method
-    let body = request.body
+    { attached }: OpenedCredential,
+    progress: WriteProgress,
+  ): Promise<Dialled> {
+    const headers = proxiedRequestHeaders(request.headers ?? {}, api.headers)
+    headers['accept-encoding'] = knownCodings
+    let { method, body } = request
+    if (body instanceof Readable && request.bodyLength !== undefined)
+      headers['content-length'] = String(request.bodyLength)
     for (let at = target, hops = 0; ; hops++) {
-      const answer = await this.#dial(placed(at, standIns), request.signal, {
-        method,
-        headers: [...headers],
-        ...(body !== undefined && { body }),
-      })
-      const next = redirectTarget(api, answer, placed(at, standIns), (url) => unplaced(url, standIns))
-      if (next === undefined || hops === mostRedirects || body instanceof ReadableStream) return answer
+      const dialled = placed(at, standIns)
+      headers[attached.header] = attached.value
+      const answer = await this.#dial(dialled, method, headers, body, request, progress)
+      const next = redirectTarget(api, answer, dialled, (url) => unplaced(url, standIns))
+      if (next === undefined || hops === mostRedirects || body instanceof Readable) return answer
       const keepsMethod = answer.status === 307 || answer.status === 308 || method === 'HEAD'
       // Repeating a write elsewhere is only right where the provider says that it is the same request (RFC 9110 15.4).
       if (!keepsMethod && method !== 'GET' && answer.status !== 303) return answer
+      if (request.permits?.(keepsMethod ? method : 'GET', api, next) === false) return answer
       if (!keepsMethod) {
         method = 'GET'
         body = undefined
-        headers.delete('content-type')
+        delete headers['content-type']
       }
-      await answer.body?.cancel()
+      answer.body.destroy()
       at = next
     }
   }
 
-  async #dial(url: URL, caller: AbortSignal | undefined, request: OutboundRequest): Promise<Response> {
-    const impatience = new AbortController()
-    const timer = setTimeout(() => {
-      impatience.abort(new AtomError('provider_unavailable', `${url.host} did not begin to answer in time.`))
-    }, patienceMs)
+  async #dial(
+    url: URL,
+    method: Dial['method'],
+    headers: Readonly<Record<string, string>>,
+    body: ProxyRequest['body'],
+    { signal }: ProxyRequest,
+    progress: WriteProgress,
+  ): Promise<Dialled> {
+    const before = progress.sent
+    progress.sent = true
     try {
-      const signal = caller === undefined ? impatience.signal : AbortSignal.any([caller, impatience.signal])
-      return await this.#outbound.fetch(url, { ...request, ...wholeAnswer, signal })
-    } finally {
-      clearTimeout(timer)
+      return await this.#outbound.dial(url, {
+        method,
+        headers: flat(headers),
+        patienceMs,
+        ...wholeAnswer,
+        ...(body !== undefined && { body }),
+        ...(signal !== undefined && { signal }),
+      })
+    } catch (error) {
+      if (neverSent(error)) progress.sent = before
+      throw error
     }
   }
 
-  #outgoing(connection: LiveConnection, answer: Response, token: AccessToken): ProxyAnswer {
-    this.#noteLimit(connection, answer)
+  /** What has to be read of an answer before it is passed on: nothing of a long one. */
+  async #opened(
+    api: ProviderApi,
+    method: string,
+    { status, headers, body, translated }: Dialled,
+  ): Promise<Pick<Attempt, 'body' | 'failure'>> {
+    if (method === 'HEAD' || status === 204 || status === 304) {
+      body.resume()
+      return { body: null, failure: undefined }
+    }
+    const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
+    const isJson = String(headers['content-type'] ?? '').includes('json')
+    const tells = isJson && (status === 403 || status === api.failures?.status)
+    try {
+      if (length !== undefined && length <= onePieceBytes) {
+        const { opening } = await openingOf(body, onePieceBytes * 16)
+        return { body: opening, failure: tells ? failureIn(api, status, opening) : undefined }
+      }
+      if (!tells) return { body, failure: undefined }
+      const { opening, rest } = await openingOf(body, errorBytes)
+      return {
+        body: rest ?? opening,
+        failure: rest === undefined ? failureIn(api, status, opening) : undefined,
+      }
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  #isRejected(connection: LiveConnection, { answer, failure }: Attempt): boolean {
+    if (answer.status === 401) return true
+    if (failure === undefined || answer.status === 403) return false
+    const verdict = verdictOf(this.#apps.provider(connection.provider), failure)
+    return verdict === 'refresh' || verdict === 'reconnect'
+  }
+
+  #outgoing(connection: LiveConnection, request: ProxyRequest, attempt: Attempt): ForwardedAnswer {
+    const { answer, api, standIns, body } = attempt
+    const { scrubber } = attempt.credential
+    this.#noteLimit(connection, attempt)
+    const headers = proxiedAnswerHeaders(answer.headers, (value) => scrubber.finds(value))
+    const links = request.through === undefined ? undefined : new ProxyLinks(api, standIns, request.through)
+    links?.inHeaders(headers)
+    if (body === null) return { status: answer.status, headers, body }
+    const rewriters = [scrubber]
+    if (links !== undefined && api.links !== undefined && isJson(headers)) {
+      rewriters.push(new AnswerRewriter(links.inBody()))
+    }
+    if (Buffer.isBuffer(body)) {
+      const whole = rewriters.reduce((text, rewriter) => rewriter.whole(text), body)
+      headers['content-length'] = String(whole.length)
+      return { status: answer.status, headers, body: whole }
+    }
+    if (rewriters.some(({ keepsLength }) => !keepsLength)) delete headers['content-length']
+    const [first, ...more] = rewriters.map((rewriter) => rewriter.stream())
     return {
       status: answer.status,
-      headers: proxiedAnswerHeaders(
-        answer.headers,
-        token.value,
-        attachment(this.#apps.provider(connection.provider), connection.flow, token.value).value,
-      ),
-      body: answer.body,
+      headers,
+      body: chained([body, ...(first === undefined ? [] : [first]), ...more]),
     }
   }
 
   /** A limit that is reached is passed on as it came; here it is only told to whoever operates the server. */
-  #noteLimit(connection: LiveConnection, { status, headers }: Response): void {
-    const { rateLimit } = this.#apps.provider(connection.provider).api
-    const remaining = rateLimit.remaining === undefined ? null : headers.get(rateLimit.remaining)
-    if (status !== 429 && !(status === 403 && remaining === '0')) return
-    const reset = rateLimit.reset === undefined ? null : headers.get(rateLimit.reset)
-    const retryAfter = headers.get(rateLimit.retryAfter)
+  #noteLimit(connection: LiveConnection, { answer: { status, headers }, api, failure }: Attempt): void {
+    if (status !== 429 && status !== 403) return
+    const { remaining, reset, retryAfter } = api.rateLimit
+    const isSpent = remaining !== undefined && headers[remaining] === '0'
+    if (status === 403 && !isSpent && headers[retryAfter] === undefined && failure === undefined) return
     this.#log.warn(
-      { connectionId: connection.id, provider: connection.provider, status, retryAfter, reset },
+      {
+        connectionId: connection.id,
+        provider: connection.provider,
+        status,
+        retryAfter: headers[retryAfter],
+        reset: reset === undefined ? undefined : headers[reset],
+      },
       'the provider limits this account',
     )
   }
@@ -185,4 +360,55 @@ export class ConnectionProxy {
       this.#log.warn({ connectionId: connection.id, err: error }, 'the use of a connection was not noted')
     })
   }
+}
+
+/** The one place where a credential is put on a request. */
+
+/** The code in an error's JSON, in the provider's own manner; of a 403, the word that makes it a limit. */
+function failureIn(
+  { failures, rateLimit }: Provider['api'],
+  status: number,
+  body: Buffer,
+): string | undefined {
+  if (body.length > errorBytes) return undefined
+  const text = body.toString()
+  if (status === 403) return rateLimit.said?.find((word) => text.includes(word))
+  const answer = parsed(text)
+  if (failures === undefined || typeof answer !== 'object' || answer === null) return undefined
+  const code: unknown = Object.hasOwn(answer, failures.code) ? Reflect.get(answer, failures.code) : undefined
+  return typeof code === 'string' ? code : undefined
+}
+
+/** What calls itself JSON and is none is the caller's to wonder about. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+function isWrite(method: string): boolean {
+  return method !== 'GET' && method !== 'HEAD'
+}
+
+function isJson(headers: AnswerHeaders): boolean {
+  return String(headers['content-type'] ?? '').includes('json')
+}
+
+function flat(headers: Readonly<Record<string, string>>): string[] {
+  const list: string[] = []
+  for (const name in headers) list.push(name, headers[name] ?? '')
+  return list
+}
+
+function discard(body: Attempt['body']): void {
+  if (body instanceof Readable) body.destroy()
+}
+
+function webStream(body: Buffer | Readable): ReadableStream<Uint8Array> {
+  const stream: WebStream<Uint8Array> =
+    body instanceof Readable ? Readable.toWeb(body) : new Blob([new Uint8Array(body)]).stream()
+  return stream as ReadableStream<Uint8Array>
 }

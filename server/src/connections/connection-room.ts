@@ -7,8 +7,11 @@ import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { catalog as providers } from '#providers/catalog.ts'
 import type { Provider } from '#providers/provider.ts'
+import { AnswerSeal } from './answer-seal.ts'
 import { AppTester } from './app-tester.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { Capabilities } from './capabilities.ts'
+import { CapabilityStore } from './capability-store.ts'
 import { ConnectionHistory } from './connection-history.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
@@ -22,10 +25,14 @@ import { DeviceCodeFlow } from './flows/device-code.ts'
 import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
+import { ProxyCredentials } from './proxy-credentials.ts'
+import { proxyDoors } from './proxy-routes.ts'
 import { RefreshJournal } from './refresh-journal.ts'
+import { SingleWrites } from './single-writes.ts'
 import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { type RefreshCheckpoint, TokenRefresh } from './token-refresh.ts'
+import { WriteStore } from './write-store.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
@@ -97,16 +104,23 @@ export function createConnectionRoom(outside: {
     arrived: async (flow, app, grant) => void (await connections.arrive({ flow, app }, grant)),
     log,
   })
-  const proxy = new ConnectionProxy(parts)
+  const credentials = new ProxyCredentials(parts)
+  const writes = new SingleWrites({ store: new WriteStore(outside), seal: new AnswerSeal(outside), log })
+  const proxy = new ConnectionProxy({ ...parts, credentials, writes })
+  const capabilities = new Capabilities({ ...parts, capabilityStore: new CapabilityStore(outside) })
   return {
     connections,
     apps,
     proxy,
     keepAlive,
-    doors: (guards) => connectionDoors(guards, { connections, apps, proxy, appTester, forecast }),
+    doors(guards) {
+      connectionDoors(guards, { connections, apps, appTester, forecast })
+      proxyDoors(guards, { proxy, capabilities, publicUrl: outside.publicUrl })
+    },
     async [Symbol.asyncDispose]() {
       await devicePolls[Symbol.asyncDispose]()
       await keepAlive[Symbol.asyncDispose]()
+      credentials[Symbol.dispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()
     },

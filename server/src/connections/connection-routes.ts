@@ -1,28 +1,24 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { connectionRoutes, proxyLimits, proxyPath } from '@atom/contract/connections.ts'
+import { connectionRoutes } from '@atom/contract/connections.ts'
 import type { Guards } from '#access/guarded-route.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { Secret } from '#foundation/secret.ts'
 import type { AppTester } from './app-tester.ts'
 import type { Apps } from './apps.ts'
-import type { ConnectionProxy } from './connection-proxy.ts'
 import type { Connections, FinishedFlow } from './connections.ts'
 import type { Forecast } from './forecast.ts'
-import { readProxyBody } from './proxy-body.ts'
 
-/** The door of connections, providers and the proxy. */
+/** The door of connections and providers. */
 export function connectionDoors(
-  { guard, guardStream }: Guards,
+  { guard }: Pick<Guards, 'guard'>,
   {
     connections,
     apps,
-    proxy,
     appTester,
     forecast,
   }: {
     connections: Connections
     apps: Apps
-    proxy: ConnectionProxy
     appTester: AppTester
     forecast: Forecast
   },
@@ -108,28 +104,6 @@ export function connectionDoors(
     status: 200,
     body: await connections.disconnect(principal, params.id),
   }))
-
-  guardStream(
-    {
-      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      path: proxyPath,
-      audience: 'member',
-      bodyLimit: proxyLimits.bodyBytes,
-    },
-    async ({ principal, params, method, rest, headers, body, signal }) => {
-      const sent = await readProxyBody(body)
-      const answer = await proxy.request(principal, idOf(params), {
-        method,
-        path: rest,
-        headers: plain(headers),
-        signal,
-        ...(sent !== undefined && { body: sent }),
-      })
-      // The body is the provider's, but the origin is Atom's: nothing in it may run or be framed here.
-      answer.headers.set('content-security-policy', "sandbox; default-src 'none'; frame-ancestors 'none'")
-      return answer
-    },
-  )
 }
 
 function requiredSecret(secret: string | undefined): string {
@@ -158,17 +132,4 @@ function returnAddress({ returnTo, outcome }: FinishedFlow, provider: string): s
 function isNavigation(headers: IncomingHttpHeaders): boolean {
   const mode = headers['sec-fetch-mode']
   return mode === undefined ? (headers.accept ?? '').includes('text/html') : mode === 'navigate'
-}
-
-function idOf({ id: text }: { readonly id?: string }): string {
-  if (text !== undefined && /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text
-  throw new AtomError('not_found')
-}
-
-function plain(headers: IncomingHttpHeaders): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
-    ),
-  )
 }

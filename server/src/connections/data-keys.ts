@@ -1,4 +1,5 @@
 import type { KeyColumn } from '#foundation/crypto/key-rotation.ts'
+import { answerKeys } from './answer-seal.ts'
 import { dataKeyColumns } from './connection-store.ts'
 import { dataKeyBinding } from './credential-vault.ts'
 
@@ -22,4 +23,5 @@ export const connectionKeys: readonly KeyColumn[] = [
     binding: ({ workspaceId, id }) => dataKeyBinding('flow', workspaceId, id),
     remedy: 'it goes by itself within a day',
   },
+  answerKeys,
 ]

@@ -1,5 +1,3 @@
-import type { Secret } from '#foundation/secret.ts'
-
 /** RFC 9110 7.6.1: meant for one hop. */
 const hopByHop = [
   'connection',
@@ -76,35 +74,63 @@ const neverReturned = new Set([
 ])
 const neverReturnedPrefixes = ['access-control-', 'x-accel-', 'sec-']
 
+/** As Node gives them: names in lower case. */
+export type GivenHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+export type AnswerHeaders = Record<string, string | string[]>
+
 export function proxiedRequestHeaders(
-  own: Headers | Readonly<Record<string, string>> | undefined,
+  own: GivenHeaders,
   standard: Readonly<Record<string, string>>,
-): Headers {
-  const given = new Headers(own)
-  const headers = kept(given, neverSent, neverSentPrefixes)
-  // What fetch libraries send by default says nothing that the provider's own default should yield to.
-  if (headers.get('accept') === '*/*') headers.delete('accept')
-  for (const [name, value] of Object.entries(standard)) if (!headers.has(name)) headers.set(name, value)
-  return headers
-}
-
-/** @param sent the credential as it was sent, where that is not the token itself */
-export function proxiedAnswerHeaders(answered: Headers, token: Secret, sent = token.reveal()): Headers {
-  const headers = kept(answered, neverReturned, neverReturnedPrefixes)
-  const length = answered.get('content-length')
-  if (length !== null && !answered.has('content-encoding')) headers.set('content-length', length)
-  for (const [name, value] of [...headers])
-    if (value.includes(token.reveal()) || value.includes(sent)) headers.delete(name)
-  return headers
-}
-
-function kept(headers: Headers, never: ReadonlySet<string>, prefixes: readonly string[]): Headers {
-  const named = (headers.get('connection') ?? '').split(',').map((name) => name.trim().toLowerCase())
-  const result = new Headers()
-  for (const [name, value] of headers) {
-    if (never.has(name) || named.includes(name) || prefixes.some((prefix) => name.startsWith(prefix)))
-      continue
-    result.append(name, value)
+): Record<string, string> {
+  const headers: Record<string, string> = {}
+  const named = namedByConnection(own)
+  for (const name in own) {
+    const value = own[name]
+    if (value === undefined || stays(name, neverSent, neverSentPrefixes, named)) continue
+    // What fetch libraries send by default says nothing that the provider's own default should yield to.
+    if (name === 'accept' && value === '*/*') continue
+    headers[name] = typeof value === 'string' ? value : value.join(', ')
   }
-  return result
+  for (const name in standard) headers[name] ??= standard[name] ?? ''
+  return headers
+}
+
+/** @param leaks whether a value holds a credential */
+export function proxiedAnswerHeaders(
+  answered: GivenHeaders,
+  leaks: (value: string) => boolean,
+): AnswerHeaders {
+  const headers: AnswerHeaders = {}
+  const named = namedByConnection(answered)
+  for (const name in answered) {
+    const value = answered[name]
+    if (value === undefined || stays(name, neverReturned, neverReturnedPrefixes, named)) continue
+    if (typeof value === 'string') {
+      if (!leaks(value)) headers[name] = value
+    } else {
+      const harmless = value.filter((each) => !leaks(each))
+      if (harmless.length > 0) headers[name] = harmless
+    }
+  }
+  const length = answered['content-length']
+  if (typeof length === 'string' && answered['content-encoding'] === undefined)
+    headers['content-length'] = length
+  return headers
+}
+
+function namedByConnection({ connection }: GivenHeaders): readonly string[] {
+  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return []
+  return String(connection)
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+}
+
+/** Whether a field goes no further than here. */
+function stays(
+  name: string,
+  never: ReadonlySet<string>,
+  prefixes: readonly string[],
+  named: readonly string[],
+): boolean {
+  return never.has(name) || named.includes(name) || prefixes.some((prefix) => name.startsWith(prefix))
 }

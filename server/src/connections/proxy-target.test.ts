@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { github } from '#providers/catalog/github.ts'
 import { google } from '#providers/catalog/google.ts'
+import { microsoft } from '#providers/catalog/microsoft.ts'
 import { slack } from '#providers/catalog/slack.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
 
@@ -81,8 +82,7 @@ test('[CN20] whatever could lead off the provider’s hosts or out of its API is
 test('[CN20] a redirect is followed to the provider’s own hosts over https and to no other', () => {
   const from = new URL('https://api.github.com/repos/old/name')
   const to = (location: string, status = 301) =>
-    redirectTarget(github.api, new Response(null, { status, headers: { location } }), from, () => undefined)
-      ?.href
+    redirectTarget(github.api, { status, headers: { location } }, from, () => undefined)?.href
   assert.equal(to('https://api.github.com/repositories/1'), 'https://api.github.com/repositories/1')
   assert.equal(to('/repositories/1', 307), 'https://api.github.com/repositories/1')
   for (const location of [
@@ -99,6 +99,11 @@ test('[CN20] a redirect is followed to the provider’s own hosts over https and
     assert.equal(to(location), undefined, location)
   }
   assert.equal(to('https://api.github.com/x', 200), undefined)
+})
+
+test('[CN217] a version with a dot is a path of the API', () => {
+  assert.equal(proxyTarget(microsoft.api, '/v1.0/me').href, 'https://graph.microsoft.com/v1.0/me')
+  assert.equal(proxyTarget(github.api, '/169.254.169.254/x').href, 'https://api.github.com/169.254.169.254/x')
 })
 
 test('[CN53] a method with dots in its name is a path where the provider has such, and still no way to another host', () => {

@@ -1,7 +1,8 @@
 import { AtomError } from '#foundation/errors.ts'
 import type { ProviderApi } from '#providers/provider.ts'
 
-const hostLike = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i
+/** The last label of a name is never a number (RFC 3696 2), so `v1.0` is a path and `127.0.0.1` no way to another host. */
+const hostLike = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/i
 
 /**
  * The real address that a proxied path means: on one of the provider's hosts, and not touched by any reading of `..`,
@@ -39,13 +40,16 @@ export function proxyTarget(api: ProviderApi, path: string): URL {
  */
 export function redirectTarget(
   api: ProviderApi,
-  answer: Response,
+  answer: {
+    readonly status: number
+    readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  },
   from: URL,
   real: (url: URL) => URL | undefined,
 ): URL | undefined {
   if (![301, 302, 303, 307, 308].includes(answer.status)) return undefined
-  const location = answer.headers.get('location')
-  if (location === null || !URL.canParse(location, from.href)) return undefined
+  const { location } = answer.headers
+  if (typeof location !== 'string' || !URL.canParse(location, from.href)) return undefined
   const dialled = new URL(location, from)
   const target = real(dialled) ?? dialled
   const own = target.protocol === 'https:' && target.port === '' && api.hosts.includes(target.hostname)

@@ -1,6 +1,8 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { Agent, type HeadersInit, fetch as undiciFetch } from 'undici'
+import { type Readable, Transform } from 'node:stream'
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
+import { Agent, errors, type HeadersInit, fetch as undiciFetch } from 'undici'
 import { AtomError } from './errors.ts'
 import type { Log } from './log.ts'
 
@@ -13,6 +15,30 @@ export interface OutboundRequest {
   readonly timeoutMs?: number
   /** The longest answer that is passed on, unpacked; 10 MiB where absent. */
   readonly maxBytes?: number
+}
+
+/** A request that is passed on rather than made: its parts go as they are, and its answer comes unread. */
+export interface Dial {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Name, value, name, value. */
+  readonly headers: readonly string[]
+  readonly body?: string | Uint8Array | Readable
+  readonly signal?: AbortSignal
+  /** Until the answer begins, in ms. */
+  readonly patienceMs: number
+  /** From the call to the last byte of the answer, in ms. */
+  readonly timeoutMs: number
+  /** The longest answer that is passed on, unpacked. */
+  readonly maxBytes: number
+}
+
+export interface Dialled {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** Unpacked. It has to be read to its end or destroyed. */
+  readonly body: Readable
+  /** What broke the body, in the words of `fetch`. */
+  translated(error: unknown): unknown
 }
 
 export interface Address {
@@ -37,6 +63,29 @@ export interface Outbound extends AsyncDisposable {
    * reason when the caller gives up.
    */
   fetch(url: string | URL, request?: OutboundRequest): Promise<Response>
+  /** The same for what is passed on: as strict, without what the Fetch standard wants done to each request. */
+  dial(url: URL, request: Dial): Promise<Dialled>
+}
+
+/** Where the connection never came about, so that nothing of the request can have arrived. */
+const nothingSent = new Set([
+  'ECONNREFUSED',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/** Whether a failed request surely did not reach anybody. Anything in doubt counts as sent. */
+export function neverSent(failure: unknown): boolean {
+  for (let at = failure; at instanceof Error; at = at.cause) {
+    if (at instanceof AtomError && at.code === 'proxy_target_refused') return true
+    if (at instanceof AggregateError && at.errors.length > 0) return at.errors.every(neverSent)
+    if ('code' in at && typeof at.code === 'string' && nothingSent.has(at.code)) return true
+  }
+  return false
 }
 
 const defaultTimeoutMs = 30_000
@@ -84,24 +133,57 @@ export function createOutbound(options: OutboundOptions): Outbound {
   const connect = { timeout: connectTimeoutMs }
   const listedAgent = new Agent({ ...limits, connect })
   const publicAgent = new Agent({ ...limits, connect: { ...connect, lookup: publicLookup(resolve) } })
+  const isListed = (url: URL) =>
+    options.allowLoopback().some((origin) => origin === url.origin || new URL(origin).origin === url.origin)
 
   return {
+    async dial(url, request) {
+      const listed = isListed(url)
+      if (!listed) refuseUnfit(url)
+      const late = new AbortController()
+      const whole = setTimeout(() => late.abort(slow(url, request.timeoutMs)), request.timeoutMs).unref()
+      const { signal } = request
+      const gone = () => late.abort(signal?.reason)
+      if (signal?.aborted === true) gone()
+      else signal?.addEventListener('abort', gone, { once: true })
+      const over = () => {
+        clearTimeout(whole)
+        signal?.removeEventListener('abort', gone)
+      }
+      const translated = (error: unknown): unknown => {
+        if (late.signal.aborted) return late.signal.reason
+        return outward(error, url, options.log, request.patienceMs)
+      }
+      try {
+        const answer = await (listed ? listedAgent : publicAgent).request({
+          origin: url.origin,
+          path: url.pathname + url.search,
+          method: request.method,
+          headers: request.headers as string[],
+          body: request.body ?? null,
+          signal: late.signal,
+          headersTimeout: request.patienceMs,
+        })
+        answer.body.once('close', over)
+        // Who destroys a body unread has no use for being told that it was not read.
+        answer.body.on('error', heard)
+        const body = unpacked(answer.body, answer.headers, request, () => tooLong(url, request.maxBytes))
+        return { status: answer.statusCode, headers: answer.headers, body, translated }
+      } catch (error) {
+        over()
+        throw translated(error)
+      }
+    },
     async fetch(address, request = {}) {
       const url = new URL(address)
-      const isListed = options.allowLoopback().some((origin) => new URL(origin).origin === url.origin)
-      if (!isListed) refuseUnfit(url)
+      const listed = isListed(url)
+      if (!listed) refuseUnfit(url)
       const { signal, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes, body, ...rest } = request
       const patience = AbortSignal.timeout(timeoutMs)
       const translated = (error: unknown): unknown => {
         if (signal?.aborted === true) return signal.reason
-        if (error instanceof AtomError) return error
-        const refusal = refusalBeneath(error)
-        if (refusal !== undefined) return refusal
-        options.log.debug({ err: error, origin: url.origin }, 'a request to the outside failed')
-        const detail = patience.aborted
-          ? `${url.host} did not answer within ${timeoutMs / 1000} seconds.`
-          : `${url.host} cannot be reached.`
-        return new AtomError('provider_unavailable', detail, { cause: error })
+        if (patience.aborted && !(error instanceof AtomError)) return slow(url, timeoutMs, error)
+        return outward(error, url, options.log, timeoutMs)
       }
       try {
         const answer = await undiciFetch(url, {
@@ -110,15 +192,14 @@ export function createOutbound(options: OutboundOptions): Outbound {
           ...(body instanceof ReadableStream && { duplex: 'half' }),
           signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
           redirect: 'manual',
-          dispatcher: isListed ? listedAgent : publicAgent,
+          dispatcher: listed ? listedAgent : publicAgent,
         })
-        const tooLong = () =>
-          new AtomError('provider_refused', `The answer of ${url.host} is longer than ${maxBytes} bytes.`)
+        const refuse = () => tooLong(url, maxBytes)
         if (Number(answer.headers.get('content-length') ?? 0) > maxBytes && request.method !== 'HEAD') {
           await answer.body?.cancel()
-          throw tooLong()
+          throw refuse()
         }
-        return new Response(answer.body && limited(answer.body, maxBytes, tooLong, translated), {
+        return new Response(answer.body && limited(answer.body, maxBytes, refuse, translated), {
           status: answer.status,
           statusText: answer.statusText,
           headers: [...answer.headers],
@@ -185,6 +266,82 @@ function limited(
     },
     cancel: (reason) => reader.cancel(reason),
   })
+}
+
+/** Content codings that an answer may come in (RFC 9110 8.4.1), as `Accept-Encoding` says them. */
+export const knownCodings = 'gzip, deflate, br'
+
+function unpacked(
+  body: Readable,
+  headers: Dialled['headers'],
+  { method, maxBytes }: Dial,
+  refuse: () => AtomError,
+): Readable {
+  if (method === 'HEAD') return body
+  const coding = String(headers['content-encoding'] ?? 'identity').toLowerCase()
+  const length = headers['content-length']
+  if (length !== undefined && Number(length) > maxBytes) {
+    body.destroy()
+    throw refuse()
+  }
+  // The parser holds a body to the length that it announced.
+  if (length !== undefined && coding === 'identity') return body
+  let bytes = 0
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.byteLength
+      if (bytes > maxBytes) done(refuse())
+      else done(null, chunk)
+    },
+  })
+  const decoder = decoderOf(coding)
+  return chained(decoder === undefined ? [body, counted] : [body, decoder, counted])
+}
+
+function decoderOf(coding: string): Transform | undefined {
+  if (coding === 'gzip' || coding === 'x-gzip') return createGunzip()
+  if (coding === 'deflate') return createInflate()
+  if (coding === 'br') return createBrotliDecompress()
+  return undefined
+}
+
+/** As `pipeline`, without its callback: what breaks one breaks all, and the last one is whom its reader asks. */
+export function chained(parts: readonly [Readable, ...Transform[]]): Readable {
+  let last: Readable = parts[0]
+  for (const next of parts.slice(1) as Transform[]) {
+    const from = last
+    from.once('error', (error) => next.destroy(error))
+    from.once('close', () => {
+      if (!from.readableEnded && !next.destroyed) next.destroy(new Error('the body ended early'))
+    })
+    next.once('close', () => from.destroy())
+    last = from.pipe(next).on('error', heard)
+  }
+  return last
+}
+
+/** A stream without a listener for its error would end the process; whoever reads it has one of their own besides. */
+function heard(): void {
+  // The reader decides.
+}
+
+function outward(error: unknown, url: URL, log: Log, patienceMs: number): unknown {
+  if (error instanceof AtomError) return error
+  const refusal = refusalBeneath(error)
+  if (refusal !== undefined) return refusal
+  log.debug({ err: error, origin: url.origin }, 'a request to the outside failed')
+  if (error instanceof errors.HeadersTimeoutError) return slow(url, patienceMs, error)
+  return new AtomError('provider_unavailable', `${url.host} cannot be reached.`, { cause: error })
+}
+
+function slow(url: URL, ms: number, cause?: unknown): AtomError {
+  return new AtomError('provider_unavailable', `${url.host} did not answer within ${ms / 1000} seconds.`, {
+    cause,
+  })
+}
+
+function tooLong(url: URL, maxBytes: number): AtomError {
+  return new AtomError('provider_refused', `The answer of ${url.host} is longer than ${maxBytes} bytes.`)
 }
 
 function refusalBeneath(error: unknown): AtomError | undefined {

@@ -1,6 +1,6 @@
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import { agentRoutes } from '@atom/contract/agents.ts'
-import { connectionRoutes } from '@atom/contract/connections.ts'
+import { capabilityRoutes, connectionRoutes } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
@@ -17,7 +17,11 @@ export interface RouteGroup {
 /** Every route of the contract, in the order in which a newcomer meets them. */
 export const routeGroups: readonly RouteGroup[] = [
   { name: 'accounts', summary: 'People, sign-in, invitations', routes: accountRoutes },
-  { name: 'connections', summary: 'Accounts at other services', routes: connectionRoutes },
+  {
+    name: 'connections',
+    summary: 'Accounts at other services',
+    routes: { ...connectionRoutes, ...capabilityRoutes },
+  },
   { name: 'rooms', summary: 'Rooms, messages, timelines', routes: roomRoutes },
   { name: 'agents', summary: 'Agents, their turns, approvals', routes: agentRoutes },
   { name: 'operations', summary: 'How the server is', routes: operationRoutes },

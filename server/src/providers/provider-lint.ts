@@ -295,7 +295,9 @@ function ending({ revocation, revoked, afterRevocation, api }: Provider): Findin
     )
     .concat(
       when(
-        Object.values(api.rateLimit).some((name) => name !== name.toLowerCase()),
+        [api.rateLimit.remaining, api.rateLimit.reset, api.rateLimit.retryAfter].some(
+          (name) => name !== name?.toLowerCase(),
+        ),
         'api.rateLimit',
         'header names must be in lower case',
       ),

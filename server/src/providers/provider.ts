@@ -73,12 +73,18 @@ export interface ProviderApi {
   readonly dottedPaths?: true
   /** Sent with every request of the API unless the caller sends its own. */
   readonly headers: Readonly<Record<string, string>>
+  /** An answer with this status is a failure where the JSON in it has this member, which then is an error code. */
+  readonly failures?: { readonly status: number; readonly code: string }
+  /** Members of its JSON that are addresses of the API, such as of the next page. */
+  readonly links?: readonly string[]
   /** Header fields in which the provider tells how much may still be asked. */
   readonly rateLimit: {
     readonly remaining?: string
     /** Unix seconds. */
     readonly reset?: string
     readonly retryAfter: string
+    /** Words in the body of a 403 that make it a limit reached, and not a lack of rights. */
+    readonly said?: readonly string[]
   }
 }
 

@@ -193,8 +193,8 @@ async function direct(base: string, request: ProxyRequest) {
   try {
     const answer = await fetch(`${base}${request.path}`, {
       method: request.method,
-      ...(request.headers && { headers: request.headers }),
-      ...(request.body !== undefined && { body: request.body }),
+      headers: { 'content-type': String(request.headers?.['content-type'] ?? 'application/json') },
+      ...(request.body !== undefined && { body: String(request.body) }),
       ...(request.signal && { signal: request.signal }),
     })
     return { status: answer.status, headers: answer.headers, body: answer.body }

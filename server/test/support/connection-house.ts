@@ -33,6 +33,8 @@ export interface HouseOptions {
   /** Origins on loopback that may be called. */
   readonly reach: readonly string[]
   readonly clock?: Clock
+  /** The origin people use, where it is not the one that the house listens on. */
+  readonly publicUrl?: string
   /** Where real addresses lead in place of the internet, for what only an operator's own app does. */
   readonly detour?: StandIns
   /** Shared between houses that are processes of one installation. */
@@ -234,7 +236,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
     ...(options.dataKeys && { cache: options.dataKeys }),
   })
   const outbound = parts.use(createOutbound({ allowLoopback: () => options.reach, log }))
-  const http = parts.use(createHttpServer({ log }))
+  const http = parts.use(createHttpServer({ log, publicUrl: options.publicUrl }))
   const revocations = parts.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )
@@ -251,6 +253,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       envelope,
       outbound: {
         fetch: (url, init) => outbound.fetch(placed(url, options.detour ?? noStandIns), init),
+        dial: (url, request) => outbound.dial(placed(url, options.detour ?? noStandIns), request),
         [Symbol.asyncDispose]: () => outbound[Symbol.asyncDispose](),
       },
       clock,

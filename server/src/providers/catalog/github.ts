@@ -123,6 +123,7 @@ export const github: Provider = {
       remaining: 'x-ratelimit-remaining',
       reset: 'x-ratelimit-reset',
       retryAfter: 'retry-after',
+      said: ['rate limit'],
     },
   },
   afterRevocation:

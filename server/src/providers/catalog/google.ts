@@ -204,7 +204,10 @@ export const google: Provider = {
       'tasks.googleapis.com',
     ],
     headers: {},
-    rateLimit: { retryAfter: 'retry-after' },
+    rateLimit: {
+      retryAfter: 'retry-after',
+      said: ['rateLimitExceeded', 'userRateLimitExceeded', 'quotaExceeded', 'RATE_LIMIT_EXCEEDED'],
+    },
   },
   afterRevocation:
     'Google has ended the grant and every token of it. Connecting again asks for consent again.',

@@ -147,6 +147,7 @@ export const microsoft: Provider = {
     base: 'https://graph.microsoft.com',
     hosts: ['graph.microsoft.com'],
     headers: {},
+    links: ['@odata.nextLink', '@odata.deltaLink'],
     rateLimit: { retryAfter: 'retry-after' },
   },
   afterRevocation:

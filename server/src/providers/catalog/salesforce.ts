@@ -174,7 +174,7 @@ export const salesforce: Provider = {
     base: 'https://{instance}',
     hosts: ['{instance}'],
     headers: {},
-    rateLimit: { retryAfter: 'retry-after' },
+    rateLimit: { retryAfter: 'retry-after', said: ['REQUEST_LIMIT_EXCEEDED'] },
   },
   afterRevocation: 'Salesforce has ended the refresh token and every access token made from it.',
 

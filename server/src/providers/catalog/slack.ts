@@ -162,6 +162,7 @@ export const slack: Provider = {
     hosts: ['slack.com', 'files.slack.com'],
     dottedPaths: true,
     headers: {},
+    failures: { status: 200, code: 'error' },
     rateLimit: { retryAfter: 'retry-after' },
   },
   afterRevocation: 'Slack has ended the token. The app stays installed until somebody removes it in Slack.',

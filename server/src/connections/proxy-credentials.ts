@@ -1,0 +1,118 @@
+import type { Clock } from '#foundation/clock.ts'
+import { AnswerRewriter } from './answer-rewriter.ts'
+import type { Apps } from './apps.ts'
+import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import { attachment } from './credential-attachment.ts'
+import { scrubbed } from './credential-scrubber.ts'
+import type { CredentialVault } from './credential-vault.ts'
+import { refreshTokenIn } from './renewal-source.ts'
+import type { AccessToken, TokenRefresh } from './token-refresh.ts'
+
+/** A credential in the clear, with what finds it in an answer. */
+export interface OpenedCredential {
+  readonly token: AccessToken
+  /** The header field that it is sent in. */
+  readonly attached: { readonly header: string; readonly value: string }
+  readonly scrubber: AnswerRewriter
+}
+
+interface Kept extends OpenedCredential {
+  readonly until: number
+}
+
+/** How long a credential stays open after it was opened, and how many do. */
+const openMs = 10_000
+const mostOpen = 1_000
+/** Nearer to its end than this, a token is asked for each time, so that it is renewed when it is time. */
+const marginMs = 60_000
+
+/**
+ * Credentials that are in use, opened once and not for every request. Each request names the generation that its row has now,
+ * so what was replaced is not used again; and nothing stays in the clear for longer than ten seconds.
+ */
+export class ProxyCredentials implements Disposable {
+  readonly #store: ConnectionStore
+  readonly #vault: CredentialVault
+  readonly #apps: Apps
+  readonly #tokenRefresh: TokenRefresh
+  readonly #clock: Clock
+  readonly #open = new Map<string, Kept>()
+  #sweep: NodeJS.Timeout | undefined
+
+  constructor(dependencies: {
+    store: ConnectionStore
+    vault: CredentialVault
+    apps: Apps
+    tokenRefresh: TokenRefresh
+    clock: Clock
+  }) {
+    this.#store = dependencies.store
+    this.#vault = dependencies.vault
+    this.#apps = dependencies.apps
+    this.#tokenRefresh = dependencies.tokenRefresh
+    this.#clock = dependencies.clock
+  }
+
+  /** @throws AtomError as `TokenRefresh.access` */
+  async of(connection: LiveConnection): Promise<OpenedCredential> {
+    const kept = this.#open.get(connection.id)
+    if (kept !== undefined && kept.until > performance.now() && this.#stillFits(kept, connection)) return kept
+    return await this.#keep(connection, await this.#tokenRefresh.access(connection))
+  }
+
+  /** A newer one than `rejected`; the same one where there is none and the provider still knows it. @throws as `of` */
+  async after(connection: LiveConnection, rejected: OpenedCredential): Promise<OpenedCredential> {
+    const token = await this.#tokenRefresh.access(connection, rejected.token)
+    return token.generation === rejected.token.generation ? rejected : await this.#keep(connection, token)
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweep)
+    this.#open.clear()
+  }
+
+  #stillFits(kept: Kept, connection: LiveConnection): boolean {
+    if (kept.token.generation !== connection.generation || connection.status === 'needs_reconnect')
+      return false
+    const { expiresAt } = connection
+    return expiresAt === null || expiresAt.getTime() - this.#clock.now().getTime() > marginMs
+  }
+
+  async #keep(connection: LiveConnection, token: AccessToken): Promise<OpenedCredential> {
+    // A refresh has just stored another pair than the one that came with the row.
+    const current =
+      token.generation === connection.generation
+        ? connection
+        : await this.#store.live(connection.workspaceId, connection.id)
+    const refreshToken =
+      current === undefined
+        ? undefined
+        : refreshTokenIn(
+            await this.#vault.openRefreshToken(
+              { workspaceId: current.workspaceId, connectionId: current.id, generation: current.generation },
+              current.sealed,
+            ),
+          )
+    const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
+    const opened = {
+      token,
+      attached: attachment(this.#apps.provider(connection.provider), connection.flow, token.value),
+      scrubber: new AnswerRewriter(scrubbed(secrets)),
+      until: performance.now() + openMs,
+    }
+    const [oldest] = this.#open.keys()
+    if (this.#open.size >= mostOpen && oldest !== undefined) this.#open.delete(oldest)
+    this.#open.delete(connection.id)
+    this.#open.set(connection.id, opened)
+    this.#sweep ??= setInterval(() => this.#close(), openMs).unref()
+    return opened
+  }
+
+  #close(): void {
+    const now = performance.now()
+    for (const [id, { until }] of this.#open) if (until <= now) this.#open.delete(id)
+    if (this.#open.size > 0) return
+    clearInterval(this.#sweep)
+    this.#sweep = undefined
+  }
+}
