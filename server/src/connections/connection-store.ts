@@ -469,9 +469,10 @@ export class ConnectionStore {
 
   /**
    * How many other connections live from the same grant at the provider.
+   * @param slot the credential that is looked at; others have grants of their own
    * @param sharedGrant the particular that decides it, where not the person does
    */
-  async sharers(connection: ConnectionRow, sharedGrant?: string): Promise<number> {
+  async sharers(connection: ConnectionRow, slot: string, sharedGrant?: string): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
     const same =
       sharedGrant === undefined || common === undefined
@@ -480,7 +481,9 @@ export class ConnectionStore {
     const [row] = await this.#database.query<{ n: number }>(sql`
       select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
       where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
-        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}
+        and (k.slot = ${slot} or exists (
+          select from further_credentials f where f.connection_id = c.id and f.slot = ${slot}))`)
     return row?.n ?? 0
   }
 
