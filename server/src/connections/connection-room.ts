@@ -17,6 +17,7 @@ import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { KeepAlive } from './keep-alive.ts'
 import { RefreshJournal } from './refresh-journal.ts'
 import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
@@ -26,6 +27,7 @@ export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
+  readonly keepAlive: KeepAlive
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -74,6 +76,7 @@ export function createConnectionRoom(outside: {
     ...outside.refresh,
     noted: (event) => history.note(event),
   })
+  const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const parts = {
     ...{ store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log },
     ...{ history, strayGrants },
@@ -84,8 +87,10 @@ export function createConnectionRoom(outside: {
     connections,
     apps,
     proxy,
+    keepAlive,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy, appTester, forecast }),
     async [Symbol.asyncDispose]() {
+      await keepAlive[Symbol.asyncDispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()
     },

@@ -539,6 +539,7 @@ export class ConnectionStore {
 
   /**
    * How many other connections live from the same grant at the provider.
+   * @param slot the credential that is looked at; others have grants of their own
    * @param sharedGrant the particular that decides it, where not the person does
    */
   async sharers(
@@ -546,6 +547,7 @@ export class ConnectionStore {
       ConnectionRow,
       'id' | 'provider' | 'clientId' | 'sandbox' | 'identityId' | 'particulars'
     >,
+    slot: string,
     sharedGrant?: string,
   ): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
@@ -556,7 +558,9 @@ export class ConnectionStore {
     const [row] = await this.#database.query<{ n: number }>(sql`
       select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
       where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
-        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}
+        and (k.slot = ${slot} or exists (
+          select from further_credentials f where f.connection_id = c.id and f.slot = ${slot}))`)
     return row?.n ?? 0
   }
 
@@ -620,7 +624,7 @@ export class ConnectionStore {
         -- A pair that came after all, however the connection was given up meanwhile, is worth more than the opinion.
         update connections set status = ${standing.status}, reason = ${standing.reason}, remedy = ${json(standing.remedy)}
         where id in (select connection_id from renewed)
-          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'whose' = 'operator')` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app')`}
+          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
       )
       select connection_id from renewed`)
     return rows.length > 0
