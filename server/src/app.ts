@@ -45,7 +45,11 @@ import { Health, healthDoors } from '#http/health.ts'
 import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
+import { setupPageDoors } from '#http/setup-pages.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
+import { catalog } from '#providers/catalog.ts'
+import { providerPagePath } from '#providers/provider-guide.ts'
+import { providerPage } from '#providers/provider-page.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { Messages } from '#rooms/messages.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
@@ -168,7 +172,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   // Accounts at providers.
   const connectionRoom = born.use(
-    createConnectionRoom({ database, envelope, outbound, clock, log, publicUrl, sandbox }),
+    createConnectionRoom({ database, envelope, outbound, clock, log, publicUrl, sandbox, dataDir }),
   )
   const { connections, apps, proxy } = connectionRoom
   const providerName = (provider: string) => apps.provider(provider).name
@@ -240,6 +244,15 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   openApiDoor(http, { version: packageJson.version })
   referenceDoors(http)
+  setupPageDoors(
+    http,
+    new Map(
+      [...catalog.values()].map((provider) => [
+        providerPagePath(provider.id),
+        () => providerPage(provider, publicUrl()),
+      ]),
+    ),
+  )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
   born.use(
     new SocketServer({

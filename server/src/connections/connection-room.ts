@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Guards } from '#access/guarded-route.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Envelope } from '#foundation/crypto/envelope.ts'
@@ -16,14 +17,17 @@ import { CredentialVault } from './credential-vault.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { Forecast } from './forecast.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { KeepAlive } from './keep-alive.ts'
+import { RefreshJournal } from './refresh-journal.ts'
 import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
-import { TokenRefresh } from './token-refresh.ts'
+import { type RefreshCheckpoint, TokenRefresh } from './token-refresh.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
+  readonly keepAlive: KeepAlive
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -39,6 +43,13 @@ export function createConnectionRoom(outside: {
   readonly publicUrl: () => string
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
+  /** Where renewals are journalled. */
+  readonly dataDir: string
+  /** What a test may change of refreshing. */
+  readonly refresh?: {
+    readonly leaseSeconds?: number
+    readonly checkpoint?: (name: RefreshCheckpoint) => void
+  }
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
@@ -58,11 +69,14 @@ export function createConnectionRoom(outside: {
     apps,
     tokenEndpoint,
     identityReader,
+    journal: new RefreshJournal({ folder: join(outside.dataDir, 'refreshes'), log }),
     clock,
     log,
     changed: (connection) => news.tellOf(connection),
-    noted: (event) => log.debug(event, 'a credential was cared for'),
+    ...outside.refresh,
+    noted: (event) => history.note(event),
   })
+  const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const parts = {
     ...{ store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log },
     ...{ history, strayGrants },
@@ -73,8 +87,10 @@ export function createConnectionRoom(outside: {
     connections,
     apps,
     proxy,
+    keepAlive,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy, appTester, forecast }),
     async [Symbol.asyncDispose]() {
+      await keepAlive[Symbol.asyncDispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()
     },

@@ -172,20 +172,6 @@ interface CredentialKey {
   readonly further?: string | undefined
 }
 
-export interface Renewal extends CredentialKey {
-  /** The generation that was refreshed; the new pair is the next one. */
-  readonly generation: number
-  readonly sealed: SealedTokens
-  readonly issuedAt: Date
-  readonly expiresAt: Date | null
-  readonly refreshExpiresAt: Date | null
-  readonly keepAliveAt: Date | null
-  /** Of the connection; another than its first credential does not change them. */
-  readonly particulars: Particulars
-  /** How the connection stands where nothing but the app was wrong. */
-  readonly standing: Standing
-}
-
 /** A connection as the forecast looks at it. */
 export interface EndingConnection {
   readonly id: string
@@ -194,10 +180,26 @@ export interface EndingConnection {
   readonly connectedAt: Date
   readonly issuedAt: Date
   readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
   /** There is a refresh token. */
   readonly renewable: boolean
   /** Its app is not published. */
   readonly testing: boolean
+}
+
+export interface Renewal extends CredentialKey {
+  /** The generation that was refreshed; the new pair is the next one. */
+  readonly generation: number
+  /** Under the data key that the connection has already. */
+  readonly sealed: Pick<SealedTokens, 'accessToken' | 'refreshToken'>
+  readonly issuedAt: Date
+  readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly keepAliveAt: Date | null
+  /** Of the connection; another than its first credential does not change them. */
+  readonly particulars: Particulars
+  /** How the connection stands where nothing but the app was wrong. */
+  readonly standing: Standing
 }
 
 /** How a connection stands, and why. */
@@ -570,6 +572,7 @@ export class ConnectionStore {
 
   /**
    * How many other connections live from the same grant at the provider.
+   * @param slot the credential that is looked at; others have grants of their own
    * @param sharedGrant the particular that decides it, where not the person does
    */
   async sharers(
@@ -577,6 +580,7 @@ export class ConnectionStore {
       ConnectionRow,
       'id' | 'provider' | 'clientId' | 'sandbox' | 'identityId' | 'particulars'
     >,
+    slot: string,
     sharedGrant?: string,
   ): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
@@ -587,7 +591,9 @@ export class ConnectionStore {
     const [row] = await this.#database.query<{ n: number }>(sql`
       select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
       where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
-        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}
+        and (k.slot = ${slot} or exists (
+          select from further_credentials f where f.connection_id = c.id and f.slot = ${slot}))`)
     return row?.n ?? 0
   }
 
@@ -651,7 +657,7 @@ export class ConnectionStore {
         -- A pair that came after all, however the connection was given up meanwhile, is worth more than the opinion.
         update connections set status = ${standing.status}, reason = ${standing.reason}, remedy = ${json(standing.remedy)}
         where id in (select connection_id from renewed)
-          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'whose' = 'operator')` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app')`}
+          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
       )
       select connection_id from renewed`)
     return rows.length > 0
@@ -720,7 +726,6 @@ export class ConnectionStore {
       returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
     return [...firsts, ...others]
   }
-
   // History and forecast
 
   async writeEvent(entry: ConnectionEventEntry): Promise<void> {
@@ -738,7 +743,7 @@ export class ConnectionStore {
   async ending(workspaceId: string, ownerId: string): Promise<EndingConnection[]> {
     return await this.#database.query<EndingConnection>(sql`
       select c.id, c.provider, c.identity ->> 'name' as name, c.connected_at as "connectedAt", k.issued_at as "issuedAt",
-        k.expires_at as "expiresAt", k.refresh_token is not null as renewable, coalesce(a.testing, false) as testing
+        k.expires_at as "expiresAt", k.refresh_expires_at as "refreshExpiresAt", k.refresh_token is not null as renewable, coalesce(a.testing, false) as testing
       from connections c
         join credentials k on k.connection_id = c.id
         left join provider_apps a on a.id = c.app_id

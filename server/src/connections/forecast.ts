@@ -101,9 +101,52 @@ export class Forecast {
         remedy: reconnect,
       })
     }
+    if (connection.renewable) ends.push(...this.#unrenewed(provider, connection, now, reconnect))
     return ends
       .filter(({ at }) => at.getTime() - now.getTime() < horizonMs.connection)
       .map((end) => ({ ...end, at: end.at.toISOString(), severity: severityOf(end.at, now) }))
+  }
+
+  /**
+   * Atom refreshes what would end unused at 0.85 of its life at the latest (`keepAliveAt`), so only what is past nine tenths
+   * is worth a word: something keeps it from being refreshed.
+   */
+  #unrenewed(
+    { id, name, idleLimitDays }: Provider,
+    connection: EndingConnection,
+    now: Date,
+    remedy: NonNullable<ForecastItem['remedy']>,
+  ) {
+    const { issuedAt, refreshExpiresAt } = connection
+    const idleEnd =
+      idleLimitDays === undefined ? undefined : new Date(issuedAt.getTime() + idleLimitDays * dayMs)
+    const about = { provider: id, connectionId: connection.id, remedy } as const
+    const ends = [
+      refreshExpiresAt === null
+        ? undefined
+        : ({
+            ...about,
+            at: refreshExpiresAt,
+            kind: 'refresh_token',
+            why: 'said so with the last tokens',
+          } as const),
+      idleEnd === undefined
+        ? undefined
+        : ({
+            ...about,
+            at: idleEnd,
+            kind: 'inactivity',
+            why: `does so after ${idleLimitDays} days without use`,
+          } as const),
+    ]
+    return ends
+      .filter((end) => end !== undefined)
+      .filter(({ at }) => at.getTime() - now.getTime() < (at.getTime() - issuedAt.getTime()) / 10)
+      .map(({ why, ...end }) => ({
+        ...end,
+        title: `${name} ends the access of ${connection.name}`,
+        detail: `${name} ${why}, and Atom could not refresh it in time. Its timeline says why; reconnecting mends it.`,
+      }))
   }
 
   #sunsets(id: string, now: Date): ForecastItem[] {

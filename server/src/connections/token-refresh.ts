@@ -5,9 +5,10 @@ import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Secret } from '#foundation/secret.ts'
 import type { App, Apps } from './apps.ts'
-import type { Claim, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import type { IdentityReader } from './identity-reader.ts'
+import type { RefreshJournal } from './refresh-journal.ts'
 import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
 import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
@@ -36,6 +37,9 @@ export interface RefreshEvent {
 /** Why a refresh is made: somebody needs the token, or it must not die of not being used. */
 type Occasion = 'needed' | 'unused'
 
+/** Moments of a refresh at which a test may let the power go. */
+export type RefreshCheckpoint = 'claimed' | 'answered' | 'journalled' | 'stored'
+
 interface Flight {
   readonly token: Promise<AccessToken>
   callers: number
@@ -61,11 +65,13 @@ export class TokenRefresh implements AsyncDisposable {
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
   readonly #identityReader: IdentityReader
+  readonly #journal: RefreshJournal
   readonly #clock: Clock
   readonly #log: Log
   readonly #changed: (connection: ConnectionRow) => void
   readonly #noted: (event: RefreshEvent) => void
   readonly #leaseSeconds: number
+  readonly #checkpoint: (name: RefreshCheckpoint) => void
   readonly #flights = new Map<string, Flight>()
   readonly #calmUntil = new Map<string, number>()
 
@@ -75,22 +81,26 @@ export class TokenRefresh implements AsyncDisposable {
     apps: Apps
     tokenEndpoint: TokenEndpoint
     identityReader: IdentityReader
+    journal: RefreshJournal
     clock: Clock
     log: Log
     changed: (connection: ConnectionRow) => void
     noted: (event: RefreshEvent) => void
     leaseSeconds?: number | undefined
+    checkpoint?: ((name: RefreshCheckpoint) => void) | undefined
   }) {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#identityReader = dependencies.identityReader
+    this.#journal = dependencies.journal
     this.#clock = dependencies.clock
     this.#log = dependencies.log
     this.#changed = dependencies.changed
     this.#noted = dependencies.noted
     this.#leaseSeconds = dependencies.leaseSeconds ?? standardLeaseSeconds
+    this.#checkpoint = dependencies.checkpoint ?? (() => undefined)
   }
 
   /**
@@ -160,6 +170,7 @@ export class TokenRefresh implements AsyncDisposable {
 
   async #refresh(attempt: Attempt): Promise<AccessToken> {
     const { connection } = attempt
+    await this.#storeLeftBehind()
     const claim: Claim = {
       connectionId: connection.id,
       further: connection.further,
@@ -170,12 +181,24 @@ export class TokenRefresh implements AsyncDisposable {
     for (;;) {
       const held = await this.#store.claim(claim)
       if (held !== undefined) {
+        this.#checkpoint('claimed')
         using _lease = this.#held(claim)
         return await this.#settle(attempt, claim, held.unanswered)
       }
       const moved = await this.#moved(connection)
       if (moved !== undefined) return moved
       await pause(pollMs / 2 + Math.random() * pollMs)
+    }
+  }
+
+  /** Before anything is asked for anew: what was answered before and could not be stored then. */
+  async #storeLeftBehind(): Promise<void> {
+    for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
+      const stored = await this.#store.renew(renewal)
+      await this.#journal.forget(renewal)
+      const { connectionId, generation } = renewal
+      this.#log.warn({ connectionId, generation, stored }, 'a journalled renewal was found')
+      if (stored) await this.#tell({ workspaceId, id: connectionId })
     }
   }
 
@@ -277,24 +300,28 @@ export class TokenRefresh implements AsyncDisposable {
     // A refresh token that stays keeps its end; one that is replaced has the new one's, or none that is said.
     const refreshExpiresAt =
       grant.refreshExpiresAt ?? (grant.refreshToken === undefined ? connection.refreshExpiresAt : null)
-    const stored = await this.#persist(connection, () =>
-      this.#store.renew({
-        connectionId: connection.id,
-        further: connection.further,
-        generation: connection.generation,
-        sealed,
-        issuedAt,
-        expiresAt: grant.expiresAt,
+    const renewal: Renewal = {
+      connectionId: connection.id,
+      further: connection.further,
+      generation: connection.generation,
+      sealed,
+      issuedAt,
+      expiresAt: grant.expiresAt,
+      refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: refreshToken !== undefined,
+        at: issuedAt,
         refreshExpiresAt,
-        keepAliveAt: keepAliveAt(app.provider, {
-          refreshable: refreshToken !== undefined,
-          at: issuedAt,
-          refreshExpiresAt,
-        }),
-        particulars: { ...connection.particulars, ...grant.particulars },
-        standing: standingWithout(app.provider, connection.missingScopes),
       }),
-    )
+      particulars: { ...connection.particulars, ...grant.particulars },
+      standing: standingWithout(app.provider, connection.missingScopes),
+    }
+    this.#checkpoint('answered')
+    await this.#journal.write(connection.workspaceId, renewal)
+    this.#checkpoint('journalled')
+    const stored = await this.#persist(renewal)
+    this.#checkpoint('stored')
+    await this.#journal.forget(renewal)
     this.#calmUntil.delete(nameOf(connection))
     if (stored) {
       this.#log.info(
@@ -317,20 +344,19 @@ export class TokenRefresh implements AsyncDisposable {
     return moved
   }
 
-  /** A pair that only exists in this process is worth waiting for a database that is away for a moment. */
-  async #persist(connection: LiveConnection, store: () => Promise<boolean>): Promise<boolean> {
+  /** A pair that the provider will not give again is worth waiting for a database that is away for a moment. */
+  async #persist(renewal: Renewal): Promise<boolean> {
+    const { connectionId } = renewal
     for (let attempt = 0; ; attempt++) {
       try {
-        return await store()
+        return await this.#store.renew(renewal)
       } catch (error) {
         if (attempt === 9 || !(error instanceof AtomError) || error.code !== 'unavailable') {
-          this.#log.error(
-            { connectionId: connection.id, err: error },
-            'a refreshed token could not be stored',
-          )
+          this.#journal.leave(renewal)
+          this.#log.error({ connectionId, err: error }, 'a refreshed token could not be stored')
           throw error
         }
-        this.#log.warn({ connectionId: connection.id, attempt }, 'a refreshed token is not stored yet')
+        this.#log.warn({ connectionId, attempt }, 'a refreshed token is not stored yet')
         await pause(Math.min(100 * 2 ** attempt, 5_000))
       }
     }
@@ -370,7 +396,7 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** As the whole connection is now, whichever of its credentials it was about. */
-  async #tell({ workspaceId, id }: LiveConnection): Promise<void> {
+  async #tell({ workspaceId, id }: Pick<LiveConnection, 'workspaceId' | 'id'>): Promise<void> {
     try {
       const now = await this.#store.live(workspaceId, id)
       if (now !== undefined) this.#changed(now)

@@ -40,8 +40,11 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...particulars(provider),
     ...protocol(provider),
     ...scopes(provider),
+    ...slots(provider),
     ...errors(provider),
+    ...care(provider),
     ...ending(provider),
+    ...guidance(provider),
   ]
 }
 
@@ -50,6 +53,8 @@ const parts: Readonly<Record<string, 'string' | 'object' | 'function'>> = {
   id: 'string',
   name: 'string',
   appConsoleUrl: 'string',
+  'guide.category': 'string',
+  'guide.steps': 'object',
   issuer: 'string',
   'endpoints.authorization': 'string',
   'endpoints.token': 'string',
@@ -195,6 +200,15 @@ function protocol(provider: Provider): Finding[] {
     )
 }
 
+function slots({ slots: declared }: Provider): Finding[] {
+  return Object.entries(declared?.others ?? {}).flatMap(([slot, { prefix, parameter }]) => {
+    const at = `slots.others.${slot}`
+    return when(!/^[a-z]{1,20}$/.test(slot), at, 'must be one word in lower case: it is said in a header')
+      .concat(when(prefix === '', at, 'needs a prefix, or its scopes could not be told from the first one’s'))
+      .concat(when(parameter === '' || parameter === 'scope', at, 'needs a parameter of its own'))
+  })
+}
+
 function scopes({ scopes: { standard, always, contains, separator, answerSeparator } }: Provider): Finding[] {
   const names = standard.map(({ scope }) => scope)
   return standard
@@ -246,6 +260,35 @@ function errors(provider: Provider): Finding[] {
     )
 }
 
+/** What Atom does unasked, and says, so that no grant dies unnoticed. */
+function care(provider: Provider): Finding[] {
+  const { idleLimitDays, troubles = {} } = provider
+  return when(
+    idleLimitDays !== undefined && !(Number.isInteger(idleLimitDays) && idleLimitDays >= 7),
+    'idleLimitDays',
+    'must be whole days, and at least a week, or nobody could keep it alive',
+  ).concat(
+    Object.entries(troubles).flatMap(([code, { whose, action, reason }]) => {
+      const at = `troubles.${code}`
+      return when(
+        !['operator', 'reconnect', 'reconsent'].includes(verdictOf(provider, code)),
+        at,
+        `means ${verdictOf(provider, code)}, which leaves a connection as it is`,
+      )
+        .concat(
+          when(!(doers[whose] ?? []).includes(action), at, `${action} is nothing that the ${whose} does`),
+        )
+        .concat(when(!/^[A-Z].{20,}[.]$/.test(reason), at, 'must say in a sentence what happened'))
+    }),
+  )
+}
+
+const doers: Readonly<Record<string, readonly string[]>> = {
+  person: ['reconnect', 'allow_more', 'wait'],
+  admin: ['ask_admin'],
+  operator: ['configure_app', 'wait'],
+}
+
 function ending({ revocation, revoked, afterRevocation, api }: Provider): Finding[] {
   return when(
     (revocation === undefined) !== (revoked === undefined),
@@ -274,6 +317,54 @@ function ending({ revocation, revoked, afterRevocation, api }: Provider): Findin
         'must name the header that says when to come back',
       ),
     )
+}
+
+/** What people read: steps that name the address to enter, words for every scope, hints and days that can be meant. */
+function guidance(provider: Provider): Finding[] {
+  const { guide, scopes, accountHint = {} } = provider
+  const standard = new Set(scopes.standard.map(({ scope }) => scope))
+  const known = new Set(['email', 'handle', ...Object.keys(provider.particulars ?? {})])
+  return [
+    ...when(guide.steps.length < 3, 'guide.steps', 'must lead from the console to client id and secret'),
+    ...when(
+      !guide.steps.some((step) => step.includes('{redirectUri}')),
+      'guide.steps',
+      'must say where {redirectUri} is entered',
+    ),
+    ...guide.steps.flatMap((step, at) =>
+      when(
+        /\{(?!redirectUri\}|scopes\})/.test(step) || !/[.:”)]$/.test(step.trim()),
+        `guide.steps[${at}]`,
+        'must be a sentence, with {redirectUri} and {scopes} as the only open words',
+      ),
+    ),
+    ...(guide.sunsets ?? []).flatMap(({ at, title, detail }, index) =>
+      when(
+        !/^\d{4}-\d{2}-\d{2}$/.test(at) || Number.isNaN(Date.parse(at)) || title === '' || detail === '',
+        `guide.sunsets[${index}]`,
+        'must have a day (YYYY-MM-DD), a title, and what those do whom it concerns',
+      ),
+    ),
+    ...when(
+      guide.testing !== undefined && !(guide.testing.days > 0 && guide.testing.meaning !== ''),
+      'guide.testing',
+      'must say what ends, after how many days',
+    ),
+    ...(scopes.further ?? []).flatMap(({ scope, meaning }, at) =>
+      when(
+        meaning.trim() === '' || standard.has(scope),
+        `scopes.further[${at}]`,
+        'must have words for a person, and not be asked for anyway',
+      ),
+    ),
+    ...Object.entries(accountHint).flatMap(([parameter, template]) =>
+      when(
+        [...template.matchAll(/\{(\w+)\}/g)].some(([, name = '']) => !known.has(name)),
+        `accountHint.${parameter}`,
+        'speaks of something that is known of no connection',
+      ),
+    ),
+  ]
 }
 
 function when(wrong: boolean, at: string, problem: string): Finding[] {

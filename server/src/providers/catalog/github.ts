@@ -77,6 +77,13 @@ export const github: Provider = {
     redirect_uri_mismatch: 'operator',
     application_suspended: 'operator',
   },
+  troubles: {
+    application_suspended: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'GitHub has suspended Atom’s app. The owner of the app has to ask GitHub why.',
+    },
+  },
   api: {
     base: 'https://api.github.com',
     hosts: ['api.github.com', 'uploads.github.com'],
