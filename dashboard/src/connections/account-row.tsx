@@ -27,7 +27,7 @@ export function AccountRow({
     <li
       aria-label={`${name}: ${identity.name}`}
       // Rows out of sight cost nothing, however many there are.
-      className="relative grid gap-2 px-4 py-2.5 [contain-intrinsic-size:auto_3.75rem] [content-visibility:auto] not-first:border-t not-first:border-line has-[a[aria-current]]:bg-chosen hover:bg-panel"
+      className="relative grid gap-2 px-4 py-2.5 [contain-intrinsic-size:auto_3.75rem] [content-visibility:auto] not-first:border-t not-first:border-line has-[a[aria-current]]:bg-panel has-[a[aria-current]]:before:absolute has-[a[aria-current]]:before:inset-y-0 has-[a[aria-current]]:before:left-0 has-[a[aria-current]]:before:w-0.5 has-[a[aria-current]]:before:bg-accent hover:bg-panel"
     >
       <div className="flex items-center gap-x-3 gap-y-2 @max-xl:flex-wrap">
         <AccountPicture connection={connection} />

@@ -11,7 +11,9 @@ import { Dialog } from '../ui/dialog.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
+import { accessOf } from './access-of.ts'
 import { AccountPicture } from './account-picture.tsx'
+import { checkConnection } from './check-connection.ts'
 import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
 import { Expiry } from './expiry.tsx'
@@ -116,7 +118,7 @@ function Details({
 function State({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
   const { tone, words } = statusWords(connection)
   const mend = useMend(connection, provider)
-  const check = useAction(() => atom.connections.refresh(connection.id))
+  const check = useAction(() => checkConnection(connection.id))
   const renewable = connection.status === 'active' || connection.status === 'degraded'
   return (
     <div className="grid gap-3">
@@ -253,7 +255,7 @@ function Renew({ connection, item }: { connection: Connection; item: ForecastIte
 
 const askForecast = () => atom.connections.forecast()
 
-/** What was asked for, and what was given. */
+/** What was asked for, what of it was given, and what the provider names besides. */
 function Access({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
   const meaning = new Map(
     [...(provider?.scopes ?? []), ...(provider?.furtherScopes ?? [])].map((entry) => [
@@ -261,30 +263,34 @@ function Access({ connection, provider }: { connection: Connection; provider: Pr
       entry.meaning,
     ]),
   )
-  const { scopes, missingScopes, askedScopes } = connection
-  const asked = new Set(askedScopes)
+  const { asked, further } = accessOf(connection)
+  const name = provider?.name ?? 'The provider'
   return (
     <section className="grid gap-2" aria-labelledby="access">
       <h2 id="access" className="text-sm text-quiet">
         Access
       </h2>
-      {scopes.length + missingScopes.length === 0 && (
-        <p className="text-quiet">{provider?.name ?? 'The provider'} names none.</p>
+      {asked.length > 0 && (
+        <ul className="grid gap-2">
+          {asked.map(({ scope, granted }) => (
+            <ScopeLine
+              key={scope}
+              scope={scope}
+              meaning={meaning.get(scope)}
+              state={granted ? 'granted' : 'missing'}
+            />
+          ))}
+        </ul>
       )}
-      <ul className="grid gap-2">
-        {scopes.map((scope) => (
-          <ScopeLine
-            key={scope}
-            scope={scope}
-            meaning={meaning.get(scope)}
-            state="granted"
-            note={asked.size > 0 && !asked.has(scope) ? 'not asked for, given all the same' : undefined}
-          />
-        ))}
-        {missingScopes.map((scope) => (
-          <ScopeLine key={scope} scope={scope} meaning={meaning.get(scope)} state="missing" />
-        ))}
-      </ul>
+      {further.length > 0 && (
+        <p className="text-sm text-quiet">
+          {asked.length > 0 ? `${name} names besides:` : `${name} names:`}{' '}
+          <span className="font-mono text-xs break-all">{further.join(' ')}</span>
+        </p>
+      )}
+      {asked.length + further.length === 0 && (
+        <p className="text-quiet">{name} does not say: what the account may do, Atom may do for it.</p>
+      )}
       {provider !== undefined && connection.flow === 'authorization_code' && (
         <WidenForm connection={connection} provider={provider} />
       )}

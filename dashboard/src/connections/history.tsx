@@ -20,8 +20,8 @@ export function History({ connection }: { connection: Connection }) {
   const [older, setOlder] = useState<{ items: readonly ConnectionEvent[]; next: string | null }>()
   // Whatever changes a connection is a line of its history.
   const { reload } = newest
-  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again for every other state of the connection.
-  useEffect(reload, [connection.status, connection.expiresAt, connection.connectedAt, reload])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again for every newer answer about the connection.
+  useEffect(reload, [connection, reload])
   const next = older === undefined ? (newest.state === 'ready' ? newest.value.next : null) : older.next
   const more = useAction(async () => {
     if (next === null) return

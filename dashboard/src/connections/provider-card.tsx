@@ -26,7 +26,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
   return (
     <li
       aria-label={provider.name}
-      className="relative grid content-start gap-3 rounded-card border border-line px-4 py-3 has-[a[aria-current]]:border-edge has-[a[aria-current]]:bg-chosen hover:bg-panel"
+      className="relative grid content-start gap-3 rounded-card border border-line px-4 py-3 has-[a[aria-current]]:border-accent has-[a[aria-current]]:bg-panel hover:bg-panel"
     >
       <div className="flex min-w-0 items-center gap-3">
         <ProviderMark provider={provider.id} size={20} />

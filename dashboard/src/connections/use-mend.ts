@@ -1,9 +1,10 @@
 import type { Connection, ProviderView } from '@atom/contract/connections.ts'
 import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
-import { atom, isOperator, useMe } from '../shell/atom.ts'
+import { isOperator, useMe } from '../shell/atom.ts'
 import { useAction } from '../shell/use-action.ts'
 import { adminRequest } from './admin-request.ts'
+import { checkConnection } from './check-connection.ts'
 import { connectAccount, isGivenUp } from './connect-account.ts'
 import { type MendOffer, mendOffer } from './mend-offer.ts'
 
@@ -46,7 +47,7 @@ export function useMend(connection: Connection, provider: ProviderView | undefin
         })
         return
       case 'check':
-        await atom.connections.refresh(connection.id)
+        await checkConnection(connection.id)
         return
       default:
     }

@@ -21,7 +21,8 @@ export class ConnectionHistory {
   readonly #store: ConnectionStore
   readonly #clock: Clock
   readonly #log: Log
-  readonly #writing = new Set<Promise<void>>()
+  /** By connection, so that one event is written after the other. */
+  readonly #writing = new Map<string, Promise<void>>()
 
   constructor(dependencies: { store: ConnectionStore; clock: Clock; log: Log }) {
     this.#store = dependencies.store
@@ -39,16 +40,14 @@ export class ConnectionHistory {
       generation: generation ?? null,
       durationMs: durationMs === undefined ? null : Math.round(durationMs),
     }
-    const writing = this.#store
-      .writeEvent(entry)
-      .catch((error: unknown) => {
-        this.#log.warn(
-          { connectionId: entry.connectionId, kind: entry.kind, err: error },
-          'an event is not kept',
-        )
+    const before = this.#writing.get(connectionId) ?? Promise.resolve()
+    const writing = before
+      .then(() => this.#store.writeEvent(entry))
+      .catch((error: unknown) => this.#log.warn({ connectionId, kind, err: error }, 'an event is not kept'))
+      .finally(() => {
+        if (this.#writing.get(connectionId) === writing) this.#writing.delete(connectionId)
       })
-      .finally(() => this.#writing.delete(writing))
-    this.#writing.add(writing)
+    this.#writing.set(connectionId, writing)
   }
 
   /** Newest first. @param before id of the event that the page before ended with */
@@ -63,7 +62,7 @@ export class ConnectionHistory {
 
   /** Waits for what is being written. */
   async [Symbol.asyncDispose](): Promise<void> {
-    while (this.#writing.size > 0) await Promise.allSettled(this.#writing)
+    while (this.#writing.size > 0) await Promise.allSettled(this.#writing.values())
   }
 }
 

@@ -140,12 +140,13 @@ export class ConnectionProxy {
 
   /** The same, for a door. @throws as `request` */
   async forward(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ForwardedAnswer> {
-    const connection = await this.#owned(principal, connectionId)
+    const connection = await this.#owned(principal, connectionId, slotIn(request.headers))
     const key = isWrite(request.method) ? request.headers?.['idempotency-key'] : undefined
     if (key === undefined) return await this.#exchange(connection, request, { sent: false })
     const write = {
       workspaceId: connection.workspaceId,
       connectionId: connection.id,
+      slot: connection.further ?? connection.slot,
       callerId: principal.id,
       key: String(key),
       method: request.method,
@@ -203,15 +204,28 @@ export class ConnectionProxy {
     return { answer, body, api, standIns, credential, failure }
   }
 
-  async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
+  /** With the credential that is asked for by name, where one is. */
+  async #owned(
+    principal: Principal,
+    connectionId: string,
+    slot: string | undefined,
+  ): Promise<LiveConnection> {
     const connection = await this.#lookup.at(`${principal.workspaceId} ${connectionId}`)
     if (connection === undefined || connection.ownerId !== personOf(principal))
       throw new AtomError('not_found')
-    return connection
+    if (slot === undefined || slot === connection.slot) return connection
+    const other = connection.others.some((credential) => credential.slot === slot)
+      ? await this.#store.live(principal.workspaceId, connectionId, slot)
+      : undefined
+    if (other !== undefined) return other
+    const names = [connection, ...connection.others].map((credential) => credential.slot).join(', ')
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: 'headers/atom-credential', detail: `This account has: ${names}.` }],
+    })
   }
 
-  #live(connection: LiveConnection): Promise<LiveConnection | undefined> {
-    return this.#store.live(connection.workspaceId, connection.id)
+  #live({ workspaceId, id, further }: LiveConnection): Promise<LiveConnection | undefined> {
+    return this.#store.live(workspaceId, id, further)
   }
 
   /** Follows redirects within the provider's hosts, as its SDKs would; any other is the caller's to follow, without us. */
@@ -362,7 +376,11 @@ export class ConnectionProxy {
   }
 }
 
-/** The one place where a credential is put on a request. */
+/** Which credential the caller names, where a connection has several (Slack: `bot`, `user`). */
+function slotIn(headers: ProxyRequest['headers']): string | undefined {
+  const named = headers?.['atom-credential']
+  return named === undefined ? undefined : String(named)
+}
 
 /** The code in an error's JSON, in the provider's own manner; of a 403, the word that makes it a limit. */
 function failureIn(

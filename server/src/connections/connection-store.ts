@@ -149,7 +149,7 @@ export interface ConsentedFurther {
   readonly refreshExpiresAt: Date | null
   readonly keepAliveAt: Date | null
   /** Called once the generation is known, with the data key of the connection. */
-  seal(connectionId: string, generation: number, dataKey: Buffer): SealedTokens
+  seal(connectionId: string, generation: number, dataKey: Buffer): Promise<SealedTokens>
 }
 
 export interface ConsentedConnection {
@@ -608,7 +608,7 @@ export class ConnectionStore {
     for (const other of others) {
       // Never a generation again: a refresh of the older one may still be under way.
       const generation = (before.find(({ slot }) => slot === other.slot)?.generation ?? 0) + 1
-      const sealed = other.seal(id, generation, dataKey)
+      const sealed = await other.seal(id, generation, dataKey)
       await tx.query(sql`
         insert into further_credentials (connection_id, slot, access_token, refresh_token, generation, issued_at,
           expires_at, refresh_expires_at, keep_alive_at)
@@ -655,6 +655,7 @@ export class ConnectionStore {
 
   /**
    * How many other connections live from the same grant at the provider.
+   * @param slot the credential that is looked at; others have grants of their own
    * @param sharedGrant the particular that decides it, where not the person does
    */
   async sharers(
@@ -662,6 +663,7 @@ export class ConnectionStore {
       ConnectionRow,
       'id' | 'provider' | 'clientId' | 'sandbox' | 'identityId' | 'particulars'
     >,
+    slot: string,
     sharedGrant?: string,
   ): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
@@ -672,7 +674,9 @@ export class ConnectionStore {
     const [row] = await this.#database.query<{ n: number }>(sql`
       select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
       where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
-        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}
+        and (k.slot = ${slot} or exists (
+          select from further_credentials f where f.connection_id = c.id and f.slot = ${slot}))`)
     return row?.n ?? 0
   }
 

@@ -55,7 +55,7 @@ export class ProxyCredentials implements Disposable {
 
   /** @throws AtomError as `TokenRefresh.access` */
   async of(connection: LiveConnection): Promise<OpenedCredential> {
-    const kept = this.#open.get(connection.id)
+    const kept = this.#open.get(nameOf(connection))
     if (kept !== undefined && kept.until > performance.now() && this.#stillFits(kept, connection)) return kept
     return await this.#keep(connection, await this.#tokenRefresh.access(connection))
   }
@@ -83,16 +83,11 @@ export class ProxyCredentials implements Disposable {
     const current =
       token.generation === connection.generation
         ? connection
-        : await this.#store.live(connection.workspaceId, connection.id)
+        : await this.#store.live(connection.workspaceId, connection.id, connection.further)
     const refreshToken =
       current === undefined
         ? undefined
-        : refreshTokenIn(
-            await this.#vault.openRefreshToken(
-              { workspaceId: current.workspaceId, connectionId: current.id, generation: current.generation },
-              current.sealed,
-            ),
-          )
+        : refreshTokenIn(await this.#vault.openRefreshToken(placeOf(current), current.sealed))
     const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
     const opened = {
       token,
@@ -102,8 +97,9 @@ export class ProxyCredentials implements Disposable {
     }
     const [oldest] = this.#open.keys()
     if (this.#open.size >= mostOpen && oldest !== undefined) this.#open.delete(oldest)
-    this.#open.delete(connection.id)
-    this.#open.set(connection.id, opened)
+    const name = nameOf(connection)
+    this.#open.delete(name)
+    this.#open.set(name, opened)
     this.#sweep ??= setInterval(() => this.#close(), openMs).unref()
     return opened
   }
@@ -115,4 +111,12 @@ export class ProxyCredentials implements Disposable {
     clearInterval(this.#sweep)
     this.#sweep = undefined
   }
+}
+
+function nameOf({ id, further }: LiveConnection): string {
+  return further === undefined ? id : `${id} ${further}`
+}
+
+function placeOf({ workspaceId, id, generation, further }: LiveConnection) {
+  return { workspaceId, connectionId: id, generation, further }
 }

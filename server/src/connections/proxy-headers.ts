@@ -16,6 +16,7 @@ const hopByHop = [
 const neverSent = new Set([
   ...hopByHop,
   'accept-encoding',
+  'atom-credential',
   'authorization',
   'content-length',
   'cookie',

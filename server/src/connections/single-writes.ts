@@ -16,6 +16,8 @@ export interface NamedWrite {
   readonly key: string
   readonly method: string
   readonly path: string
+  /** Which of the connection's credentials it is sent with. */
+  readonly slot: string
   readonly contentType: string
   /** Undefined for none; a stream cannot be compared with another one. */
   readonly body: string | Uint8Array | Readable | undefined
@@ -164,6 +166,7 @@ function hashOf(write: NamedWrite): string {
     })
   }
   const hash = createHash('sha256')
-  for (const part of [write.method, write.path, write.contentType]) hash.update(`${part.length}:${part}`)
+  for (const part of [write.method, write.path, write.slot, write.contentType])
+    hash.update(`${part.length}:${part}`)
   return hash.update(write.body ?? '').digest('hex')
 }

@@ -9,6 +9,12 @@ import type { Grant } from './token-endpoint.ts'
 
 const largestAnswer = 64 * 1024
 
+/** Whose grant it is. */
+interface GrantOwner {
+  readonly identityId: string
+  readonly particulars: Particulars
+}
+
 /**
  * Ends a grant that no connection is made of, because its consent was for another account than was asked for. Left alone
  * where a connection lives from the same grant. What does not succeed is logged: nobody holds the tokens any more.
@@ -24,33 +30,45 @@ export class StrayGrants {
     this.#log = dependencies.log
   }
 
-  async end(app: App, grant: Grant, owner: { identityId: string; particulars: Particulars }): Promise<void> {
-    const { provider } = app
-    try {
-      const request = provider.revocation?.({
-        particulars: owner.particulars,
-        clientId: app.clientId,
-        clientSecret: app.clientSecret,
-        accessToken: grant.accessToken,
-        refreshToken: grant.refreshToken,
-      })
-      if (request === undefined) return
-      const shared = await this.#store.sharers(
-        { ...owner, id: newId(), provider: provider.id, clientId: app.clientId, sandbox: app.id === null },
-        provider.sharedGrant,
-      )
-      if (shared > 0) return
-      const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
-        method: request.method,
-        headers: request.headers,
-        body: request.body,
-        timeoutMs: 15_000,
-        maxBytes: largestAnswer,
-      })
-      const ended = provider.revoked?.(answer.status, await answer.text()) === true
-      this.#log.info({ provider: provider.id, ended, status: answer.status }, 'consent for another account')
-    } catch (error) {
-      this.#log.warn({ provider: provider.id, err: error }, 'consent for another account could not be ended')
+  async end(app: App, grant: Grant, owner: GrantOwner): Promise<void> {
+    for (const credential of [grant, ...grant.others]) {
+      try {
+        await this.#endOne(app, credential, owner)
+      } catch (error) {
+        this.#log.warn(
+          { provider: app.provider.id, err: error },
+          'consent for another account could not be ended',
+        )
+      }
     }
+  }
+
+  async #endOne(
+    app: App,
+    { slot, accessToken, refreshToken }: Pick<Grant, 'slot' | 'accessToken' | 'refreshToken'>,
+    owner: GrantOwner,
+  ): Promise<void> {
+    const { provider, clientId, clientSecret } = app
+    const { particulars } = owner
+    const request = provider.revocation?.({ particulars, clientId, clientSecret, accessToken, refreshToken })
+    if (request === undefined) return
+    const shared = await this.#store.sharers(
+      { ...owner, id: newId(), provider: provider.id, clientId, sandbox: app.id === null },
+      slot,
+      provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant,
+    )
+    if (shared > 0) return
+    const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+      timeoutMs: 15_000,
+      maxBytes: largestAnswer,
+    })
+    const ended = provider.revoked?.(answer.status, await answer.text()) === true
+    this.#log.info(
+      { provider: provider.id, slot, ended, status: answer.status },
+      'consent for another account',
+    )
   }
 }

@@ -20,6 +20,9 @@ import type { App } from './apps.ts'
 export interface Grant {
   readonly accessToken: Secret
   readonly refreshToken: Secret | undefined
+  /** Its name where one consent gives several; `main` otherwise. */
+  readonly slot: string
+  readonly others: readonly FurtherGrant[]
   /** null: the provider does not say. */
   readonly expiresAt: Date | null
   /** Until when it can be refreshed; null: the provider does not say. */
@@ -30,6 +33,14 @@ export interface Grant {
   readonly subject: string | undefined
   /** What this grant says of them; what it does not mention stays as it was. */
   readonly particulars: Particulars
+}
+
+/** A credential that a consent gave besides the first. */
+interface FurtherGrant {
+  readonly slot: string
+  readonly accessToken: Secret
+  readonly refreshToken: Secret | undefined
+  readonly expiresAt: Date | null
 }
 
 /** The provider said no. Carries its error code and nothing else of its answer. */
@@ -236,12 +247,11 @@ export class TokenEndpoint {
     }
   }
 
-  /** `refresh_token_expires_in` is GitHub's and Google's word for it, `refresh_expires_in` Airtable's and Keycloak's. */
-  #refreshEnd(tokens: oauth.TokenEndpointResponse): Date | null {
-    const seconds = Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])
-    return Number.isFinite(seconds) && seconds > 0
-      ? new Date(this.#clock.now().getTime() + seconds * 1000)
-      : null
+  /** null where no number of seconds is said. */
+  #end(seconds: number | undefined): Date | null {
+    return seconds === undefined || !Number.isFinite(seconds)
+      ? null
+      : new Date(this.#clock.now().getTime() + seconds * 1000)
   }
 
   #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
@@ -252,19 +262,38 @@ export class TokenEndpoint {
     if (unfitParticulars(provider, particulars).length > 0) {
       throw new GrantRefused('refused', 'unexpected_particulars')
     }
+    const { first, others } = provider.slots?.of({ answer: tokens, claims }) ?? { first: 'main', others: {} }
     return {
+      slot: first,
+      others: Object.entries(others).map(([slot, other]) => ({
+        slot,
+        accessToken: new Secret(other.accessToken),
+        refreshToken: other.refreshToken === undefined ? undefined : new Secret(other.refreshToken),
+        expiresAt: this.#end(other.expiresIn),
+      })),
       accessToken: new Secret(tokens.access_token),
       refreshToken: tokens.refresh_token === undefined ? undefined : new Secret(tokens.refresh_token),
-      expiresAt:
-        tokens.expires_in === undefined
-          ? null
-          : new Date(this.#clock.now().getTime() + tokens.expires_in * 1000),
-      refreshExpiresAt: this.#refreshEnd(tokens),
-      granted: tokens.scope === undefined ? undefined : scopesIn(provider, tokens.scope),
+      expiresAt: this.#end(tokens.expires_in),
+      // GitHub's and Google's word for it, and that of Airtable and Keycloak.
+      refreshExpiresAt: this.#end(Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])),
+      granted: grantedIn(provider, first, { ...others, [first]: { scope: tokens.scope } }),
       subject: claims === undefined ? undefined : subjectOf(provider, claims),
       particulars,
     }
   }
+}
+
+/** All that was granted, over all credentials of an answer; undefined where the first one names nothing. */
+function grantedIn(
+  provider: Provider,
+  first: string,
+  slots: Readonly<Record<string, { readonly scope: string | undefined }>>,
+): readonly string[] | undefined {
+  if (slots[first]?.scope === undefined) return undefined
+  return Object.entries(slots).flatMap(([slot, { scope = '' }]) => {
+    const prefix = provider.slots?.others[slot]?.prefix ?? ''
+    return scopesIn(provider, scope).map((name) => prefix + name)
+  })
 }
 
 export function authorizationServer(provider: Provider): oauth.AuthorizationServer {

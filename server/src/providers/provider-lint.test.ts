@@ -40,6 +40,11 @@ test('[CN60] lint finds what would be unsafe, unexplained or left out', () => {
     [{ ...github, errors: { invalid_grant: 'retry' } }, 'errors.invalid_grant'],
     [{ ...github, sharedGrant: 'team' }, 'sharedGrant'],
     [{ ...github, idleLimitDays: 0.5 }, 'idleLimitDays'],
+    [
+      { ...github, slots: { others: { user: { prefix: '', parameter: 'user_scope' } } } },
+      'slots.others.user',
+    ],
+    [{ ...github, slots: { others: { user: { prefix: 'u/', parameter: 'scope' } } } }, 'slots.others.user'],
     [{ ...github, troubles: { invalid_grant: trouble('ask_admin') } }, 'troubles.invalid_grant'],
     [{ ...github, troubles: { invalid_grant: trouble('reconnect', 'gone') } }, 'troubles.invalid_grant'],
     [{ ...github, troubles: { server_error: trouble('reconnect') } }, 'troubles.server_error'],

@@ -40,6 +40,7 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...particulars(provider),
     ...protocol(provider),
     ...scopes(provider),
+    ...slots(provider),
     ...errors(provider),
     ...care(provider),
     ...ending(provider),
@@ -197,6 +198,15 @@ function protocol(provider: Provider): Finding[] {
         'is needed to verify the id_token whose claims are used',
       ),
     )
+}
+
+function slots({ slots: declared }: Provider): Finding[] {
+  return Object.entries(declared?.others ?? {}).flatMap(([slot, { prefix, parameter }]) => {
+    const at = `slots.others.${slot}`
+    return when(!/^[a-z]{1,20}$/.test(slot), at, 'must be one word in lower case: it is said in a header')
+      .concat(when(prefix === '', at, 'needs a prefix, or its scopes could not be told from the first one’s'))
+      .concat(when(parameter === '' || parameter === 'scope', at, 'needs a parameter of its own'))
+  })
 }
 
 function scopes({ scopes: { standard, always, contains, separator, answerSeparator } }: Provider): Finding[] {

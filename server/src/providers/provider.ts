@@ -135,9 +135,34 @@ export interface GrantFacts {
   readonly claims: Readonly<Record<string, unknown>> | undefined
 }
 
+/** A credential in a token answer, besides or instead of the one in RFC 6749's own fields. */
+export interface SlotTokens {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+  /** Seconds. */
+  readonly expiresIn: number | undefined
+  readonly scope: string | undefined
+}
+
+/** One consent gives several credentials, each with a name, a life and scopes of its own. */
+export interface ProviderSlots {
+  /**
+   * Of those besides the first: scopes that begin with `prefix` are its own, and are asked for, without it, in `parameter`.
+   * `own`: it is the person's, also where a whole team shares the first (`sharedGrant`).
+   */
+  readonly others: Readonly<
+    Record<string, { readonly prefix: string; readonly parameter: string; readonly own: boolean }>
+  >
+  /** The name of the credential in the answer's own fields, and what else is in it. */
+  of(facts: GrantFacts): {
+    readonly first: string
+    readonly others: Readonly<Record<string, SlotTokens>>
+  }
+}
+
 /**
- * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of five small functions:
- * `tokenAnswer`, `particularsOf`, `identify`, `revocation`, `revoked`.
+ * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of six small functions:
+ * `tokenAnswer`, `particularsOf`, `slots.of`, `identify`, `revocation`, `revoked`.
  */
 export interface Provider {
   readonly id: string
@@ -160,6 +185,8 @@ export interface Provider {
   readonly particulars?: Readonly<Record<string, Particular>>
   /** The particular that everyone of one installation has in common, where they also share one grant. */
   readonly sharedGrant?: string
+  /** Absent where a consent gives one credential, as nearly everywhere. */
+  readonly slots?: ProviderSlots
   /** RFC 6749 2.3.1: how the app proves itself at the token endpoint. */
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic'
   /** How the token endpoint wants its requests; RFC 6749 knows forms only. */
@@ -260,6 +287,20 @@ export function missingScopes(
     for (const inner of contained ?? []) held.add(inner)
   }
   return asked.filter((scope) => !held.has(scope))
+}
+
+/** The parameters of an authorization request that name these scopes. */
+export function scopeParameters(
+  { scopes: { separator }, slots }: Provider,
+  asked: readonly string[],
+): Readonly<Record<string, string>> {
+  const named: Record<string, string[]> = {}
+  for (const scope of asked) {
+    const slot = Object.values(slots?.others ?? {}).find(({ prefix }) => scope.startsWith(prefix))
+    const parameter = slot?.parameter ?? 'scope'
+    named[parameter] = [...(named[parameter] ?? []), scope.slice(slot?.prefix.length ?? 0)]
+  }
+  return Object.fromEntries(Object.entries(named).map(([name, scopes]) => [name, scopes.join(separator)]))
 }
 
 /** The scopes that an answer names, as a request would name them. */

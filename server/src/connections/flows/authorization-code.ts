@@ -3,7 +3,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
-import { filled, type Particulars, type Provider, verdictOf } from '#providers/provider.ts'
+import { filled, type Particulars, type Provider, scopeParameters, verdictOf } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
@@ -123,7 +123,7 @@ export class AuthorizationCodeFlow {
       response_type: 'code',
       client_id: app.clientId,
       redirect_uri: redirectUri,
-      ...(scopes.length > 0 && { scope: scopes.join(provider.scopes.separator) }),
+      ...scopeParameters(provider, scopes),
       state,
       ...(provider.pkce === 'S256' && {
         code_challenge: await oauth.calculatePKCECodeChallenge(secrets.codeVerifier),

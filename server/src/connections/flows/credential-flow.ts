@@ -165,6 +165,8 @@ function keyGrant(key: string): Grant {
     refreshToken: undefined,
     expiresAt: null,
     refreshExpiresAt: null,
+    slot: 'main',
+    others: [],
     granted: [],
     subject: undefined,
     particulars: {},
