@@ -91,7 +91,12 @@ function proxySection(): Html {
   return html`<section aria-labelledby="proxy">
 <h2 id="proxy">Proxy</h2>
 <p><code>ANY ${proxyPath}</code> is the provider’s own API with the credential of the connection attached, streamed both ways; the
-largest body is ${proxyLimits.bodyBytes} bytes. Point an official SDK’s base address here.</p>
+largest body is ${proxyLimits.bodyBytes} bytes. Point an official SDK’s base address here. The connection’s own tokens are struck out
+of what comes back; next pages in <code>Link</code> lead through the proxy again.</p>
+<p>With <code>Idempotency-Key</code> (1 to 255 visible ASCII characters) a write happens once: the same request with the same key gets
+the first answer again for a day, with <code>Idempotency-Replayed: true</code>. Bodies up to 1 MiB, answers up to 256 KiB.
+Its own errors: <code>idempotency_conflict</code>, <code>write_under_way</code>, <code>write_outcome_unknown</code>,
+<code>write_answer_not_kept</code>. A capability’s: <code>capability_exceeded</code>, <code>rate_limited</code>.</p>
 </section>`
 }
 
