@@ -175,6 +175,20 @@ test('[CR22] whatever KMS fails by, the answer is “unavailable” and never a 
   }
 })
 
+test('[CR22] sockets that KMS has closed in a quiet minute cost nobody an answer, however many call at once', async () => {
+  await using it = await scene()
+  const master = it.keyring.current
+  const place = { clear: Buffer.alloc(0), binding: row }
+  const wrapped = await master.wrap(randomBytes(32), place)
+  const unwrapMany = () => Promise.all(Array.from({ length: 120 }, () => master.unwrap(wrapped, place)))
+  await unwrapMany()
+  for (let round = 0; round < 3; round++) {
+    // Closed, and not yet heard of here.
+    it.kms.closeIdle()
+    await unwrapMany()
+  }
+})
+
 interface World extends Scene {
   readonly provider: LoopbackProvider
   /** A server of this installation, just started. */

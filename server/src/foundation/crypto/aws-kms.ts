@@ -15,7 +15,11 @@ const standardPatience = { connectMs: 2_000, attemptMs: 4_000, callMs: 10_000 }
 /** The answers that say that this is not what the key wrapped for this place; all others are about the service. */
 const wrongCiphertext = new Set(['InvalidCiphertextException', 'IncorrectKeyException'])
 
+const attemptsOverBrokenSockets = 3
+const brokenSocket = new Set(['ECONNRESET', 'EPIPE'])
+
 type Sdk = typeof import('@aws-sdk/client-kms')
+type Ask<T> = (kms: { sdk: Sdk; client: KMSClient }, options: { abortSignal: AbortSignal }) => Promise<T>
 
 /**
  * A symmetric master key that lives in AWS KMS and never leaves it. Data keys are wrapped by `Encrypt` and unwrapped by
@@ -75,13 +79,9 @@ export class AwsKmsMasterKey implements MasterKey {
     return { ...binding, 'atom:purpose': 'data key', 'atom:version': String(this.version) }
   }
 
-  async #asking<T>(
-    ask: (kms: { sdk: Sdk; client: KMSClient }, options: { abortSignal: AbortSignal }) => Promise<T>,
-  ): Promise<T> {
+  async #asking<T>(ask: Ask<T>): Promise<T> {
     try {
-      const answer = await ask(await this.#open(), {
-        abortSignal: AbortSignal.timeout(this.#patience.callMs),
-      })
+      const answer = await this.#persistently(ask)
       if (this.#failing) this.#log?.info({ arn: this.arn }, 'the master key in AWS KMS answers again')
       this.#failing = false
       return answer
@@ -95,6 +95,23 @@ export class AwsKmsMasterKey implements MasterKey {
         'The key service that protects stored credentials does not answer. Nothing is lost; try again in a moment.',
         { cause: error },
       )
+    }
+  }
+
+  /**
+   * The client repeats by itself, but within a budget that many stale sockets at once use up: after a quiet minute the other
+   * side has closed them all. Asking again is harmless, since neither operation changes anything there.
+   */
+  async #persistently<T>(ask: Ask<T>): Promise<T> {
+    const abortSignal = AbortSignal.timeout(this.#patience.callMs)
+    const kms = await this.#open()
+    for (let left = attemptsOverBrokenSockets; ; left--) {
+      try {
+        return await ask(kms, { abortSignal })
+      } catch (error) {
+        const broken = error instanceof Error && 'code' in error && brokenSocket.has(String(error.code))
+        if (!broken || left === 1) throw error
+      }
     }
   }
 
