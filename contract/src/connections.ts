@@ -16,6 +16,24 @@ export const ProviderView = Type.Object({
   redirectUri: Type.String({ description: 'To be entered in the app at the provider.' }),
   /** Where an operator creates the app at the provider. */
   appConsoleUrl: Type.String(),
+  /**
+   * What an operator enters with the app beside client id and secret. `privateKey` goes into the field of that name, every
+   * other into `settings`.
+   */
+  appFields: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      label: Type.String(),
+      meaning: Type.String(),
+      secret: Type.Boolean(),
+      required: Type.Boolean(),
+      multiline: Type.Optional(Type.Boolean()),
+      /** What was entered, where it is no secret. */
+      value: Type.Optional(Type.String()),
+      /** What holds where nothing is entered. */
+      standard: Type.Optional(Type.String()),
+    }),
+  ),
 })
 export type ProviderView = Static<typeof ProviderView>
 
@@ -85,7 +103,18 @@ export const connectionRoutes = {
     body: Type.Object(
       {
         clientId: Type.String({ minLength: 1, maxLength: 500 }),
-        clientSecret: Type.String({ minLength: 1, maxLength: 2000 }),
+        /** Absent for an app that proves itself by a private key, or not at all. */
+        clientSecret: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
+        /** PEM (PKCS #8, PKCS #1, SEC 1) or JWK; never shown again. */
+        privateKey: Type.Optional(Type.String({ minLength: 1, maxLength: 20_000 })),
+        /** What the provider asks an operator for (`appFields`). */
+        settings: Type.Optional(
+          Type.Record(
+            Type.String({ pattern: '^[a-z]{1,40}$' }),
+            Type.String({ minLength: 1, maxLength: 500 }),
+            { maxProperties: 20 },
+          ),
+        ),
         scopes: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 50 })),
       },
       { additionalProperties: false },
@@ -128,7 +157,14 @@ export const connectionRoutes = {
       { additionalProperties: false },
     ),
     answers: { 201: Type.Object({ flowId: Id, authorizeUrl: Type.String() }) },
-    errors: ['provider_unknown', 'provider_not_configured', 'return_to_refused'],
+    errors: [
+      'provider_unknown',
+      'provider_not_configured',
+      'return_to_refused',
+      'provider_refused',
+      'provider_misconfigured',
+      'provider_unavailable',
+    ],
   }),
   callback: route({
     method: 'GET',
@@ -152,6 +188,7 @@ export const connectionRoutes = {
       'flow_expired',
       'flow_used',
       'flow_other_browser',
+      'flow_signed_out',
       'consent_denied',
       'provider_refused',
       'provider_misconfigured',

@@ -7,6 +7,7 @@ import type { Provider } from '#providers/provider.ts'
 import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
 import type { Apps } from './apps.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { DpopProofs } from './dpop.ts'
 import { proxiedAnswerHeaders, proxiedRequestHeaders } from './proxy-headers.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
 import type { AccessToken, TokenRefresh } from './token-refresh.ts'
@@ -42,6 +43,7 @@ export class ConnectionProxy {
   readonly #apps: Apps
   readonly #tokenRefresh: TokenRefresh
   readonly #outbound: Outbound
+  readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
 
@@ -50,6 +52,7 @@ export class ConnectionProxy {
     apps: Apps
     tokenRefresh: TokenRefresh
     outbound: Outbound
+    proofs: DpopProofs
     clock: Clock
     log: Log
   }) {
@@ -57,6 +60,7 @@ export class ConnectionProxy {
     this.#apps = dependencies.apps
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#outbound = dependencies.outbound
+    this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
   }
@@ -110,14 +114,16 @@ export class ConnectionProxy {
     token: AccessToken,
   ): Promise<Response> {
     const headers = proxiedRequestHeaders(request.headers, api.headers)
-    headers.set('authorization', `Bearer ${token.value.reveal()}`)
     let method = request.method
     let body = request.body
     for (let at = target, hops = 0; ; hops++) {
-      const answer = await this.#dial(placed(at, standIns), request.signal, {
-        method,
-        headers: [...headers],
-        ...(body !== undefined && { body }),
+      const answer = await this.#presented(token, at, method, body, async (fields) => {
+        for (const [name, value] of Object.entries(fields)) headers.set(name, value)
+        return await this.#dial(placed(at, standIns), request.signal, {
+          method,
+          headers: [...headers],
+          ...(body !== undefined && { body }),
+        })
       })
       const next = redirectTarget(api, answer, placed(at, standIns), (url) => unplaced(url, standIns))
       if (next === undefined || hops === mostRedirects || body instanceof ReadableStream) return answer
@@ -132,6 +138,23 @@ export class ConnectionProxy {
       await answer.body?.cancel()
       at = next
     }
+  }
+
+  /** Sends with the token attached; once more where the API wants its nonce in the proof, and the body can be sent again. */
+  async #presented(
+    token: AccessToken,
+    at: URL,
+    method: string,
+    body: ProxyRequest['body'],
+    send: (fields: Readonly<Record<string, string>>) => Promise<Response>,
+  ): Promise<Response> {
+    const answer = await send(await this.#proofs.presented(token, method, at))
+    if (!this.#proofs.heard(token, at, answer)) return answer
+    await answer.body?.cancel()
+    if (body instanceof ReadableStream) {
+      throw new AtomError('provider_unavailable', 'The API wanted its nonce first. Send it again.')
+    }
+    return await send(await this.#proofs.presented(token, method, at))
   }
 
   async #dial(url: URL, caller: AbortSignal | undefined, request: OutboundRequest): Promise<Response> {

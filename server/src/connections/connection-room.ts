@@ -6,13 +6,16 @@ import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { catalog } from '#providers/catalog.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { ClientRegistration } from './client-registration.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
+import { DpopProofs } from './dpop.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { ServerMetadata } from './server-metadata.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenRefresh } from './token-refresh.ts'
 
@@ -33,17 +36,22 @@ export function createConnectionRoom(outside: {
   readonly log: Log
   /** The origin people use; asked each time, because the port may be chosen late. */
   readonly publicUrl: () => string
+  /** Whether a sign-in session has ended; nobody who was signed out finishes what they began. */
+  readonly sessionEnded: (sessionId: string) => boolean
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
   const vault = new CredentialVault(outside)
-  const apps = new Apps({ ...outside, catalog, store, vault })
-  const tokenEndpoint = new TokenEndpoint({ outbound, clock })
-  const identityReader = new IdentityReader({ outbound, log })
+  const metadata = new ServerMetadata({ outbound, clock })
+  const registration = new ClientRegistration({ outbound })
+  const apps = new Apps({ ...outside, catalog, store, vault, metadata, registration })
+  const proofs = new DpopProofs({ clock })
+  const tokenEndpoint = new TokenEndpoint({ outbound, clock, proofs })
+  const identityReader = new IdentityReader({ outbound, log, proofs })
   const news = new ConnectionNews({ log })
-  const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
   const tokenRefresh = new TokenRefresh({
     store,
     vault,
@@ -55,8 +63,8 @@ export function createConnectionRoom(outside: {
     changed: (connection) => news.tellOf(connection),
   })
   const parts = { store, vault, apps, flow, tokenRefresh, identityReader, outbound, news, clock, log }
-  const connections = new Connections(parts)
-  const proxy = new ConnectionProxy(parts)
+  const connections = new Connections({ ...parts, tokenEndpoint })
+  const proxy = new ConnectionProxy({ ...parts, proofs })
   return {
     connections,
     apps,

@@ -5,7 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, ProviderAnswer, settled } from '#providers/provider.ts'
+import { missingScopes, ProviderAnswer } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
 import type { ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
@@ -18,7 +18,7 @@ import type {
   TakenFlow,
 } from './flows/authorization-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
-import type { Grant } from './token-endpoint.ts'
+import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
 /** A connection is new, or other than it was; `revoked` says that it is gone. */
@@ -49,6 +49,7 @@ export class Connections {
   readonly #apps: Apps
   readonly #flow: AuthorizationCodeFlow
   readonly #tokenRefresh: TokenRefresh
+  readonly #tokenEndpoint: TokenEndpoint
   readonly #identityReader: IdentityReader
   readonly #outbound: Outbound
   readonly #news: ConnectionNews
@@ -61,6 +62,7 @@ export class Connections {
     apps: Apps
     flow: AuthorizationCodeFlow
     tokenRefresh: TokenRefresh
+    tokenEndpoint: TokenEndpoint
     identityReader: IdentityReader
     outbound: Outbound
     news: ConnectionNews
@@ -72,6 +74,7 @@ export class Connections {
     this.#apps = dependencies.apps
     this.#flow = dependencies.flow
     this.#tokenRefresh = dependencies.tokenRefresh
+    this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#identityReader = dependencies.identityReader
     this.#outbound = dependencies.outbound
     this.#news = dependencies.news
@@ -111,7 +114,8 @@ export class Connections {
 
   /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
   async connect(principal: AccountPrincipal, wish: FlowWish): Promise<BegunFlow> {
-    return await this.#flow.begin({ workspaceId: principal.workspaceId, accountId: principal.id }, wish)
+    const { workspaceId, id, sessionId } = principal
+    return await this.#flow.begin({ workspaceId, accountId: id, sessionId }, wish)
   }
 
   /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
@@ -184,7 +188,7 @@ export class Connections {
 
   async #recognised({ flow, app }: TakenFlow, grant: Grant): Promise<RecognisedPerson> {
     const particulars = { ...flow.particulars, ...grant.particulars }
-    const settledApp = { ...app, provider: settled(this.#apps.provider(flow.provider), particulars) }
+    const settledApp = { ...app, provider: this.#apps.settled({ ...flow, particulars }) }
     if (/[{}]/.test(settledApp.provider.api.base)) {
       throw new AtomError('provider_refused', `${app.provider.name} did not say where its API is.`)
     }
@@ -193,6 +197,7 @@ export class Connections {
         granted: grant.granted ?? flow.scopes,
         subject: grant.subject,
         particulars,
+        dpopKey: grant.dpopKey,
       })
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -225,8 +230,13 @@ export class Connections {
       at,
       expiresAt: grant.expiresAt,
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
-      seal: (connectionId, generation) =>
-        this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
+      seal: (connectionId, generation) => {
+        const place = { workspaceId: flow.workspaceId, connectionId, generation }
+        const sealed = this.#vault.sealTokens(place, grant)
+        const { dpopKey } = grant
+        if (dpopKey === undefined) return sealed
+        return { ...sealed, dpopKey: this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey) }
+      },
     })
   }
 
@@ -271,6 +281,7 @@ export class Connections {
       connectionId: connection.id,
       generation: connection.generation,
     }
+    if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)
     const request = app.provider.revocation?.({
       particulars: connection.particulars,
       clientId: app.clientId,
@@ -287,6 +298,29 @@ export class Connections {
       maxBytes: largestRevocationAnswer,
     })
     return { status: answer.status, body: await answer.text() }
+  }
+
+  /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
+  async #revokeByStandard(app: App, connection: LiveConnection): Promise<{ status: number; body: string }> {
+    const place = {
+      workspaceId: connection.workspaceId,
+      connectionId: connection.id,
+      generation: connection.generation,
+    }
+    const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
+    try {
+      if (refreshToken !== undefined) await this.#tokenEndpoint.revoke(app, refreshToken, 'refresh_token')
+      else {
+        const accessToken = this.#vault.openAccessToken(place, connection.sealed)
+        await this.#tokenEndpoint.revoke(app, accessToken, 'access_token')
+      }
+      return { status: 200, body: '' }
+    } catch (error) {
+      if (error instanceof GrantRefused) return { status: 400, body: '' }
+      if (error instanceof GrantOutage)
+        throw new AtomError('provider_unavailable', undefined, { cause: error })
+      throw error
+    }
   }
 }
 
