@@ -55,6 +55,24 @@ export const ProviderView = Type.Object({
       ),
     }),
   ),
+  /**
+   * What an operator enters with the app beside client id and secret. `privateKey` goes into the field of that name, every
+   * other into `settings`.
+   */
+  appFields: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      label: Type.String(),
+      meaning: Type.String(),
+      secret: Type.Boolean(),
+      required: Type.Boolean(),
+      multiline: Type.Optional(Type.Boolean()),
+      /** What was entered, where it is no secret. */
+      value: Type.Optional(Type.String()),
+      /** What holds where nothing is entered. */
+      standard: Type.Optional(Type.String()),
+    }),
+  ),
 })
 export type ProviderView = Static<typeof ProviderView>
 
@@ -154,7 +172,18 @@ export const connectionRoutes = {
     body: Type.Object(
       {
         clientId: Type.String({ minLength: 1, maxLength: 500 }),
-        clientSecret: Type.String({ minLength: 1, maxLength: 2000 }),
+        /** Absent for an app that proves itself by a private key, or not at all. */
+        clientSecret: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
+        /** PEM (PKCS #8, PKCS #1, SEC 1) or JWK; never shown again. */
+        privateKey: Type.Optional(Type.String({ minLength: 1, maxLength: 20_000 })),
+        /** What the provider asks an operator for (`appFields`). */
+        settings: Type.Optional(
+          Type.Record(
+            Type.String({ pattern: '^[a-z]{1,40}$' }),
+            Type.String({ minLength: 1, maxLength: 500 }),
+            { maxProperties: 20 },
+          ),
+        ),
         scopes: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 50 })),
       },
       { additionalProperties: false },
@@ -252,6 +281,7 @@ export const connectionRoutes = {
       'flow_expired',
       'flow_used',
       'flow_other_browser',
+      'flow_signed_out',
       'consent_denied',
       'consent_pending',
       'provider_refused',

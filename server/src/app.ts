@@ -168,7 +168,16 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   // Accounts at providers.
   const connectionRoom = born.use(
-    createConnectionRoom({ database, envelope, outbound, clock, log, publicUrl, sandbox }),
+    createConnectionRoom({
+      database,
+      envelope,
+      outbound,
+      clock,
+      log,
+      publicUrl,
+      sessionEnded: (id) => revocations.has(id),
+      sandbox,
+    }),
   )
   const { connections, apps, proxy } = connectionRoom
   const providerName = (provider: string) => apps.provider(provider).name

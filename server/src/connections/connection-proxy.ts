@@ -7,7 +7,7 @@ import type { Provider } from '#providers/provider.ts'
 import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
 import type { Apps } from './apps.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
-import { attachment } from './credential-attachment.ts'
+import type { DpopProofs } from './dpop.ts'
 import { proxiedAnswerHeaders, proxiedRequestHeaders } from './proxy-headers.ts'
 import { proxyTarget, redirectTarget } from './proxy-target.ts'
 import type { AccessToken, TokenRefresh } from './token-refresh.ts'
@@ -43,6 +43,7 @@ export class ConnectionProxy {
   readonly #apps: Apps
   readonly #tokenRefresh: TokenRefresh
   readonly #outbound: Outbound
+  readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
 
@@ -51,6 +52,7 @@ export class ConnectionProxy {
     apps: Apps
     tokenRefresh: TokenRefresh
     outbound: Outbound
+    proofs: DpopProofs
     clock: Clock
     log: Log
   }) {
@@ -58,6 +60,7 @@ export class ConnectionProxy {
     this.#apps = dependencies.apps
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#outbound = dependencies.outbound
+    this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
   }
@@ -69,14 +72,12 @@ export class ConnectionProxy {
    */
   async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
     const connection = await this.#owned(principal, connectionId)
-    const provider = this.#apps.settled(connection)
-    const { api } = provider
+    const { api } = this.#apps.settled(connection)
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
     const token = await this.#tokenRefresh.access(connection)
     this.#noteUse(connection)
-    const attached = attachment(provider, connection.flow, token.value)
-    const answer = await this.#send(api, standIns, target, request, attached)
+    const answer = await this.#send(api, standIns, target, request, token)
     if (answer.status !== 401) return this.#outgoing(connection, answer, token)
     const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
     const next = await this.#tokenRefresh.access(current, token)
@@ -93,9 +94,7 @@ export class ConnectionProxy {
     const renewed = this.#apps.settled(
       (await this.#store.live(connection.workspaceId, connection.id)) ?? current,
     ).api
-    const renewedTarget = proxyTarget(renewed, request.path)
-    const reattached = attachment(provider, connection.flow, next.value)
-    const again = await this.#send(renewed, standIns, renewedTarget, request, reattached)
+    const again = await this.#send(renewed, standIns, proxyTarget(renewed, request.path), request, next)
     return this.#outgoing(connection, again, next)
   }
 
@@ -112,17 +111,19 @@ export class ConnectionProxy {
     standIns: StandIns,
     target: URL,
     request: ProxyRequest,
-    credential: ReturnType<typeof attachment>,
+    token: AccessToken,
   ): Promise<Response> {
     const headers = proxiedRequestHeaders(request.headers, api.headers)
-    headers.set(credential.header, credential.value)
     let method = request.method
     let body = request.body
     for (let at = target, hops = 0; ; hops++) {
-      const answer = await this.#dial(placed(at, standIns), request.signal, {
-        method,
-        headers: [...headers],
-        ...(body !== undefined && { body }),
+      const answer = await this.#presented(token, at, method, body, async (fields) => {
+        for (const [name, value] of Object.entries(fields)) headers.set(name, value)
+        return await this.#dial(placed(at, standIns), request.signal, {
+          method,
+          headers: [...headers],
+          ...(body !== undefined && { body }),
+        })
       })
       const next = redirectTarget(api, answer, placed(at, standIns), (url) => unplaced(url, standIns))
       if (next === undefined || hops === mostRedirects || body instanceof ReadableStream) return answer
@@ -137,6 +138,23 @@ export class ConnectionProxy {
       await answer.body?.cancel()
       at = next
     }
+  }
+
+  /** Sends with the token attached; once more where the API wants its nonce in the proof, and the body can be sent again. */
+  async #presented(
+    token: AccessToken,
+    at: URL,
+    method: string,
+    body: ProxyRequest['body'],
+    send: (fields: Readonly<Record<string, string>>) => Promise<Response>,
+  ): Promise<Response> {
+    const answer = await send(await this.#proofs.presented(token, method, at))
+    if (!this.#proofs.heard(token, at, answer)) return answer
+    await answer.body?.cancel()
+    if (body instanceof ReadableStream) {
+      throw new AtomError('provider_unavailable', 'The API wanted its nonce first. Send it again.')
+    }
+    return await send(await this.#proofs.presented(token, method, at))
   }
 
   async #dial(url: URL, caller: AbortSignal | undefined, request: OutboundRequest): Promise<Response> {
@@ -156,11 +174,7 @@ export class ConnectionProxy {
     this.#noteLimit(connection, answer)
     return {
       status: answer.status,
-      headers: proxiedAnswerHeaders(
-        answer.headers,
-        token.value,
-        attachment(this.#apps.provider(connection.provider), connection.flow, token.value).value,
-      ),
+      headers: proxiedAnswerHeaders(answer.headers, token.value, token.attachment),
       body: answer.body,
     }
   }

@@ -7,16 +7,19 @@ import type { Outbound } from '#foundation/outbound.ts'
 import { catalog as providers } from '#providers/catalog.ts'
 import type { Provider } from '#providers/provider.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { ClientRegistration } from './client-registration.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { DevicePolls } from './device-polls.ts'
+import { DpopProofs } from './dpop.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { CredentialFlow } from './flows/credential-flow.ts'
 import { DeviceCodeFlow } from './flows/device-code.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { ServerMetadata } from './server-metadata.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenRefresh } from './token-refresh.ts'
 
@@ -37,6 +40,8 @@ export function createConnectionRoom(outside: {
   readonly log: Log
   /** The origin people use; asked each time, because the port may be chosen late. */
   readonly publicUrl: () => string
+  /** Whether a sign-in session has ended; nobody who was signed out finishes what they began. */
+  readonly sessionEnded: (sessionId: string) => boolean
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
   /** Other providers than those that Atom ships. */
@@ -45,11 +50,14 @@ export function createConnectionRoom(outside: {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
   const vault = new CredentialVault(outside)
-  const apps = new Apps({ catalog: providers, ...outside, store, vault })
-  const tokenEndpoint = new TokenEndpoint({ outbound, clock })
-  const identityReader = new IdentityReader({ outbound, log })
+  const metadata = new ServerMetadata({ outbound, clock })
+  const registration = new ClientRegistration({ outbound })
+  const apps = new Apps({ catalog: providers, ...outside, store, vault, metadata, registration })
+  const proofs = new DpopProofs({ clock })
+  const tokenEndpoint = new TokenEndpoint({ outbound, clock, proofs })
+  const identityReader = new IdentityReader({ outbound, log, proofs })
   const news = new ConnectionNews({ log })
-  const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
   const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
   const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, clock })
   const tokenRefresh = new TokenRefresh({
@@ -63,7 +71,18 @@ export function createConnectionRoom(outside: {
     changed: (connection) => news.tellOf(connection),
   })
   const flows = { flow, deviceCode, credentialFlow, deviceCodeGiven: () => devicePolls.wake() }
-  const parts = { store, vault, apps, tokenRefresh, identityReader, outbound, news, clock, log }
+  const parts = {
+    store,
+    vault,
+    apps,
+    tokenRefresh,
+    tokenEndpoint,
+    identityReader,
+    outbound,
+    news,
+    clock,
+    log,
+  }
   const connections = new Connections({ ...parts, ...flows })
   const devicePolls = new DevicePolls({
     store,
@@ -71,7 +90,7 @@ export function createConnectionRoom(outside: {
     arrived: async (flow, app, grant) => void (await connections.arrive({ flow, app }, grant)),
     log,
   })
-  const proxy = new ConnectionProxy(parts)
+  const proxy = new ConnectionProxy({ ...parts, proofs })
   return {
     connections,
     apps,

@@ -4,6 +4,7 @@ import type { Guards } from '#access/guarded-route.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { Secret } from '#foundation/secret.ts'
 import type { Apps } from './apps.ts'
+import { readClientKey } from './client-key.ts'
 import type { ConnectionProxy } from './connection-proxy.ts'
 import type { Connections, FinishedFlow } from './connections.ts'
 import { readProxyBody } from './proxy-body.ts'
@@ -22,7 +23,9 @@ export function connectionDoors(
     status: 200,
     body: await apps.configure(principal, params.provider, {
       clientId: body.clientId,
-      clientSecret: new Secret(body.clientSecret),
+      clientSecret: body.clientSecret === undefined ? undefined : new Secret(body.clientSecret),
+      privateKey: body.privateKey === undefined ? undefined : readClientKey(body.privateKey),
+      settings: body.settings,
       scopes: body.scopes,
     }),
   }))

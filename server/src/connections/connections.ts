@@ -16,7 +16,7 @@ import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { refreshTokenIn } from './renewal-source.ts'
-import type { Grant } from './token-endpoint.ts'
+import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
 /** A connection is new, or other than it was; `revoked` says that it is gone. */
@@ -65,6 +65,7 @@ export class Connections {
   readonly #deviceCodeGiven: () => void
   readonly #credentialFlow: CredentialFlow
   readonly #tokenRefresh: TokenRefresh
+  readonly #tokenEndpoint: TokenEndpoint
   readonly #identityReader: IdentityReader
   readonly #outbound: Outbound
   readonly #news: ConnectionNews
@@ -81,6 +82,7 @@ export class Connections {
     deviceCodeGiven: () => void
     credentialFlow: CredentialFlow
     tokenRefresh: TokenRefresh
+    tokenEndpoint: TokenEndpoint
     identityReader: IdentityReader
     outbound: Outbound
     news: ConnectionNews
@@ -95,6 +97,7 @@ export class Connections {
     this.#deviceCodeGiven = dependencies.deviceCodeGiven
     this.#credentialFlow = dependencies.credentialFlow
     this.#tokenRefresh = dependencies.tokenRefresh
+    this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#identityReader = dependencies.identityReader
     this.#outbound = dependencies.outbound
     this.#news = dependencies.news
@@ -138,7 +141,8 @@ export class Connections {
    * `provider_unavailable`
    */
   async connect(principal: AccountPrincipal, wish: ConnectWish): Promise<Begun> {
-    const person = { workspaceId: principal.workspaceId, accountId: principal.id }
+    const { workspaceId, id: accountId, sessionId } = principal
+    const person = { workspaceId, accountId, sessionId }
     const provider = this.#apps.provider(wish.provider)
     const offered = flowNames(provider.flows)
     const flow = wish.flow ?? offered[0] ?? 'authorization_code'
@@ -268,6 +272,7 @@ export class Connections {
         granted: grant.granted ?? flow.scopes,
         subject: grant.subject,
         particulars,
+        dpopKey: grant.dpopKey,
       })
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -303,8 +308,13 @@ export class Connections {
       at,
       expiresAt: grant.expiresAt,
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
-      seal: (connectionId, generation) =>
-        this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
+      seal: (connectionId, generation) => {
+        const place = { workspaceId: flow.workspaceId, connectionId, generation }
+        const sealed = this.#vault.sealTokens(place, grant)
+        const { dpopKey } = grant
+        if (dpopKey === undefined) return sealed
+        return { ...sealed, dpopKey: this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey) }
+      },
     })
   }
 
@@ -349,6 +359,7 @@ export class Connections {
       connectionId: connection.id,
       generation: connection.generation,
     }
+    if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)
     const request = app.provider.revocation?.({
       particulars: connection.particulars,
       clientId: app.clientId,
@@ -365,6 +376,29 @@ export class Connections {
       maxBytes: largestRevocationAnswer,
     })
     return { status: answer.status, body: await answer.text() }
+  }
+
+  /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
+  async #revokeByStandard(app: App, connection: LiveConnection): Promise<{ status: number; body: string }> {
+    const place = {
+      workspaceId: connection.workspaceId,
+      connectionId: connection.id,
+      generation: connection.generation,
+    }
+    const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
+    try {
+      if (refreshToken !== undefined) await this.#tokenEndpoint.revoke(app, refreshToken, 'refresh_token')
+      else {
+        const accessToken = this.#vault.openAccessToken(place, connection.sealed)
+        await this.#tokenEndpoint.revoke(app, accessToken, 'access_token')
+      }
+      return { status: 200, body: '' }
+    } catch (error) {
+      if (error instanceof GrantRefused) return { status: 400, body: '' }
+      if (error instanceof GrantOutage)
+        throw new AtomError('provider_unavailable', undefined, { cause: error })
+      throw error
+    }
   }
 }
 

@@ -20,6 +20,8 @@ export interface CredentialPlace {
   readonly generation: number
 }
 
+type ConnectionPlace = Omit<CredentialPlace, 'generation'>
+
 interface AppPlace {
   readonly workspaceId: string
   readonly appId: string
@@ -36,6 +38,8 @@ export interface FlowSecrets {
   readonly nonce: string
   /** RFC 8628, where the server asks instead of waiting for a browser. */
   readonly deviceCode?: string
+  /** Where tokens are to be bound to a key: a private JWK. */
+  readonly dpopKey?: string
 }
 
 /**
@@ -90,6 +94,31 @@ export class CredentialVault {
     return this.#envelope.open(row.dataKey, row.clientSecret, appBinding({ ...row, appId: row.id }))
   }
 
+  /** Beside the client secret, under the same data key. */
+  sealAppKey(place: AppPlace, dataKey: Buffer, privateKey: Secret): Buffer {
+    return this.#envelope.seal(dataKey, privateKey.reveal(), appKeyBinding(place))
+  }
+
+  openAppKey(row: {
+    workspaceId: string
+    id: string
+    version: number
+    dataKey: Buffer
+    privateKey: Buffer | null
+  }): Secret | undefined {
+    if (row.privateKey === null) return undefined
+    return this.#envelope.open(row.dataKey, row.privateKey, appKeyBinding({ ...row, appId: row.id }))
+  }
+
+  /** The key that a connection's tokens are bound to (RFC 9449), beside them, under the same data key. */
+  sealDpopKey(place: ConnectionPlace, dataKey: Buffer, dpopKey: Secret): Buffer {
+    return this.#envelope.seal(dataKey, dpopKey.reveal(), dpopBinding(place))
+  }
+
+  openDpopKey(place: ConnectionPlace, dataKey: Buffer, sealed: Buffer | null): Secret | undefined {
+    return sealed === null ? undefined : this.#envelope.open(dataKey, sealed, dpopBinding(place))
+  }
+
   sealFlow(place: FlowPlace, secrets: FlowSecrets): { dataKey: Buffer; secrets: Buffer } {
     const dataKey = this.#envelope.createKey(dataKeyBinding('flow', place.workspaceId, place.flowId))
     return { dataKey, secrets: this.#envelope.seal(dataKey, JSON.stringify(secrets), flowBinding(place)) }
@@ -119,6 +148,19 @@ function appBinding(place: AppPlace) {
     ...dataKeyBinding('app', place.workspaceId, place.appId),
     field: 'client_secret',
     version: String(place.version),
+  }
+}
+
+function appKeyBinding(place: AppPlace) {
+  return { ...appBinding(place), field: 'private_key' }
+}
+
+/** Bound to the consent and not to a generation: refreshes go on with the same key. */
+function dpopBinding(place: ConnectionPlace) {
+  return {
+    ...dataKeyBinding('connection', place.workspaceId, place.connectionId),
+    field: 'dpop_key',
+    version: '1',
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Secret } from '#foundation/secret.ts'
+import type { KeyAttachment } from '#providers/provider-flows.ts'
+import { attached } from './credential-attachment.ts'
 
 /** RFC 9110 7.6.1: meant for one hop. */
 const hopByHop = [
@@ -88,13 +90,17 @@ export function proxiedRequestHeaders(
   return headers
 }
 
-/** @param sent the credential as it was sent, where that is not the token itself */
-export function proxiedAnswerHeaders(answered: Headers, token: Secret, sent = token.reveal()): Headers {
+/** @param attachment how the credential was sent, where that is not as a bearer token */
+export function proxiedAnswerHeaders(answered: Headers, token: Secret, attachment?: KeyAttachment): Headers {
   const headers = kept(answered, neverReturned, neverReturnedPrefixes)
   const length = answered.get('content-length')
   if (length !== null && !answered.has('content-encoding')) headers.set('content-length', length)
+  const secrets = [
+    token.reveal(),
+    ...(attachment === undefined ? [] : Object.values(attached(attachment, token))),
+  ]
   for (const [name, value] of [...headers])
-    if (value.includes(token.reveal()) || value.includes(sent)) headers.delete(name)
+    if (secrets.some((secret) => value.includes(secret))) headers.delete(name)
   return headers
 }
 

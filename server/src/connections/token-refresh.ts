@@ -5,8 +5,10 @@ import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Secret } from '#foundation/secret.ts'
 import type { Verdict } from '#providers/provider.ts'
+import type { KeyAttachment } from '#providers/provider-flows.ts'
 import type { App, Apps } from './apps.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
+import { keyAttachment } from './credential-attachment.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { IdentityReader } from './identity-reader.ts'
@@ -15,6 +17,10 @@ import { type Grant, GrantOutage, GrantRefused } from './token-endpoint.ts'
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
   readonly value: Secret
+  /** The key that it is bound to; undefined: whoever has it may use it. */
+  readonly dpopKey?: Secret | undefined
+  /** How it is sent, where it is a key and no token. */
+  readonly attachment?: KeyAttachment | undefined
   readonly generation: number
 }
 
@@ -152,7 +158,7 @@ export class TokenRefresh implements AsyncDisposable {
       const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(connection, claim, app)
       try {
-        const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
+        const grant = await this.#ask(app, refreshToken, connection, () => {
           unsure = true
         })
         return await this.#keep(connection, claim, grant)
@@ -177,13 +183,14 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** Sends the refresh token; once more where the first answer never came. */
-  async #ask(app: App, refreshToken: Secret, granted: readonly string[], unsure: () => void): Promise<Grant> {
+  async #ask(app: App, refreshToken: Secret, connection: LiveConnection, unsure: () => void): Promise<Grant> {
+    const dpopKey = this.#dpopKey(connection)
     try {
-      return await this.#source.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, connection.scopes, dpopKey)
     } catch (error) {
       if (!(error instanceof GrantOutage && error.sent)) throw error
       unsure()
-      return await this.#source.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, connection.scopes, dpopKey)
     }
   }
 
@@ -221,7 +228,11 @@ export class TokenRefresh implements AsyncDisposable {
         'access token refreshed',
       )
       this.#changed({ ...connection, generation: place.generation, issuedAt, expiresAt: grant.expiresAt })
-      return { value: grant.accessToken, generation: place.generation }
+      return {
+        value: grant.accessToken,
+        generation: place.generation,
+        dpopKey: this.#dpopKey(connection),
+      }
     }
     // Consent was given anew while the request was under way: that pair is the current one.
     const moved = await this.#moved(connection)
@@ -252,7 +263,8 @@ export class TokenRefresh implements AsyncDisposable {
   async #probe(connection: LiveConnection, claim: Claim, app: App): Promise<AccessToken> {
     const token = this.#opened(connection)
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
-    if (!expired && (await this.#identityReader.accepts(app, token.value, connection))) {
+    const context = { ...connection, dpopKey: token.dpopKey }
+    if (!expired && (await this.#identityReader.accepts(app, token.value, context))) {
       await this.#store.release(claim, false)
       return token
     }
@@ -282,7 +294,14 @@ export class TokenRefresh implements AsyncDisposable {
     return {
       value: this.#vault.openAccessToken(place, connection.sealed),
       generation: connection.generation,
+      dpopKey: this.#dpopKey(connection),
+      attachment: keyAttachment(this.#apps.provider(connection.provider), connection.flow),
     }
+  }
+
+  #dpopKey(connection: LiveConnection): Secret | undefined {
+    const place = { workspaceId: connection.workspaceId, connectionId: connection.id }
+    return this.#vault.openDpopKey(place, connection.sealed.dataKey, connection.sealedDpopKey)
   }
 }
 

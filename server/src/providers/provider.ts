@@ -1,4 +1,5 @@
 import type { FlowName } from '@atom/contract/connections.ts'
+import type { AuthorizationServer } from 'oauth4webapi'
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
 import type { ProviderFlows } from './provider-flows.ts'
@@ -50,7 +51,21 @@ interface Particular {
   readonly standard?: string
   /** Whether the person may say it before connecting. */
   readonly askable?: boolean
+  /** Whether the operator says it with the app; it then holds for every connection of that app. */
+  readonly configurable?: boolean
+  /** Whether the one who is asked for it may leave it out. */
+  readonly optional?: boolean
+  /** What a form calls it; its name where absent. */
+  readonly label?: string
 }
+
+/** How an app proves itself at the token endpoint (RFC 6749 2.3.1, RFC 7523 2.2; `none`: a public client, RFC 6749 2.1). */
+export type ClientAuthentication =
+  | 'client_secret_post'
+  | 'client_secret_basic'
+  | 'client_secret_jwt'
+  | 'private_key_jwt'
+  | 'none'
 
 export interface ProviderApi {
   /** Where a path without a host goes. */
@@ -115,11 +130,13 @@ interface RevocationRequest {
 export interface GrantFacts {
   readonly answer: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>> | undefined
+  /** What the server says of itself, where it was discovered. */
+  readonly metadata?: AuthorizationServer | undefined
 }
 
 /**
- * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of five small functions:
- * `tokenAnswer`, `particularsOf`, `identify`, `revocation`, `revoked`.
+ * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of six small functions:
+ * `adapt`, `tokenAnswer`, `particularsOf`, `identify`, `revocation`, `revoked`.
  */
 export interface Provider {
   readonly id: string
@@ -133,7 +150,27 @@ export interface Provider {
     readonly token: string
     /** JWK set that signs id_tokens; with it, the flow asks for an id_token and verifies it. */
     readonly jwks?: string
+    /** Where refreshes go instead of `token`. */
+    readonly refresh?: string
+    /** RFC 9126; with it, the browser carries a reference and none of the request. */
+    readonly pushed?: string
+    /** RFC 7009. `revocation` is for providers that do it in another way. */
+    readonly revocation?: string
   }
+  /**
+   * Where endpoints are not written here but read from the server, under `issuer`: `openid` OpenID Connect Discovery 1.0,
+   * `resource` by asking the API itself (RFC 9728), then its authorization server (RFC 8414), with which Atom registers
+   * itself where no operator did (RFC 7591). `endpoints` are empty then.
+   */
+  readonly discovery?: 'openid' | 'resource'
+  /** What a server that was discovered says of itself. */
+  readonly metadata?: AuthorizationServer
+  /** Whether its authorization answers always carry `iss`, so that one without is refused (RFC 9207 2.4). */
+  readonly namesIssuer?: boolean
+  /** RFC 8707: whose tokens these are to be. */
+  readonly resource?: string
+  /** RFC 9449: tokens are bound to a key of the connection, and so are of no use to whoever steals them. */
+  readonly dpop?: boolean
   /** `iss` of id_tokens where it depends on their claims: `{tid}` stands for the claim. */
   readonly idTokenIssuer?: string
   /** Claims that together name the person; `sub` where absent. */
@@ -141,8 +178,12 @@ export interface Provider {
   readonly particulars?: Readonly<Record<string, Particular>>
   /** The particular that everyone of one installation has in common, where they also share one grant. */
   readonly sharedGrant?: string
-  /** RFC 6749 2.3.1: how the app proves itself at the token endpoint. */
-  readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic'
+  /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */
+  readonly clientAuthentication: ClientAuthentication
+  /** Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience. */
+  readonly keyAssertion?: { readonly audience: 'issuer' | 'token_endpoint' }
+  /** The private key that an operator may enter with the app; what it is for. */
+  readonly appKey?: { readonly meaning: string; readonly required?: boolean }
   /** How the token endpoint wants its requests; RFC 6749 knows forms only. */
   readonly tokenRequest?: 'form' | 'json'
   /** RFC 7636. Where it is off, why. */
@@ -161,6 +202,8 @@ export interface Provider {
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
+  /** What the particulars change besides addresses, where the operator or the person describes the server. */
+  adapt?(particulars: Particulars): Partial<Provider>
   /** Makes a token answer one that RFC 6749 5.1 and 5.2 would recognise. */
   tokenAnswer?(response: Response): Promise<Response>
   /** What this grant says of `particulars`. */
@@ -256,16 +299,17 @@ export function settled(provider: Provider, particulars: Particulars): Provider 
   if (declared === undefined) return provider
   const known = { ...standardParticulars(provider), ...particulars }
   const fill = (address: string) => filled(address, known)
-  const { authorization, token, jwks } = provider.endpoints
+  const { authorization, token, ...others } = provider.endpoints
   return {
     ...provider,
     issuer: fill(provider.issuer),
     endpoints: {
       authorization: fill(authorization),
       token: fill(token),
-      ...(jwks !== undefined && { jwks: fill(jwks) }),
+      ...Object.fromEntries(Object.entries(others).map(([name, address]) => [name, fill(address)])),
     },
     api: { ...provider.api, base: fill(provider.api.base), hosts: provider.api.hosts.map(fill) },
+    ...provider.adapt?.(known),
   }
 }
 

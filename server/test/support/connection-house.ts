@@ -241,6 +241,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       clock,
       log,
       publicUrl: () => http.publicUrl,
+      sessionEnded: (id) => revocations.has(id),
       sandbox: options.sandbox,
     }),
   )

@@ -71,9 +71,11 @@ export class CredentialFlow {
       throw new AtomError('forbidden', 'Only an owner or admin connects in the name of the app itself.')
     }
     const provider = this.#apps.provider(wish.provider)
-    const particulars = flowParticulars(provider, flow, wish.particulars)
+    const said = askedParticulars(provider, wish.particulars ?? {})
     const values = credentialValues(provider, flow, wish.credential)
-    const app = await this.#app(principal, provider, flow, particulars)
+    const app = await this.#app(principal, provider, flow, said)
+    const { particulars } = app
+    requireParticulars(provider, flow, particulars)
     const source = { flow, scopes: scopesOf(app, wish), values, particulars }
     const grant = await this.#first(app, source)
     return {
@@ -95,17 +97,18 @@ export class CredentialFlow {
   /**
    * The next access token: of a refresh token, or of what is kept in its place.
    * @param granted the scopes held, for providers that want them named again
+   * @param dpopKey the key that the tokens are bound to
    * @throws GrantRefused | GrantOutage
    */
-  async refresh(app: App, source: Secret, granted: readonly string[]): Promise<Grant> {
+  async refresh(app: App, source: Secret, granted: readonly string[], dpopKey?: Secret): Promise<Grant> {
     const kept = sourceIn(source)
     return kept === undefined
-      ? await this.#tokenEndpoint.refresh(app, source, granted)
+      ? await this.#tokenEndpoint.refresh(app, source, granted, dpopKey)
       : await this.#ask(app, kept)
   }
 
   async #app(
-    { workspaceId }: AccountPrincipal,
+    { workspaceId, id: accountId }: AccountPrincipal,
     provider: Provider,
     flow: CredentialFlowName,
     particulars: Particulars,
@@ -114,7 +117,7 @@ export class CredentialFlow {
       flow === 'api_key' || (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
     return without
       ? await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow)
-      : await this.#apps.current(workspaceId, provider.id, particulars, flow)
+      : await this.#apps.current({ workspaceId, accountId }, provider.id, particulars, flow)
   }
 
   async #first(app: App, source: RenewalSource): Promise<Grant> {
@@ -178,18 +181,16 @@ function scopesOf(app: App, wish: CredentialWish): readonly string[] {
 }
 
 /**
- * What is known before the provider is asked, with what this flow cannot do without.
+ * That everything is said without which this flow cannot work.
  * @throws AtomError `validation_failed`
  */
-export function flowParticulars(provider: Provider, flow: FlowName, said: Particulars = {}): Particulars {
-  const particulars = askedParticulars(provider, said)
+export function requireParticulars(provider: Provider, flow: FlowName, said: Particulars): void {
   for (const [name, pattern] of Object.entries(needsOf(provider.flows, flow))) {
-    if (pattern.test(particulars[name] ?? '')) continue
+    if (pattern.test(said[name] ?? '')) continue
     throw new AtomError('validation_failed', undefined, {
       problems: [{ pointer: `/particulars/${name}`, detail: provider.particulars?.[name]?.meaning ?? '' }],
     })
   }
-  return particulars
 }
 
 /** @throws AtomError `validation_failed` where a field is missing, unknown, or not of its form */
