@@ -15,6 +15,7 @@ import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { DevicePolls } from './device-polls.ts'
 import { DpopProofs } from './dpop.ts'
+import { AppInstallation } from './flows/app-installation.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { CredentialFlow } from './flows/credential-flow.ts'
 import { DeviceCodeFlow } from './flows/device-code.ts'
@@ -55,11 +56,12 @@ export function createConnectionRoom(outside: {
   const apps = new Apps({ catalog: providers, ...outside, store, vault, metadata, registration })
   const proofs = new DpopProofs({ clock })
   const tokenEndpoint = new TokenEndpoint({ outbound, clock, proofs })
-  const identityReader = new IdentityReader({ outbound, log, proofs })
+  const identityReader = new IdentityReader({ outbound, log, proofs, clock })
   const news = new ConnectionNews({ log })
   const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
   const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
-  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, clock })
+  const appInstallation = new AppInstallation({ apps, outbound, clock })
+  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, appInstallation, clock })
   const tokenRefresh = new TokenRefresh({
     store,
     vault,
@@ -70,7 +72,13 @@ export function createConnectionRoom(outside: {
     log,
     changed: (connection) => news.tellOf(connection),
   })
-  const flows = { flow, deviceCode, credentialFlow, deviceCodeGiven: () => devicePolls.wake() }
+  const flows = {
+    flow,
+    deviceCode,
+    appInstallation,
+    credentialFlow,
+    deviceCodeGiven: () => devicePolls.wake(),
+  }
   const parts = {
     store,
     vault,

@@ -11,9 +11,17 @@ import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
 import type { Attempt, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
-import type { AuthorizationCodeFlow, BegunFlow, Callback, FlowWish } from './flows/authorization-code.ts'
+import type { AppInstallation } from './flows/app-installation.ts'
+import type {
+  AuthorizationCodeFlow,
+  BegunFlow,
+  Callback,
+  FlowWish,
+  TakenFlow,
+} from './flows/authorization-code.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
+import { requireOperator } from './flows/flow-needs.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { refreshTokenIn } from './renewal-source.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
@@ -63,6 +71,7 @@ export class Connections {
   readonly #flow: AuthorizationCodeFlow
   readonly #deviceCode: DeviceCodeFlow
   readonly #deviceCodeGiven: () => void
+  readonly #appInstallation: AppInstallation
   readonly #credentialFlow: CredentialFlow
   readonly #tokenRefresh: TokenRefresh
   readonly #tokenEndpoint: TokenEndpoint
@@ -80,6 +89,7 @@ export class Connections {
     deviceCode: DeviceCodeFlow
     /** Somebody has to ask for it from now on. */
     deviceCodeGiven: () => void
+    appInstallation: AppInstallation
     credentialFlow: CredentialFlow
     tokenRefresh: TokenRefresh
     tokenEndpoint: TokenEndpoint
@@ -95,6 +105,7 @@ export class Connections {
     this.#flow = dependencies.flow
     this.#deviceCode = dependencies.deviceCode
     this.#deviceCodeGiven = dependencies.deviceCodeGiven
+    this.#appInstallation = dependencies.appInstallation
     this.#credentialFlow = dependencies.credentialFlow
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#tokenEndpoint = dependencies.tokenEndpoint
@@ -160,7 +171,8 @@ export class Connections {
         return begun
       }
       case 'app_installation':
-        throw unfit('/flow', `${provider.name} offers ${offered.join(', ')}.`)
+        if (provider.flows?.app_installation?.by !== 'consent') requireOperator(principal)
+        return await this.#flow.begin(person, wish, flow)
       default: {
         const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow })
         return { connection: await this.arrive(arrival, arrival.grant) }
@@ -192,14 +204,33 @@ export class Connections {
       returnTo = (await this.#flow.returnTo(callback)) ?? returnTo
       const taken = await this.#flow.take(callback)
       flowId = taken.flow.id
-      const grant = await this.#flow.exchange(taken, callback)
-      return { returnTo, outcome: { connection: await this.arrive(taken, grant) } }
+      return { returnTo, outcome: { connection: await this.#finished(taken, callback) } }
     } catch (error) {
       if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
       this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
       if (flowId !== undefined) await this.#store.failFlow(flowId, error.code)
       return { returnTo, outcome: { problem: error } }
     }
+  }
+
+  async #finished(taken: TakenFlow, callback: Callback): Promise<Connection> {
+    const { provider, flow } = taken.app
+    const installation = flow === 'app_installation' ? provider.flows?.app_installation : undefined
+    if (installation === undefined)
+      return await this.arrive(taken, await this.#flow.exchange(taken, callback))
+    if (installation.by === 'consent') {
+      const grant = await this.#flow.exchange(taken, callback)
+      for (const [name, pattern] of Object.entries(installation.granted)) {
+        if (pattern.test(grant.particulars[name] ?? '')) continue
+        throw new AtomError(
+          'provider_refused',
+          `${provider.name} did not install the app for an organisation.`,
+        )
+      }
+      return await this.arrive(taken, grant)
+    }
+    const installed = await this.#appInstallation.installed(taken, callback)
+    return await this.arrive(installed, await this.#credentialFlow.installed(installed))
   }
 
   /**

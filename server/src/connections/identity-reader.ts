@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Check } from 'typebox/value'
+import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound, OutboundRequest } from '#foundation/outbound.ts'
@@ -16,6 +17,7 @@ import type { App } from './apps.ts'
 import type { StoredIdentity } from './connection-store.ts'
 import { keyAttachment } from './credential-attachment.ts'
 import type { DpopProofs, Presented } from './dpop.ts'
+import { appAssertion } from './signed-assertion.ts'
 
 /** What is known of a grant besides its tokens. */
 interface GrantContext {
@@ -43,12 +45,14 @@ const pictureTypes = /^image\/(?:png|jpeg|gif|webp|avif)$/
 export class IdentityReader {
   readonly #outbound: Outbound
   readonly #log: Log
+  readonly #clock: Clock
   readonly #proofs: DpopProofs
 
-  constructor(dependencies: { outbound: Outbound; log: Log; proofs: DpopProofs }) {
+  constructor(dependencies: { outbound: Outbound; log: Log; proofs: DpopProofs; clock: Clock }) {
     this.#outbound = dependencies.outbound
     this.#proofs = dependencies.proofs
     this.#log = dependencies.log
+    this.#clock = dependencies.clock
   }
 
   /**
@@ -114,6 +118,10 @@ export class IdentityReader {
           },
           token,
         ),
+      getAsApp: async (url, shape) =>
+        this.#read(app, url, shape, {
+          headers: { ...headers, authorization: `Bearer ${await appAssertion(app, this.#clock.now())}` },
+        }),
       introspect: (url, shape) =>
         this.#read(app, url, shape, {
           method: 'POST',

@@ -107,6 +107,8 @@ export interface ProviderReader {
   introspect<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   /** The person as the verified id_token names them (`subjectClaims`), where there is one. */
   readonly subject: string | undefined
+  /** The same as `get`, with an assertion that the app signs with its own key in place of the token. */
+  getAsApp<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   readonly granted: readonly string[]
   readonly particulars: Particulars
 }

@@ -4,7 +4,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
-import { type Particulars, type Provider, verdictOf } from '#providers/provider.ts'
+import { filled, type Particulars, type Provider, verdictOf } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionStore, FlowRow } from '../connection-store.ts'
@@ -17,6 +17,7 @@ import {
   GrantRefused,
   type TokenEndpoint,
 } from '../token-endpoint.ts'
+import { requireParticulars } from './flow-needs.ts'
 
 const flowLifeMs = 10 * 60 * 1000
 const cookiePrefix = 'atom_flow_'
@@ -93,12 +94,20 @@ export class AuthorizationCodeFlow {
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` and, where the
    * server is asked first, `provider_unavailable` | `provider_misconfigured` | `provider_refused`
    */
-  async begin(person: FlowPerson, wish: FlowWish): Promise<BegunFlow> {
+  async begin(
+    person: FlowPerson,
+    wish: FlowWish,
+    flow: 'authorization_code' | 'app_installation' = 'authorization_code',
+  ): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
     const asked = askedParticulars(this.#apps.provider(wish.provider), wish.particulars ?? {})
-    const app = await this.#apps.current(person, wish.provider, asked)
+    const app = await this.#apps.current(person, wish.provider, asked, flow)
     const { provider } = app
-    const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
+    requireParticulars(provider, flow, app.particulars)
+    const redirectUri = this.#apps.redirectUri(provider)
+    const installed = installationRequest(app, redirectUri)
+    const wished = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
+    const scopes = installed?.scopes ?? wished
     const state = randomToken()
     const browser = randomToken()
     const dpopKey = provider.dpop === true ? await newDpopKey() : undefined
@@ -107,7 +116,6 @@ export class AuthorizationCodeFlow {
       nonce: randomToken(),
       ...(dpopKey !== undefined && { dpopKey: dpopKey.reveal() }),
     }
-    const redirectUri = this.#apps.redirectUri(provider)
     const parameters = {
       response_type: 'code',
       client_id: app.clientId,
@@ -124,7 +132,10 @@ export class AuthorizationCodeFlow {
       ...(dpopKey !== undefined && { dpop_jkt: await this.#proofs.thumbprint(dpopKey) }),
       ...provider.authorizationExtras,
     }
-    const carried = await this.#pushed(app, parameters, dpopKey)
+    const carried =
+      installed === undefined
+        ? await this.#pushed(app, parameters, dpopKey)
+        : { ...installed.parameters, state }
     const id = newId()
     const createdAt = this.#clock.now()
     await this.#store.beginFlow({
@@ -133,7 +144,7 @@ export class AuthorizationCodeFlow {
       accountId: person.accountId,
       sessionId: person.sessionId,
       provider: provider.id,
-      flow: 'authorization_code',
+      flow,
       appId: app.id,
       clientId: app.clientId,
       stateHash: fingerprint(state),
@@ -146,7 +157,7 @@ export class AuthorizationCodeFlow {
       createdAt,
       expiresAt: new Date(createdAt.getTime() + flowLifeMs),
     })
-    const url = placed(provider.endpoints.authorization, app.standIns)
+    const url = placed(installed?.address ?? provider.endpoints.authorization, app.standIns)
     for (const [name, value] of Object.entries(carried)) url.searchParams.set(name, value)
     return {
       flowId: id,
@@ -266,6 +277,26 @@ export class AuthorizationCodeFlow {
       'flow_invalid',
       'The address of this server has changed meanwhile. Start connecting again.',
     )
+  }
+}
+
+/** Where the browser goes to install an app; undefined where that is an ordinary consent. */
+function installationRequest(
+  app: App,
+  redirectUri: string,
+): { address: string; parameters: Readonly<Record<string, string>>; scopes: readonly string[] } | undefined {
+  const installation = app.flow === 'app_installation' ? app.provider.flows?.app_installation : undefined
+  if (installation === undefined || installation.by === 'consent') return undefined
+  const values = { ...app.particulars, clientId: app.clientId, redirectUri }
+  const parameters = Object.entries(installation.parameters).map(([name, text]) => [
+    name,
+    filled(text, values),
+  ])
+  return {
+    address: filled(installation.address, values),
+    parameters: Object.fromEntries(parameters),
+    // What an installation may do was set with the app: nothing is asked for one by one.
+    scopes: installation.by === 'admin' ? installation.scopes : [],
   }
 }
 

@@ -8,7 +8,7 @@ import type { ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from '../token-endpoint.ts'
 import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
-import { requireParticulars } from './credential-flow.ts'
+import { requireParticulars } from './flow-needs.ts'
 
 /** RFC 8628 3.2. */
 const standardInterval = 5

@@ -52,6 +52,8 @@ export const slack: Provider = {
   },
   authorizationExtras: {},
   flows: {
+    // An organisation's own id begins with E; only its administrators can agree.
+    app_installation: { by: 'consent', granted: { team: /^E/ } },
     api_key: {
       fields: [
         {
