@@ -85,24 +85,6 @@ export const ProviderView = Type.Object({
   redirectUri: Type.String({ description: 'To be entered in the app at the provider.' }),
   /** Where an operator creates the app at the provider. */
   appConsoleUrl: Type.String(),
-  /**
-   * What an operator enters with the app beside client id and secret. `privateKey` goes into the field of that name, every
-   * other into `settings`.
-   */
-  appFields: Type.Array(
-    Type.Object({
-      name: Type.String(),
-      label: Type.String(),
-      meaning: Type.String(),
-      secret: Type.Boolean(),
-      required: Type.Boolean(),
-      multiline: Type.Optional(Type.Boolean()),
-      /** What was entered, where it is no secret. */
-      value: Type.Optional(Type.String()),
-      /** What holds where nothing is entered. */
-      standard: Type.Optional(Type.String()),
-    }),
-  ),
   /** How an operator makes the app there, step by step; the redirect URI and the scopes are in the words already. */
   setup: Type.Object({ steps: Type.Array(Type.String()) }),
   /** A page of this server with all of this and what else is worth knowing. */
@@ -134,6 +116,24 @@ export const ProviderView = Type.Object({
           multiline: Type.Boolean(),
         }),
       ),
+    }),
+  ),
+  /**
+   * What an operator enters with the app beside client id and secret. `privateKey` goes into the field of that name, every
+   * other into `settings`.
+   */
+  appFields: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      label: Type.String(),
+      meaning: Type.String(),
+      secret: Type.Boolean(),
+      required: Type.Boolean(),
+      multiline: Type.Optional(Type.Boolean()),
+      /** What was entered, where it is no secret. */
+      value: Type.Optional(Type.String()),
+      /** What holds where nothing is entered. */
+      standard: Type.Optional(Type.String()),
     }),
   ),
 })
@@ -491,6 +491,7 @@ export const connectionRoutes = {
       'flow_expired',
       'flow_used',
       'flow_other_browser',
+      'flow_signed_out',
       'consent_denied',
       'other_account',
       'consent_pending',

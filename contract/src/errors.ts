@@ -216,6 +216,14 @@ export const errorTable = {
     'The connection attempt began in another browser',
     'Start and finish connecting in the same browser.',
   ),
+  flow_signed_out: row(
+    403,
+    'provider',
+    'medium',
+    false,
+    'The session that began connecting has ended',
+    'Sign in and start connecting again.',
+  ),
   return_to_refused: row(
     400,
     'provider',

@@ -430,6 +430,22 @@ export class AuthorizationServer {
     return Promise.all(pairs)
   }
 
+  /** A token for consent that was given elsewhere than on the pages of an authorization request. */
+  async issue(person: Person, clientId: string, scopes: readonly string[]): Promise<string> {
+    const { AccessToken, Client, Grant } = this.#provider
+    const client = await Client.find(clientId)
+    if (client === undefined) throw new TypeError('A token needs an app that it is for.')
+    const accountId = this.dialect.subjectOf(person)
+    const known = this.#grants.grantIdOf(accountId, clientId)
+    const grant = (known && (await Grant.find(known))) || new Grant({ accountId, clientId })
+    const scope = scopes.join(' ')
+    grant.addOIDCScope(scope)
+    const grantId = await grant.save()
+    const { accessTokenSeconds: life } = this.dialect
+    const part = { client, accountId, grantId, scope, sessionUid: randomUUID(), gty: 'device_code' }
+    return await new AccessToken({ ...part, expiresIn: typeof life === 'number' ? life : life() }).save()
+  }
+
   /** Kills the token and those that came with it or after it in the same authorization; others of the same grant live on. */
   revokeAuthorization(token: string): void {
     const payload = this.#grants.find('AccessToken', token) ?? this.#grants.find('RefreshToken', token)

@@ -70,6 +70,8 @@ ul.scopes label { display: flex; gap: 10px; align-items: flex-start; cursor: poi
 ul.scopes input { width: 16px; height: 16px; margin: 2px 0 0; accent-color: var(--accent); flex: none; }
 code { font: 12px/16px "JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace; color: var(--quiet); overflow-wrap: anywhere; }
 ul.scopes code { display: block; }
+input.code { width: 100%; padding: 9px 12px; border: 1px solid var(--line); border-radius: 6px; background: var(--card); color: inherit;
+  font: 500 16px/20px "JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace; letter-spacing: 2px; text-transform: uppercase; }
 td code { overflow-wrap: anywhere; }
 .card > p:first-child { margin-top: 0; }
 .meta { display: flex; flex-wrap: wrap; gap: 4px 12px; margin-top: 8px; color: var(--quiet); font-size: 13px; }

@@ -16,6 +16,7 @@ import { frontPage } from './front-page.ts'
 import { githubFaults } from './github/github-answers.ts'
 import { githubApi } from './github/github-api.ts'
 import { GithubData } from './github/github-data.ts'
+import { GithubDevice } from './github/github-device.ts'
 import { githubDialect, githubOauth } from './github/github-oauth.ts'
 import { githubPages } from './github/github-pages.ts'
 import { GithubViews } from './github/github-views.ts'
@@ -302,7 +303,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       notionFaults,
       slackFaults,
     ])
-    githubOauth(scope, { server: github.server, apps })
+    githubOauth(scope, {
+      server: github.server,
+      apps,
+      device: new GithubDevice({ server: github.server, grants: grants.github, clock }),
+      url: here,
+    })
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
     githubPages(scope, github.data)

@@ -172,7 +172,17 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   // Accounts at providers.
   const connectionRoom = born.use(
-    createConnectionRoom({ database, envelope, outbound, clock, log, publicUrl, sandbox, dataDir }),
+    createConnectionRoom({
+      database,
+      envelope,
+      outbound,
+      clock,
+      log,
+      publicUrl,
+      sessionEnded: (id) => revocations.has(id),
+      sandbox,
+      dataDir,
+    }),
   )
   const { connections, apps, proxy } = connectionRoom
   const providerName = (provider: string) => apps.provider(provider).name

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { startSandbox } from '@atom/sandbox/sandbox.ts'
 import sql from 'sql-template-tag'
+import { sandboxProviders } from '../src/local-sandbox.ts'
 import { type ConnectionHouse, newKeyring, openHouse, type Person } from './support/connection-house.ts'
 import { TestClock } from './support/doors.ts'
 import { LoopbackProvider, type Said } from './support/loopback-provider.ts'
@@ -217,4 +219,31 @@ test('[CN145] each code is asked for by one process at a time', async () => {
   assert.equal(asked.length, 1)
   held.resolve(token)
   assert.equal((await outcome(ada, first.flowId)).status, 'connected')
+})
+
+test('[SB72] through Atom a person connects GitHub in the sandbox by a code that they enter on GitHub’s page', async () => {
+  await using sandbox = await startSandbox()
+  await using database = await testDatabase()
+  await using house = await openHouse({
+    database: database.database,
+    sandbox: { providers: sandboxProviders, running: () => sandbox, open: async () => sandbox },
+    reach: [sandbox.url],
+  })
+  const ada = await house.person()
+  const reply = await ada.call('POST', '/v1/connections', {
+    json: { provider: 'github', flow: 'device_code' },
+  })
+  assert.equal(reply.status, 201, reply.text)
+  const { flowId, device } = reply.body
+  const entered = await fetch(device.verificationUri, {
+    method: 'POST',
+    body: new URLSearchParams({ user_code: device.userCode, person: 'grace', decision: 'agree' }),
+  })
+  assert.equal(entered.status, 200)
+  const { status, connectionId } = await outcome(ada, flowId)
+  assert.equal(status, 'connected')
+  const connection = (await ada.call('GET', `/v1/connections/${connectionId}`)).body
+  assert.deepEqual([connection.identity.handle, connection.status], ['grace', 'active'])
+  assert.equal((await ada.call('GET', `/v1/connections/${connectionId}/proxy/user`)).status, 200)
+  assert.equal((await ada.call('DELETE', `/v1/connections/${connectionId}`)).body.revocation, 'revoked')
 })

@@ -13,6 +13,7 @@ import { consentPages } from '../consent-pages.ts'
 import { html, sendPage } from '../page.ts'
 import { basicOf, fieldsOf, paramOf, queryOf } from '../request-parts.ts'
 import { apiProblem } from './github-answers.ts'
+import { type DeviceAnswer, type GithubDevice, githubDevicePages } from './github-device.ts'
 
 /** docs.github.com: "Scopes for OAuth apps". */
 const meanings: Readonly<Record<string, string>> = {
@@ -86,9 +87,14 @@ export function visibleScopes(scopes: readonly string[]): string[] {
 /** https://docs.github.com/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps */
 export function githubOauth(
   app: FastifyInstance,
-  dependencies: { server: AuthorizationServer; apps: AppRegistry },
+  dependencies: {
+    server: AuthorizationServer
+    apps: AppRegistry
+    device: GithubDevice
+    url: () => string
+  },
 ): void {
-  const { server, apps } = dependencies
+  const { server, apps, device } = dependencies
   const note = 'Sandbox: a stand-in for GitHub on this machine'
 
   consentPages(app, {
@@ -104,6 +110,15 @@ export function githubOauth(
     }),
     handle: (person) => person.key,
     hint: 'login',
+  })
+
+  githubDevicePages(app, {
+    device,
+    apps,
+    words: (scope) => meanings[scope] ?? 'Read what is public',
+    known: (scopes) => scopes.filter((scope) => scope in meanings),
+    say,
+    url: dependencies.url,
   })
 
   app.get(githubDialect.paths.authorize, async (request, reply) => {
@@ -147,6 +162,9 @@ export function githubOauth(
     const wanted = request.headers.accept ?? ''
     if (clientId === undefined || !apps.knows('github', clientId)) {
       return say(reply.status(404), wanted, { error: 'Not Found' })
+    }
+    if (sent['grant_type'] === 'urn:ietf:params:oauth:grant-type:device_code') {
+      return say(reply, wanted, deviceFields(await device.token(sent['device_code'] ?? '', clientId)))
     }
     const answer = await server.token(
       { grant_type: 'authorization_code', redirect_uri: server.redirectUriOf(sent['code'] ?? ''), ...sent },
@@ -218,6 +236,8 @@ const troubleshooting =
 const tokenTroubleshooting =
   'https://docs.github.com/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors/'
 
+const deviceTroubleshooting = 'https://docs.github.com/developers/apps/authorizing-oauth-apps'
+
 /** GitHub tells the app at its registered address, not at the one asked for. */
 function mismatch(reply: FastifyReply, apps: AppRegistry, state: string | undefined, note: string) {
   const [registered] = apps.redirectUris
@@ -238,6 +258,22 @@ function mismatch(reply: FastifyReply, apps: AppRegistry, state: string | undefi
   url.searchParams.set('error_uri', `${troubleshooting}#redirect-uri-mismatch`)
   if (state !== undefined) url.searchParams.set('state', state)
   return reply.redirect(url.href, 302)
+}
+
+function deviceFields(answer: DeviceAnswer): Record<string, string> {
+  if ('token' in answer) {
+    return {
+      access_token: answer.token,
+      scope: visibleScopes(answer.scopes).join(','),
+      token_type: 'bearer',
+    }
+  }
+  return {
+    error: answer.error,
+    error_description: answer.description,
+    error_uri: `${deviceTroubleshooting}#error-codes-for-the-device-flow`,
+    ...(answer.interval !== undefined && { interval: String(answer.interval) }),
+  }
 }
 
 function refusal(answer: TokenAnswer): Record<string, string> {
@@ -269,10 +305,15 @@ function refusal(answer: TokenAnswer): Record<string, string> {
   }
 }
 
+/** Whole numbers, which JSON writes as such. */
+const numeric = new Set(['expires_in', 'interval'])
+
 /** A form unless JSON is asked for. */
 function say(reply: FastifyReply, accept: string, body: Record<string, string>) {
   return accept.includes('json')
-    ? reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+    ? reply
+        .type('application/json; charset=utf-8')
+        .send(JSON.stringify(body, (name, value: unknown) => (numeric.has(name) ? Number(value) : value)))
     : reply
         .type('application/x-www-form-urlencoded; charset=utf-8')
         .send(new URLSearchParams(body).toString())

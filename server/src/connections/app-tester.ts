@@ -38,9 +38,9 @@ export class AppTester {
   }
 
   /** @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable` */
-  async test(workspaceId: string, providerId: string): Promise<AppTest> {
+  async test(person: { workspaceId: string; accountId: string }, providerId: string): Promise<AppTest> {
     const particulars = standardParticulars(this.#apps.provider(providerId))
-    const app = await this.#apps.current(workspaceId, providerId, particulars)
+    const app = await this.#apps.current(person, providerId, particulars)
     const redirectUri = this.#apps.redirectUri(app.provider)
     const { authorization, token, jwks } = app.provider.endpoints
     const checks = [redirectCheck(app, redirectUri)]
@@ -132,6 +132,8 @@ export class AppTester {
         redirectUri,
         codeVerifier: oauth.generateRandomCodeVerifier(),
         nonce: randomToken(),
+        openid: false,
+        dpopKey: undefined,
       })
     } catch (error) {
       if (error instanceof GrantRefused) return [reachable, credentialCheck(app, error)]

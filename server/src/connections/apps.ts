@@ -15,8 +15,10 @@ import {
 import { credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
+import type { ClientRegistration } from './client-registration.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
+import type { ServerMetadata } from './server-metadata.ts'
 
 /** An OAuth client at a provider: an operator's own, or the sandbox's. */
 export interface App {
@@ -28,7 +30,12 @@ export interface App {
   /** As that flow knows it, with the particulars of the flow or connection it is for in its addresses. */
   readonly provider: Provider
   readonly clientId: string
+  /** Empty for an app that proves itself by its key, or not at all. */
   readonly clientSecret: Secret
+  /** A JWK; what the provider file says it is for. */
+  readonly privateKey: Secret | undefined
+  /** All that settled `provider`: for a flow to keep. */
+  readonly particulars: Particulars
   /** What it asks for when nothing else is said. */
   readonly scopes: readonly string[]
   readonly standIns: StandIns
@@ -46,6 +53,18 @@ export interface SandboxOffer {
   readonly providers: readonly string[]
   running(): SandboxView | undefined
   open(): Promise<SandboxView>
+}
+
+/** What an operator enters. */
+interface AppEntry {
+  readonly clientId: string
+  readonly clientSecret?: Secret | undefined
+  /** As `readClientKey` gives it. */
+  readonly privateKey?: Secret | undefined
+  readonly settings?: Particulars | undefined
+  readonly scopes?: readonly string[] | undefined
+  readonly clientSecretExpiresAt?: string | undefined
+  readonly testing?: boolean | undefined
 }
 
 interface AppSource {
@@ -66,11 +85,15 @@ export class Apps {
   readonly #sandbox: SandboxOffer | undefined
   readonly #clock: Clock
   readonly #publicUrl: () => string
+  readonly #metadata: ServerMetadata
+  readonly #registration: ClientRegistration
 
   constructor(dependencies: {
     catalog: ReadonlyMap<string, Provider>
     store: ConnectionStore
     vault: CredentialVault
+    metadata: ServerMetadata
+    registration: ClientRegistration
     sandbox: SandboxOffer | undefined
     clock: Clock
     publicUrl: () => string
@@ -81,6 +104,8 @@ export class Apps {
     this.#sandbox = dependencies.sandbox
     this.#clock = dependencies.clock
     this.#publicUrl = dependencies.publicUrl
+    this.#metadata = dependencies.metadata
+    this.#registration = dependencies.registration
   }
 
   /** @throws AtomError `provider_unknown` */
@@ -99,19 +124,15 @@ export class Apps {
     return [...this.#catalog.values()].map((provider) => this.#view(provider, configured.get(provider.id)))
   }
 
-  /** Enters an app. A new secret for the same client id keeps what lives from it; another client id begins a new app. */
-  async configure(
-    principal: AccountPrincipal,
-    providerId: string,
-    entry: {
-      clientId: string
-      clientSecret: Secret
-      scopes?: readonly string[] | undefined
-      clientSecretExpiresAt?: string | undefined
-      testing?: boolean | undefined
-    },
-  ): Promise<ProviderView> {
+  /**
+   * Enters an app. A new secret for the same client id keeps what lives from it; another client id, or other settings, begin a
+   * new app.
+   * @throws AtomError `provider_unknown` | `validation_failed`
+   */
+  async configure(principal: AccountPrincipal, providerId: string, entry: AppEntry): Promise<ProviderView> {
     const provider = this.provider(providerId)
+    const settings = requireSettings(provider, entry.settings ?? {})
+    requireProof(settled(provider, settings), entry)
     const row = await this.#store.putApp({
       secretExpiresAt:
         entry.clientSecretExpiresAt === undefined ? null : new Date(entry.clientSecretExpiresAt),
@@ -120,14 +141,17 @@ export class Apps {
       provider: providerId,
       clientId: entry.clientId,
       scopes: entry.scopes === undefined ? null : withAlways(provider, entry.scopes),
+      settings,
       configuredBy: principal.id,
       configuredAt: this.#clock.now(),
       newId: newId(),
-      seal: (id, version) =>
-        this.#vault.sealAppSecret(
-          { workspaceId: principal.workspaceId, appId: id, version },
-          entry.clientSecret,
-        ),
+      seal: async (id, version) => {
+        const place = { workspaceId: principal.workspaceId, appId: id, version }
+        const sealed = await this.#vault.sealAppSecret(place, entry.clientSecret ?? new Secret(''))
+        const { privateKey } = entry
+        if (privateKey === undefined) return sealed
+        return { ...sealed, privateKey: await this.#vault.sealAppKey(place, sealed.dataKey, privateKey) }
+      },
     })
     return this.#view(provider, row)
   }
@@ -139,18 +163,21 @@ export class Apps {
 
   /**
    * The app that a new connection is made with.
-   * @throws AtomError `provider_unknown` | `provider_not_configured`
+   * @param particulars what the person said (`askedParticulars`)
+   * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable` | `provider_misconfigured` |
+   * `provider_refused`
    */
   async current(
-    workspaceId: string,
+    person: { workspaceId: string; accountId: string },
     providerId: string,
     particulars: Particulars,
     flow: FlowName = 'authorization_code',
   ): Promise<App> {
-    const provider = settled(forFlow(this.provider(providerId), flow), particulars)
-    const row = await this.#store.currentApp(workspaceId, providerId)
-    if (row !== undefined) return this.#opened(provider, row, flow)
-    const sandbox = this.#sandboxApp(provider, this.#sandbox?.running(), flow)
+    const provider = forFlow(this.provider(providerId), flow)
+    if (provider.discovery === 'resource') return await this.#registered(person, provider, particulars)
+    const row = await this.#store.currentApp(person.workspaceId, providerId)
+    if (row !== undefined) return await this.#opened(provider, row, particulars, flow)
+    const sandbox = this.#sandboxApp(provider, this.#sandbox?.running(), particulars, flow)
     if (sandbox === undefined) throw new AtomError('provider_not_configured')
     return sandbox
   }
@@ -160,10 +187,14 @@ export class Apps {
    * connection of the sandbox stays one.
    * @throws as `of`
    */
-  async again(connection: AppSource & { readonly workspaceId: string }): Promise<App> {
-    const { workspaceId, appId, provider, particulars } = connection
-    const replaced = appId !== null && (await this.#store.currentApp(workspaceId, provider)) !== undefined
-    return replaced ? await this.current(workspaceId, provider, particulars) : await this.of(connection)
+  async again(
+    person: { workspaceId: string; accountId: string },
+    connection: AppSource & { readonly particulars: Particulars },
+  ): Promise<App> {
+    const { flow, appId, provider, particulars } = connection
+    const replaced =
+      appId !== null && (await this.#store.currentApp(person.workspaceId, provider)) !== undefined
+    return replaced ? await this.current(person, provider, particulars, flow) : await this.of(connection)
   }
 
   /**
@@ -176,27 +207,33 @@ export class Apps {
     particulars: Particulars,
     flow: FlowName,
   ): Promise<App> {
-    const provider = settled(forFlow(this.provider(providerId), flow), particulars)
+    const provider = forFlow(this.provider(providerId), flow)
     const own = await this.#store.currentApp(workspaceId, providerId)
-    const sandbox = own === undefined ? this.#sandboxApp(provider, this.#sandbox?.running(), flow) : undefined
-    return sandbox ?? noApp(provider, flow)
+    const sandbox =
+      own === undefined ? this.#sandboxApp(provider, this.#sandbox?.running(), particulars, flow) : undefined
+    return sandbox ?? noApp(provider, particulars, flow)
   }
 
   /**
    * The app that a flow or a connection was made with, which is the only one that can speak for it.
-   * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable`
+   * @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable` | `provider_misconfigured`
    */
   async of(source: AppSource): Promise<App> {
-    const provider = this.settled(source)
+    const provider = forFlow(this.provider(source.provider), source.flow)
     if (source.appId === null) {
-      if (source.sandbox === false) return noApp(provider, source.flow)
-      const app = this.#sandboxApp(provider, await this.#openSandbox(), source.flow)
+      if (source.sandbox === false) return noApp(provider, source.particulars, source.flow)
+      const app = this.#sandboxApp(provider, await this.#openSandbox(), source.particulars, source.flow)
       if (app?.clientId !== source.clientId) throw new AtomError('provider_not_configured')
       return app
     }
     const row = await this.#store.app(source.appId)
     if (row === undefined) throw new AtomError('provider_not_configured')
-    return this.#opened(provider, row, source.flow)
+    return await this.#opened(provider, row, source.particulars, source.flow)
+  }
+
+  /** Whoever says that it does not know this app: one that Atom registered by itself is registered anew the next time. */
+  async disowned(app: App): Promise<void> {
+    if (app.id !== null) await this.#store.retireRegistration(app.id, this.#clock.now())
   }
 
   /** The provider as a connection has it. */
@@ -235,29 +272,88 @@ export class Apps {
     return await this.#sandbox.open()
   }
 
-  #sandboxApp(provider: Provider, sandbox: SandboxView | undefined, flow: FlowName): App | undefined {
+  /** At a server that the API names: the operator's app where there is one for it, else Atom's own registration. */
+  async #registered(
+    person: { workspaceId: string; accountId: string },
+    described: Provider,
+    said: Particulars,
+  ): Promise<App> {
+    const { scopes, ...found } = await this.#registration.find(described, said)
+    const particulars = { ...said, ...found.particulars }
+    const entered = await this.#store.currentApp(person.workspaceId, described.id)
+    if (entered !== undefined && entered.settings['issuer'] === particulars['issuer']) {
+      const app = await this.#opened(described, entered, particulars, 'authorization_code')
+      return entered.scopes === null ? { ...app, scopes } : app
+    }
+    const provider = await this.#metadata.described(settled(described, particulars), noStandIns)
+    const redirectUri = this.redirectUri(provider)
+    const registeredWith = `${provider.issuer} ${redirectUri}`
+    const { workspaceId } = person
+    const row =
+      (await this.#store.registeredApp(workspaceId, provider.id, registeredWith, this.#clock.now())) ??
+      (await this.#register(person, provider, redirectUri, registeredWith))
+    return { ...(await this.#opened(described, row, particulars, 'authorization_code')), scopes }
+  }
+
+  async #register(
+    { workspaceId, accountId }: { workspaceId: string; accountId: string },
+    provider: Provider,
+    redirectUri: string,
+    registeredWith: string,
+  ): Promise<AppRow> {
+    const client = await this.#registration.register(provider, redirectUri)
+    const id = newId()
+    return await this.#store.registerApp({
+      id,
+      workspaceId,
+      provider: provider.id,
+      clientId: client.clientId,
+      registeredWith,
+      registeredBy: accountId,
+      at: this.#clock.now(),
+      endsAt: client.endsAt,
+      settings: { issuer: provider.issuer, authentication: client.authentication },
+      sealed: await this.#vault.sealAppSecret(
+        { workspaceId, appId: id, version: 1 },
+        client.clientSecret ?? new Secret(''),
+      ),
+    })
+  }
+
+  #sandboxApp(
+    provider: Provider,
+    sandbox: SandboxView | undefined,
+    particulars: Particulars,
+    flow: FlowName,
+  ): App | undefined {
     const app = sandbox?.apps[provider.id]
     if (sandbox === undefined || app === undefined) return undefined
     return {
       id: null,
       sandbox: true,
       flow,
-      provider,
+      provider: settled(provider, particulars),
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
+      privateKey: undefined,
+      particulars,
       scopes: standardScopes(provider),
       standIns: sandbox.origins,
     }
   }
 
-  async #opened(provider: Provider, row: AppRow, flow: FlowName): Promise<App> {
+  async #opened(provider: Provider, row: AppRow, said: Particulars, flow: FlowName): Promise<App> {
+    // What a connection was made with comes before what the app says now: its token belongs there.
+    const particulars = { ...standardParticulars(provider), ...row.settings, ...said }
     return {
       id: row.id,
       sandbox: false,
       flow,
-      provider,
+      provider: await this.#metadata.described(settled(provider, particulars), noStandIns),
       clientId: row.clientId,
       clientSecret: await this.#vault.openAppSecret(row),
+      privateKey: await this.#vault.openAppKey(row),
+      particulars,
       scopes: row.scopes ?? standardScopes(provider),
       standIns: noStandIns,
     }
@@ -281,17 +377,16 @@ export class Apps {
         knownScopes(provider).filter((scope) => !scopes.includes(scope)),
       ),
       particulars: Object.entries(provider.particulars ?? {}).map(
-        ([name, { meaning, standard, askable }]) => ({
+        ([name, { meaning, standard, askable, configurable, optional }]) => ({
           name,
           meaning,
           ...(standard !== undefined && { standard }),
-          saidBy: askable === true ? 'person' : 'provider',
-          required: askable === true && standard === undefined,
+          saidBy: askable === true ? 'person' : configurable === true ? 'operator' : 'provider',
+          required: (askable ?? configurable) === true && optional !== true && standard === undefined,
         }),
       ),
       redirectUri,
       appConsoleUrl: provider.appConsoleUrl,
-      appFields: [],
       flows: [...flowNames(provider.flows)],
       credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
         flow,
@@ -304,6 +399,7 @@ export class Apps {
           multiline: field.multiline === true,
         })),
       })),
+      appFields: appFields(provider, configured?.settings ?? {}),
       setup: { steps: setupSteps(guide, { redirectUri, scopes }) },
       docsPath: providerPagePath(provider.id),
       appLife: {
@@ -337,15 +433,89 @@ function explained(provider: Provider, wanted: readonly string[]): ProviderView[
   }))
 }
 
+/** What an operator enters beside client id and secret. */
+function appFields(provider: Provider, entered: Particulars): ProviderView['appFields'] {
+  const fields = Object.entries(provider.particulars ?? {}).flatMap(([name, particular]) => {
+    if (particular.configurable !== true) return []
+    const value = entered[name]
+    return [
+      {
+        name,
+        label: particular.label ?? name,
+        meaning: particular.meaning,
+        secret: false,
+        required: particular.optional !== true && particular.standard === undefined,
+        ...(value !== undefined && { value }),
+        ...(particular.standard !== undefined && { standard: particular.standard }),
+      },
+    ]
+  })
+  const { appKey } = provider
+  if (appKey === undefined) return fields
+  const key = {
+    name: 'privateKey',
+    label: 'Private key',
+    meaning: appKey.meaning,
+    secret: true,
+    required: appKey.required === true,
+    multiline: true,
+  }
+  return [...fields, key]
+}
+
+/**
+ * What the operator says of the server, complete and well formed.
+ * @throws AtomError `validation_failed`
+ */
+function requireSettings(provider: Provider, values: Particulars): Particulars {
+  const declared = provider.particulars ?? {}
+  const unfit = new Set(unfitParticulars(provider, values))
+  const wrong = Object.keys(values).filter((name) => unfit.has(name) || declared[name]?.configurable !== true)
+  const missing = Object.entries(declared)
+    .filter(([name, { configurable, optional, standard }]) => {
+      const needed = configurable === true && optional !== true && standard === undefined
+      return needed && values[name] === undefined
+    })
+    .map(([name]) => name)
+  const problems = [...wrong, ...missing].map((name) => ({
+    pointer: `/settings/${name}`,
+    detail: declared[name]?.meaning ?? `${provider.name} does not ask for it.`,
+  }))
+  if (problems.length > 0) throw new AtomError('validation_failed', undefined, { problems })
+  return values
+}
+
+/**
+ * That an app can prove itself in the way its server wants.
+ * @throws AtomError `validation_failed`
+ */
+function requireProof(
+  provider: Provider,
+  { clientSecret, privateKey }: Pick<AppEntry, 'clientSecret' | 'privateKey'>,
+): void {
+  const { clientAuthentication, appKey } = provider
+  const missing = (pointer: string, detail: string) =>
+    new AtomError('validation_failed', undefined, { problems: [{ pointer, detail }] })
+  if (privateKey !== undefined && appKey === undefined)
+    throw missing('/privateKey', `${provider.name} takes none.`)
+  if (privateKey === undefined && (clientAuthentication === 'private_key_jwt' || appKey?.required === true))
+    throw missing('/privateKey', appKey?.meaning ?? 'The app proves itself by it.')
+  if (clientAuthentication.startsWith('client_secret') && (clientSecret ?? privateKey) === undefined)
+    throw missing('/clientSecret', 'The app proves itself by it.')
+}
+
 /** Where the credential is all that is needed: no client is named, and none proves itself. */
-function noApp(provider: Provider, flow: FlowName): App {
+function noApp(provider: Provider, said: Particulars, flow: FlowName): App {
+  const particulars = { ...standardParticulars(provider), ...said }
   return {
     id: null,
     sandbox: false,
     flow,
-    provider,
+    provider: settled(provider, particulars),
     clientId: 'none',
     clientSecret: new Secret(''),
+    privateKey: undefined,
+    particulars,
     scopes: standardScopes(provider),
     standIns: noStandIns,
   }
@@ -388,5 +558,24 @@ export function askedParticulars(provider: Provider, values: Particulars): Parti
       })
     }
   }
-  return { ...standardParticulars(provider), ...values }
+  const missing = Object.entries(provider.particulars ?? {}).find(
+    ([name, { askable, optional, standard }]) =>
+      askable === true && optional !== true && standard === undefined && values[name] === undefined,
+  )
+  if (missing !== undefined) {
+    const [name, { meaning }] = missing
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: `/particulars/${name}`, detail: meaning }],
+    })
+  }
+  return { ...askedStandards(provider), ...values }
+}
+
+/** Standards of what the operator says come with the app and not with the person. */
+function askedStandards(provider: Provider): Particulars {
+  return Object.fromEntries(
+    Object.entries(standardParticulars(provider)).filter(
+      ([name]) => provider.particulars?.[name]?.configurable !== true,
+    ),
+  )
 }

@@ -18,6 +18,7 @@ import { AnswerRewriter } from './answer-rewriter.ts'
 import type { Apps } from './apps.ts'
 import { openingOf } from './body-opening.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { DpopProofs, Presented } from './dpop.ts'
 import { JoinedLookup } from './joined-lookup.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
 import {
@@ -93,6 +94,7 @@ export class ConnectionProxy {
   readonly #credentials: ProxyCredentials
   readonly #writes: SingleWrites
   readonly #outbound: Outbound
+  readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
   readonly #lookup: JoinedLookup<LiveConnection | undefined>
@@ -103,6 +105,7 @@ export class ConnectionProxy {
     credentials: ProxyCredentials
     writes: SingleWrites
     outbound: Outbound
+    proofs: DpopProofs
     clock: Clock
     log: Log
   }) {
@@ -111,6 +114,7 @@ export class ConnectionProxy {
     this.#credentials = dependencies.credentials
     this.#writes = dependencies.writes
     this.#outbound = dependencies.outbound
+    this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
     this.#lookup = new JoinedLookup((key) => {
@@ -234,7 +238,7 @@ export class ConnectionProxy {
     standIns: StandIns,
     target: URL,
     request: ProxyRequest,
-    { attached }: OpenedCredential,
+    { token }: OpenedCredential,
     progress: WriteProgress,
   ): Promise<Dialled> {
     const headers = proxiedRequestHeaders(request.headers ?? {}, api.headers)
@@ -244,8 +248,10 @@ export class ConnectionProxy {
       headers['content-length'] = String(request.bodyLength)
     for (let at = target, hops = 0; ; hops++) {
       const dialled = placed(at, standIns)
-      headers[attached.header] = attached.value
-      const answer = await this.#dial(dialled, method, headers, body, request, progress)
+      const answer = await this.#presented(token, at, method, body, async (fields) => {
+        Object.assign(headers, fields)
+        return await this.#dial(dialled, method, headers, body, request, progress)
+      })
       const next = redirectTarget(api, answer, dialled, (url) => unplaced(url, standIns))
       if (next === undefined || hops === mostRedirects || body instanceof Readable) return answer
       const keepsMethod = answer.status === 307 || answer.status === 308 || method === 'HEAD'
@@ -260,6 +266,24 @@ export class ConnectionProxy {
       answer.body.destroy()
       at = next
     }
+  }
+
+  /** Sends with the token attached; once more where the API wants its nonce in the proof, and the body can be sent again. */
+  async #presented(
+    token: Presented,
+    at: URL,
+    method: string,
+    body: ProxyRequest['body'],
+    send: (fields: Readonly<Record<string, string>>) => Promise<Dialled>,
+  ): Promise<Dialled> {
+    const answer = await send(await this.#proofs.presented(token, method, at))
+    if (!this.#proofs.heard(token, at, { status: answer.status, field: (name) => fieldOf(answer, name) }))
+      return answer
+    answer.body.destroy()
+    if (body instanceof Readable) {
+      throw new AtomError('provider_unavailable', 'The API wanted its nonce first. Send it again.')
+    }
+    return await send(await this.#proofs.presented(token, method, at))
   }
 
   async #dial(
@@ -413,6 +437,11 @@ function isWrite(method: string): boolean {
 
 function isJson(headers: AnswerHeaders): boolean {
   return String(headers['content-type'] ?? '').includes('json')
+}
+
+function fieldOf({ headers }: Dialled, name: string): string | null {
+  const value = headers[name]
+  return value === undefined ? null : String(value)
 }
 
 function flat(headers: Readonly<Record<string, string>>): string[] {

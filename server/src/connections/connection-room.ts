@@ -12,6 +12,7 @@ import { AppTester } from './app-tester.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
 import { Capabilities } from './capabilities.ts'
 import { CapabilityStore } from './capability-store.ts'
+import { ClientRegistration } from './client-registration.ts'
 import { ConnectionHistory } from './connection-history.ts'
 import { ConnectionProxy } from './connection-proxy.ts'
 import { connectionDoors } from './connection-routes.ts'
@@ -19,6 +20,8 @@ import { ConnectionStore } from './connection-store.ts'
 import { ConnectionNews, Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { DevicePolls } from './device-polls.ts'
+import { DpopProofs } from './dpop.ts'
+import { AppInstallation } from './flows/app-installation.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { CredentialFlow } from './flows/credential-flow.ts'
 import { DeviceCodeFlow } from './flows/device-code.ts'
@@ -28,6 +31,7 @@ import { KeepAlive } from './keep-alive.ts'
 import { ProxyCredentials } from './proxy-credentials.ts'
 import { proxyDoors } from './proxy-routes.ts'
 import { RefreshJournal } from './refresh-journal.ts'
+import { ServerMetadata } from './server-metadata.ts'
 import { SingleWrites } from './single-writes.ts'
 import { StrayGrants } from './stray-grant.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
@@ -52,6 +56,8 @@ export function createConnectionRoom(outside: {
   readonly log: Log
   /** The origin people use; asked each time, because the port may be chosen late. */
   readonly publicUrl: () => string
+  /** Whether a sign-in session has ended; nobody who was signed out finishes what they began. */
+  readonly sessionEnded: (sessionId: string) => boolean
   /** Undefined: no sandbox on this server. */
   readonly sandbox: SandboxOffer | undefined
   /** Where renewals are journalled. */
@@ -67,17 +73,21 @@ export function createConnectionRoom(outside: {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
   const vault = new CredentialVault(outside)
-  const apps = new Apps({ catalog: providers, ...outside, store, vault })
-  const tokenEndpoint = new TokenEndpoint({ outbound, clock })
-  const identityReader = new IdentityReader({ outbound, log })
+  const metadata = new ServerMetadata({ outbound, clock })
+  const registration = new ClientRegistration({ outbound })
+  const apps = new Apps({ catalog: providers, ...outside, store, vault, metadata, registration })
+  const proofs = new DpopProofs({ clock })
+  const tokenEndpoint = new TokenEndpoint({ outbound, clock, proofs })
+  const identityReader = new IdentityReader({ outbound, log, proofs, clock })
   const news = new ConnectionNews({ log })
   const history = new ConnectionHistory({ store, clock, log })
   const strayGrants = new StrayGrants({ store, outbound, log })
   const appTester = new AppTester({ apps, tokenEndpoint, outbound })
   const forecast = new Forecast({ catalog: providers, ...outside, store, clock })
-  const flow = new AuthorizationCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
   const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
-  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, clock })
+  const appInstallation = new AppInstallation({ apps, outbound, clock })
+  const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, appInstallation, clock })
   const tokenRefresh = new TokenRefresh({
     store,
     vault,
@@ -93,10 +103,28 @@ export function createConnectionRoom(outside: {
   })
   const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const parts = {
-    ...{ store, vault, apps, tokenRefresh, identityReader, outbound, news, clock, log },
+    ...{
+      store,
+      vault,
+      apps,
+      tokenRefresh,
+      tokenEndpoint,
+      identityReader,
+      outbound,
+      proofs,
+      news,
+      clock,
+      log,
+    },
     ...{ history, strayGrants },
   }
-  const flows = { flow, deviceCode, credentialFlow, deviceCodeGiven: () => devicePolls.wake() }
+  const flows = {
+    flow,
+    deviceCode,
+    appInstallation,
+    credentialFlow,
+    deviceCodeGiven: () => devicePolls.wake(),
+  }
   const connections = new Connections({ ...parts, ...flows })
   const devicePolls = new DevicePolls({
     store,

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { connectionRoutes } from '@atom/contract/connections.ts'
 import type { Guards } from '#access/guarded-route.ts'
-import { AtomError } from '#foundation/errors.ts'
 import { Secret } from '#foundation/secret.ts'
 import type { AppTester } from './app-tester.ts'
 import type { Apps } from './apps.ts'
+import { readClientKey } from './client-key.ts'
 import type { Connections, FinishedFlow } from './connections.ts'
 import type { Forecast } from './forecast.ts'
 
@@ -32,7 +32,9 @@ export function connectionDoors(
     status: 200,
     body: await apps.configure(principal, params.provider, {
       clientId: body.clientId,
-      clientSecret: new Secret(requiredSecret(body.clientSecret)),
+      clientSecret: body.clientSecret === undefined ? undefined : new Secret(body.clientSecret),
+      privateKey: body.privateKey === undefined ? undefined : readClientKey(body.privateKey),
+      settings: body.settings,
       scopes: body.scopes,
       clientSecretExpiresAt: body.clientSecretExpiresAt,
       testing: body.testing,
@@ -41,7 +43,10 @@ export function connectionDoors(
 
   guard(connectionRoutes.testApp, async ({ principal, params }) => ({
     status: 200,
-    body: await appTester.test(principal.workspaceId, params.provider),
+    body: await appTester.test(
+      { workspaceId: principal.workspaceId, accountId: principal.id },
+      params.provider,
+    ),
   }))
 
   guard(connectionRoutes.forecast, async ({ principal }) => ({
@@ -104,13 +109,6 @@ export function connectionDoors(
     status: 200,
     body: await connections.disconnect(principal, params.id),
   }))
-}
-
-function requiredSecret(secret: string | undefined): string {
-  if (secret !== undefined) return secret
-  throw new AtomError('validation_failed', undefined, {
-    problems: [{ pointer: '/clientSecret', detail: 'Enter the secret of the app.' }],
-  })
 }
 
 function flowCookie(cookie: { name: string; value: string; maxAgeSeconds: number }) {

@@ -19,11 +19,21 @@ export interface AppRow {
   readonly clientId: string
   readonly dataKey: Buffer
   readonly clientSecret: Buffer
+  readonly privateKey: Buffer | null
   readonly version: number
   readonly scopes: readonly string[] | null
   readonly configuredAt: Date
   readonly secretExpiresAt: Date | null
   readonly testing: boolean
+  readonly settings: Particulars
+  /** Where Atom registered it by itself; null: an operator's. */
+  readonly registeredWith: string | null
+}
+
+interface SealedApp {
+  readonly dataKey: Buffer
+  readonly clientSecret: Buffer
+  readonly privateKey?: Buffer
 }
 
 interface AppEntry {
@@ -35,9 +45,24 @@ interface AppEntry {
   readonly scopes: readonly string[] | null
   readonly configuredBy: string
   readonly configuredAt: Date
+  readonly settings: Particulars
   readonly newId: string
   /** Called inside the transaction, once the id and the version are known. */
-  seal(id: string, version: number): Promise<{ dataKey: Buffer; clientSecret: Buffer }>
+  seal(id: string, version: number): Promise<SealedApp>
+}
+
+interface AppRegistration {
+  readonly id: string
+  readonly workspaceId: string
+  readonly provider: string
+  readonly clientId: string
+  readonly registeredWith: string
+  readonly registeredBy: string
+  readonly settings: Particulars
+  readonly at: Date
+  /** null: never. */
+  readonly endsAt: Date | null
+  readonly sealed: SealedApp
 }
 
 export interface FlowRow {
@@ -46,6 +71,8 @@ export interface FlowRow {
   readonly connectionId: string | null
   readonly workspaceId: string
   readonly accountId: string
+  /** null: begun before this was asked. */
+  readonly sessionId: string | null
   readonly provider: string
   readonly flow: FlowName
   readonly appId: string | null
@@ -138,6 +165,8 @@ export interface ConnectionRow {
  */
 export interface LiveConnection extends ConnectionRow {
   readonly sealed: SealedTokens
+  /** The key that its tokens are bound to (RFC 9449); null: bearer tokens. */
+  readonly sealedDpopKey: Buffer | null
   /** Which of the others it is; undefined for the first. */
   readonly further?: string | undefined
 }
@@ -182,8 +211,8 @@ export interface ConsentedConnection {
   readonly keepAliveAt: Date | null
   readonly particulars: Particulars
   readonly others: readonly ConsentedFurther[]
-  /** Called inside the transaction, once id and generation are known. */
-  seal(connectionId: string, generation: number): Promise<SealedTokens>
+  /** Called inside the transaction, once id and generation are known. `dpopKey`: what the tokens are bound to. */
+  seal(connectionId: string, generation: number): Promise<SealedTokens & { readonly dpopKey?: Buffer }>
 }
 
 /** One credential: the first of its connection, or another. */
@@ -237,11 +266,13 @@ export interface Claim extends CredentialKey {
 }
 
 const appColumns = sql`
-  id, configured_at as "configuredAt", secret_expires_at as "secretExpiresAt", testing, workspace_id as "workspaceId", provider, client_id as "clientId", data_key as "dataKey",
-  client_secret as "clientSecret", version, scopes`
+  id, configured_at as "configuredAt", secret_expires_at as "secretExpiresAt", testing, workspace_id as "workspaceId",
+  provider, client_id as "clientId", data_key as "dataKey", client_secret as "clientSecret", private_key as "privateKey",
+  version, scopes, settings, registered_with as "registeredWith"`
 
 const flowColumns = sql`
-  id, target_id as "connectionId", workspace_id as "workspaceId", account_id as "accountId", provider, flow, app_id as "appId", client_id as "clientId",
+  id, target_id as "connectionId", workspace_id as "workspaceId", account_id as "accountId", session_id as "sessionId",
+  provider, flow, app_id as "appId", client_id as "clientId",
   state_hash as "stateHash", browser_hash as "browserHash", redirect_uri as "redirectUri", return_to as "returnTo", scopes,
   particulars, data_key as "dataKey", secrets, created_at as "createdAt", expires_at as "expiresAt"`
 
@@ -255,7 +286,8 @@ const connectionColumns = sql`
     order by o.slot) from further_credentials o where o.connection_id = c.id) as others`
 
 const sealedColumns = sql`
-  k.data_key as "dataKey", k.access_token as "accessToken", k.refresh_token as "refreshToken"`
+  k.data_key as "dataKey", k.access_token as "accessToken", k.refresh_token as "refreshToken",
+  k.dpop_key as "sealedDpopKey"`
 
 /** Of another credential, in the place of the first one's. */
 const furtherColumns = sql`
@@ -293,15 +325,62 @@ export class ConnectionStore {
 
   async apps(workspaceId: string): Promise<AppRow[]> {
     return await this.#database.query<AppRow>(
-      sql`select ${appColumns} from provider_apps where workspace_id = ${workspaceId} and retired_at is null`,
+      sql`select ${appColumns} from provider_apps
+        where workspace_id = ${workspaceId} and registered_with is null and retired_at is null`,
     )
   }
 
   async currentApp(workspaceId: string, provider: string): Promise<AppRow | undefined> {
     const [row] = await this.#database.query<AppRow>(sql`
       select ${appColumns} from provider_apps
-      where workspace_id = ${workspaceId} and provider = ${provider} and retired_at is null`)
+      where workspace_id = ${workspaceId} and provider = ${provider} and registered_with is null
+        and retired_at is null`)
     return row
+  }
+
+  /** The app that Atom registered by itself, while its registration holds. */
+  async registeredApp(
+    workspaceId: string,
+    provider: string,
+    registeredWith: string,
+    at: Date,
+  ): Promise<AppRow | undefined> {
+    const [row] = await this.#database.query<AppRow>(sql`
+      select ${appColumns} from provider_apps
+      where workspace_id = ${workspaceId} and provider = ${provider} and registered_with = ${registeredWith}
+        and retired_at is null and (registration_ends_at is null or registration_ends_at > ${at})`)
+    return row
+  }
+
+  /** Stores a registration in place of one that has ended; of two at once the first stays. */
+  async registerApp(registration: AppRegistration): Promise<AppRow> {
+    const { workspaceId, provider, registeredWith, at, sealed } = registration
+    return await this.#database.transaction(async (tx) => {
+      await tx.query(sql`
+        update provider_apps set retired_at = ${at}
+        where workspace_id = ${workspaceId} and provider = ${provider} and registered_with = ${registeredWith}
+          and retired_at is null and registration_ends_at <= ${at}`)
+      await tx.query(sql`
+        insert into provider_apps (id, workspace_id, provider, client_id, data_key, client_secret, settings, version,
+          configured_by, configured_at, registered_with, registration_ends_at)
+        values (${registration.id}, ${workspaceId}, ${provider}, ${registration.clientId}, ${sealed.dataKey},
+          ${sealed.clientSecret}, ${JSON.stringify(registration.settings)}, 1, ${registration.registeredBy}, ${at},
+          ${registeredWith}, ${registration.endsAt})
+        on conflict (workspace_id, provider, coalesce(registered_with, '')) where retired_at is null do nothing`)
+      await dropUnusedApps(tx, workspaceId, provider)
+      const [row] = await tx.query<AppRow>(sql`
+        select ${appColumns} from provider_apps
+        where workspace_id = ${workspaceId} and provider = ${provider} and registered_with = ${registeredWith}
+          and retired_at is null`)
+      return present(row)
+    })
+  }
+
+  /** The server does not know this registration any more: the next flow registers anew. */
+  async retireRegistration(id: string, at: Date): Promise<void> {
+    await this.#database.query(sql`
+      update provider_apps set retired_at = ${at}
+      where id = ${id} and registered_with is not null and retired_at is null`)
   }
 
   async app(id: string): Promise<AppRow | undefined> {
@@ -317,32 +396,39 @@ export class ConnectionStore {
       await tx.query(
         sql`select pg_advisory_xact_lock(hashtext(${`provider_apps ${entry.workspaceId} ${entry.provider}`}))`,
       )
+      const settings = JSON.stringify(entry.settings)
+      // Another server under the same client id is another app: what was connected at one must not be refreshed at the other.
       const [same] = await tx.query<{ id: string; version: number }>(sql`
         select id, version from provider_apps
         where workspace_id = ${entry.workspaceId} and provider = ${entry.provider} and client_id = ${entry.clientId}
+          and settings = ${settings}::jsonb and registered_with is null
         order by retired_at desc nulls first limit 1`)
-      await this.#retire(tx, entry.workspaceId, entry.provider, entry.configuredAt, same?.id)
+      await this.#retire(tx, entry.workspaceId, entry.provider, entry.configuredAt, {
+        except: same?.id,
+        registered: false,
+      })
       const id = same?.id ?? entry.newId
       const version = (same?.version ?? 0) + 1
       const sealed = await entry.seal(id, version)
-      const [row] = await tx.query<{ id: string }>(sql`
-        insert into provider_apps (id, workspace_id, provider, client_id, data_key, client_secret, version, scopes,
-          configured_by, configured_at)
+      const [row] = await tx.query<AppRow>(sql`
+        insert into provider_apps (id, workspace_id, provider, client_id, data_key, client_secret, private_key, settings,
+          version, scopes, configured_by, configured_at, secret_expires_at, testing)
         values (${id}, ${entry.workspaceId}, ${entry.provider}, ${entry.clientId}, ${sealed.dataKey},
-          ${sealed.clientSecret}, ${version}, ${entry.scopes}, ${entry.configuredBy}, ${entry.configuredAt})
+          ${sealed.clientSecret}, ${sealed.privateKey ?? null}, ${settings}, ${version}, ${entry.scopes}, ${entry.configuredBy},
+          ${entry.configuredAt}, ${entry.secretExpiresAt}, ${entry.testing})
         on conflict (id) do update set data_key = excluded.data_key, client_secret = excluded.client_secret,
-          version = excluded.version, scopes = excluded.scopes, configured_by = excluded.configured_by,
-          configured_at = excluded.configured_at, retired_at = null
-        returning id`)
-      const [entered] = await tx.query<AppRow>(sql`
-        update provider_apps set secret_expires_at = ${entry.secretExpiresAt}, testing = ${entry.testing}
-        where id = ${present(row).id} returning ${appColumns}`)
-      return present(entered)
+          private_key = excluded.private_key, version = excluded.version, scopes = excluded.scopes,
+          configured_by = excluded.configured_by, configured_at = excluded.configured_at, retired_at = null,
+          secret_expires_at = excluded.secret_expires_at, testing = excluded.testing
+        returning ${appColumns}`)
+      return present(row)
     })
   }
 
   async retireApp(workspaceId: string, provider: string, at: Date): Promise<void> {
-    await this.#database.transaction((tx) => this.#retire(tx, workspaceId, provider, at))
+    await this.#database.transaction((tx) =>
+      this.#retire(tx, workspaceId, provider, at, { except: undefined, registered: true }),
+    )
   }
 
   async #retire(
@@ -350,13 +436,14 @@ export class ConnectionStore {
     workspaceId: string,
     provider: string,
     at: Date,
-    except?: string,
+    which: { except: string | undefined; registered: boolean },
   ): Promise<void> {
     await tx.query(sql`
       update provider_apps set retired_at = ${at}
       where workspace_id = ${workspaceId} and provider = ${provider} and retired_at is null
-        ${except === undefined ? empty : sql`and id <> ${except}`}`)
-    await dropUnusedApps(tx, workspaceId, provider, except)
+        ${which.registered ? empty : sql`and registered_with is null`}
+        ${which.except === undefined ? empty : sql`and id <> ${which.except}`}`)
+    await dropUnusedApps(tx, workspaceId, provider, which.except)
   }
 
   // Flows
@@ -371,10 +458,10 @@ export class ConnectionStore {
       with forgotten as (
         delete from connection_flows where expires_at < ${new Date(row.createdAt.getTime() - keepFlowsMs)}
       )
-      insert into connection_flows (id, target_id, workspace_id, account_id, provider, flow, app_id, client_id, state_hash, browser_hash,
-        redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
-      values (${row.id}, ${row.connectionId}, ${row.workspaceId}, ${row.accountId}, ${row.provider}, ${row.flow}, ${row.appId}, ${row.clientId},
-        ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
+      insert into connection_flows (id, target_id, workspace_id, account_id, session_id, provider, flow, app_id, client_id,
+        state_hash, browser_hash, redirect_uri, return_to, scopes, particulars, data_key, secrets, created_at, expires_at)
+      values (${row.id}, ${row.connectionId}, ${row.workspaceId}, ${row.accountId}, ${row.sessionId}, ${row.provider},
+        ${row.flow}, ${row.appId}, ${row.clientId}, ${row.stateHash}, ${row.browserHash}, ${row.redirectUri}, ${row.returnTo}, ${row.scopes},
         ${JSON.stringify(row.particulars)}, ${row.dataKey}, ${row.secrets}, ${row.createdAt}, ${row.expiresAt})`)
   }
 
@@ -512,7 +599,7 @@ export class ConnectionStore {
   }
 
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {
-    const [row] = await on.query<RawConnection & SealedTokens>(sql`
+    const [row] = await on.query<RawConnection & SealedTokens & Pick<LiveConnection, 'sealedDpopKey'>>(sql`
       select ${connectionColumns}, ${sealedColumns}
       from connections c join credentials k on k.connection_id = c.id where ${condition}`)
     if (row === undefined) return undefined
@@ -535,6 +622,8 @@ export class ConnectionStore {
       ...withOthers(connection),
       ...(lost !== null && { status: 'needs_reconnect', reason: lost }),
       further,
+      // Providers that give several credentials with one consent bind none of them.
+      sealedDpopKey: null,
       sealed: { dataKey, accessToken, refreshToken },
     }
   }
@@ -572,15 +661,15 @@ export class ConnectionStore {
       const sealed = await consented.seal(id, generation)
       await tx.query(sql`
         insert into credentials (connection_id, workspace_id, data_key, access_token, refresh_token, generation, issued_at,
-          expires_at, refresh_expires_at, keep_alive_at, slot, particulars)
+          expires_at, refresh_expires_at, keep_alive_at, slot, particulars, dpop_key)
         values (${id}, ${consented.workspaceId}, ${sealed.dataKey}, ${sealed.accessToken}, ${sealed.refreshToken},
           ${generation}, ${consented.at}, ${consented.expiresAt}, ${consented.refreshExpiresAt}, ${consented.keepAliveAt},
-          ${consented.slot}, ${JSON.stringify(consented.particulars)})
+          ${consented.slot}, ${JSON.stringify(consented.particulars)}, ${sealed.dpopKey ?? null})
         on conflict (connection_id) do update set data_key = excluded.data_key, access_token = excluded.access_token,
           refresh_token = excluded.refresh_token, generation = excluded.generation, issued_at = excluded.issued_at,
           expires_at = excluded.expires_at, refresh_expires_at = excluded.refresh_expires_at,
           keep_alive_at = excluded.keep_alive_at, slot = excluded.slot, particulars = excluded.particulars,
-          lease_holder = null, lease_until = null, unanswered = false`)
+          dpop_key = excluded.dpop_key, lease_holder = null, lease_until = null, unanswered = false`)
       await this.#connectOthers(tx, id, consented, sealed.dataKey)
       await writeConnectionEvent(tx, {
         ...consented.happened(askedBefore === null ? undefined : { askedScopes: askedBefore }),

@@ -19,15 +19,23 @@ import type { ConnectionHistory } from './connection-history.ts'
 import type { Attempt, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import { endsAndRemains } from './disconnect-receipt.ts'
-import type { AuthorizationCodeFlow, BegunFlow, Callback, FlowWish } from './flows/authorization-code.ts'
+import type { AppInstallation } from './flows/app-installation.ts'
+import type {
+  AuthorizationCodeFlow,
+  BegunFlow,
+  Callback,
+  FlowWish,
+  TakenFlow,
+} from './flows/authorization-code.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
+import { requireOperator } from './flows/flow-needs.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { keepAliveAt } from './refresh-times.ts'
 import { standingWithout } from './remedy.ts'
 import { refreshTokenIn } from './renewal-source.ts'
 import type { StrayGrants } from './stray-grant.ts'
-import type { Grant } from './token-endpoint.ts'
+import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
 /** A connection is new, or other than it was; `revoked` says that it is gone. */
@@ -74,8 +82,10 @@ export class Connections {
   readonly #flow: AuthorizationCodeFlow
   readonly #deviceCode: DeviceCodeFlow
   readonly #deviceCodeGiven: () => void
+  readonly #appInstallation: AppInstallation
   readonly #credentialFlow: CredentialFlow
   readonly #tokenRefresh: TokenRefresh
+  readonly #tokenEndpoint: TokenEndpoint
   readonly #identityReader: IdentityReader
   readonly #outbound: Outbound
   readonly #news: ConnectionNews
@@ -92,8 +102,10 @@ export class Connections {
     deviceCode: DeviceCodeFlow
     /** Somebody has to ask for it from now on. */
     deviceCodeGiven: () => void
+    appInstallation: AppInstallation
     credentialFlow: CredentialFlow
     tokenRefresh: TokenRefresh
+    tokenEndpoint: TokenEndpoint
     identityReader: IdentityReader
     outbound: Outbound
     news: ConnectionNews
@@ -108,8 +120,10 @@ export class Connections {
     this.#flow = dependencies.flow
     this.#deviceCode = dependencies.deviceCode
     this.#deviceCodeGiven = dependencies.deviceCodeGiven
+    this.#appInstallation = dependencies.appInstallation
     this.#credentialFlow = dependencies.credentialFlow
     this.#tokenRefresh = dependencies.tokenRefresh
+    this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#identityReader = dependencies.identityReader
     this.#outbound = dependencies.outbound
     this.#news = dependencies.news
@@ -169,7 +183,8 @@ export class Connections {
    * `provider_unavailable`; `not_found` where `connectionId` is none of the person's
    */
   async connect(principal: AccountPrincipal, wish: ConnectWish): Promise<Begun> {
-    const person = { workspaceId: principal.workspaceId, accountId: principal.id }
+    const { workspaceId, id: accountId, sessionId } = principal
+    const person = { workspaceId, accountId, sessionId }
     const provider = this.#apps.provider(wish.provider)
     const offered = flowNames(provider.flows)
     const target =
@@ -185,14 +200,15 @@ export class Connections {
     }
     switch (flow) {
       case 'authorization_code':
-        return await this.#flow.begin(person, wish, target)
+        return await this.#flow.begin(person, wish, 'authorization_code', target)
       case 'device_code': {
         const begun = await this.#deviceCode.begin(person, wish)
         this.#deviceCodeGiven()
         return begun
       }
       case 'app_installation':
-        throw unfit('/flow', `${provider.name} offers ${offered.join(', ')}.`)
+        if (provider.flows?.app_installation?.by !== 'consent') requireOperator(principal)
+        return await this.#flow.begin(person, wish, flow)
       default: {
         const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow })
         return { connection: await this.arrive(arrival, arrival.grant) }
@@ -225,14 +241,33 @@ export class Connections {
       returnTo = (await this.#flow.returnTo(callback)) ?? returnTo
       const taken = await this.#flow.take(callback)
       flowId = taken.flow.id
-      const grant = await this.#flow.exchange(taken, callback)
-      return { returnTo, outcome: { connection: await this.arrive(taken, grant) } }
+      return { returnTo, outcome: { connection: await this.#finished(taken, callback) } }
     } catch (error) {
       if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
       this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
       if (flowId !== undefined) await this.#store.failFlow(flowId, error.code)
       return { returnTo, outcome: { problem: error } }
     }
+  }
+
+  async #finished(taken: TakenFlow, callback: Callback): Promise<Connection> {
+    const { provider, flow } = taken.app
+    const installation = flow === 'app_installation' ? provider.flows?.app_installation : undefined
+    if (installation === undefined)
+      return await this.arrive(taken, await this.#flow.exchange(taken, callback))
+    if (installation.by === 'consent') {
+      const grant = await this.#flow.exchange(taken, callback)
+      for (const [name, pattern] of Object.entries(installation.granted)) {
+        if (pattern.test(grant.particulars[name] ?? '')) continue
+        throw new AtomError(
+          'provider_refused',
+          `${provider.name} did not install the app for an organisation.`,
+        )
+      }
+      return await this.arrive(taken, grant)
+    }
+    const installed = await this.#appInstallation.installed(taken, callback)
+    return await this.arrive(installed, await this.#credentialFlow.installed(installed))
   }
 
   /**
@@ -311,6 +346,7 @@ export class Connections {
         granted: grant.granted ?? flow.scopes,
         subject: grant.subject,
         particulars,
+        dpopKey: grant.dpopKey,
       })
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -384,8 +420,13 @@ export class Connections {
           ),
       })),
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
-      seal: (connectionId, generation) =>
-        this.#vault.sealTokens({ workspaceId: flow.workspaceId, connectionId, generation }, grant),
+      seal: async (connectionId, generation) => {
+        const place = { workspaceId: flow.workspaceId, connectionId, generation }
+        const sealed = await this.#vault.sealTokens(place, grant)
+        const { dpopKey } = grant
+        if (dpopKey === undefined) return sealed
+        return { ...sealed, dpopKey: await this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey) }
+      },
     })
   }
 
@@ -465,6 +506,7 @@ export class Connections {
   ): Promise<{ status: number; body: string } | undefined> {
     const { workspaceId, id: connectionId, generation, further } = connection
     const place = { workspaceId, connectionId, generation, further }
+    if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)
     const request = app.provider.revocation?.({
       particulars: connection.particulars,
       clientId: app.clientId,
@@ -481,6 +523,26 @@ export class Connections {
       maxBytes: largestRevocationAnswer,
     })
     return { status: answer.status, body: await answer.text() }
+  }
+
+  /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
+  async #revokeByStandard(app: App, connection: LiveConnection): Promise<{ status: number; body: string }> {
+    const { workspaceId, id: connectionId, generation, further } = connection
+    const place = { workspaceId, connectionId, generation, further }
+    const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
+    try {
+      if (refreshToken !== undefined) await this.#tokenEndpoint.revoke(app, refreshToken, 'refresh_token')
+      else {
+        const accessToken = await this.#vault.openAccessToken(place, connection.sealed)
+        await this.#tokenEndpoint.revoke(app, accessToken, 'access_token')
+      }
+      return { status: 200, body: '' }
+    } catch (error) {
+      if (error instanceof GrantRefused) return { status: 400, body: '' }
+      if (error instanceof GrantOutage)
+        throw new AtomError('provider_unavailable', undefined, { cause: error })
+      throw error
+    }
   }
 }
 

@@ -10,22 +10,19 @@ export function keyOf(attachment: KeyAttachment, values: CredentialValues): stri
     : filled(attachment.key, values)
 }
 
-/** The header that a connection's credential is sent in: a bearer token (RFC 6750 2.1), or as the provider wants its keys. */
-export function attachment(
-  provider: Provider,
-  flow: FlowName,
-  secret: Secret,
-): { readonly header: string; readonly value: string } {
-  const key = flow === 'api_key' ? provider.flows?.api_key?.attach : undefined
-  switch (key?.as) {
+/** How a connection's credential is attached; undefined: as a bearer token. */
+export function keyAttachment(provider: Provider, flow: FlowName): KeyAttachment | undefined {
+  return flow === 'api_key' ? provider.flows?.api_key?.attach : undefined
+}
+
+/** The header that a key is sent in. */
+export function attached(attachment: KeyAttachment, key: Secret): Record<string, string> {
+  switch (attachment.as) {
     case 'basic':
-      return {
-        header: 'authorization',
-        value: `Basic ${Buffer.from(secret.reveal()).toString('base64')}`,
-      }
+      return { authorization: `Basic ${Buffer.from(key.reveal()).toString('base64')}` }
     case 'header':
-      return { header: key.header, value: secret.reveal() }
-    default:
-      return { header: 'authorization', value: `Bearer ${secret.reveal()}` }
+      return { [attachment.header]: key.reveal() }
+    case 'bearer':
+      return { authorization: `Bearer ${key.reveal()}` }
   }
 }

@@ -22,6 +22,8 @@ export interface CredentialPlace {
   readonly further?: string | undefined
 }
 
+type ConnectionPlace = Omit<CredentialPlace, 'generation'>
+
 interface AppPlace {
   readonly workspaceId: string
   readonly appId: string
@@ -38,6 +40,8 @@ export interface FlowSecrets {
   readonly nonce: string
   /** RFC 8628, where the server asks instead of waiting for a browser. */
   readonly deviceCode?: string
+  /** Where tokens are to be bound to a key: a private JWK. */
+  readonly dpopKey?: string
 }
 
 /**
@@ -108,6 +112,35 @@ export class CredentialVault {
     return await this.#envelope.open(row.dataKey, row.clientSecret, appBinding({ ...row, appId: row.id }))
   }
 
+  /** Beside the client secret, under the same data key. */
+  async sealAppKey(place: AppPlace, dataKey: Buffer, privateKey: Secret): Promise<Buffer> {
+    return await this.#envelope.seal(dataKey, privateKey.reveal(), appKeyBinding(place))
+  }
+
+  async openAppKey(row: {
+    workspaceId: string
+    id: string
+    version: number
+    dataKey: Buffer
+    privateKey: Buffer | null
+  }): Promise<Secret | undefined> {
+    if (row.privateKey === null) return undefined
+    return await this.#envelope.open(row.dataKey, row.privateKey, appKeyBinding({ ...row, appId: row.id }))
+  }
+
+  /** The key that a connection's tokens are bound to (RFC 9449), beside them, under the same data key. */
+  async sealDpopKey(place: ConnectionPlace, dataKey: Buffer, dpopKey: Secret): Promise<Buffer> {
+    return await this.#envelope.seal(dataKey, dpopKey.reveal(), dpopBinding(place))
+  }
+
+  async openDpopKey(
+    place: ConnectionPlace,
+    dataKey: Buffer,
+    sealed: Buffer | null,
+  ): Promise<Secret | undefined> {
+    return sealed === null ? undefined : await this.#envelope.open(dataKey, sealed, dpopBinding(place))
+  }
+
   async sealFlow(place: FlowPlace, secrets: FlowSecrets): Promise<{ dataKey: Buffer; secrets: Buffer }> {
     const dataKey = await this.#envelope.createKey(dataKeyBinding('flow', place.workspaceId, place.flowId))
     return {
@@ -141,6 +174,19 @@ function appBinding(place: AppPlace) {
     ...dataKeyBinding('app', place.workspaceId, place.appId),
     field: 'client_secret',
     version: String(place.version),
+  }
+}
+
+function appKeyBinding(place: AppPlace) {
+  return { ...appBinding(place), field: 'private_key' }
+}
+
+/** Bound to the consent and not to a generation: refreshes go on with the same key. */
+function dpopBinding(place: ConnectionPlace) {
+  return {
+    ...dataKeyBinding('connection', place.workspaceId, place.connectionId),
+    field: 'dpop_key',
+    version: '1',
   }
 }
 

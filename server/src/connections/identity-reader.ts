@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Check } from 'typebox/value'
+import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound, OutboundRequest } from '#foundation/outbound.ts'
@@ -14,7 +15,9 @@ import {
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 import type { StoredIdentity } from './connection-store.ts'
-import { attachment } from './credential-attachment.ts'
+import { keyAttachment } from './credential-attachment.ts'
+import type { DpopProofs, Presented } from './dpop.ts'
+import { appAssertion } from './signed-assertion.ts'
 
 /** What is known of a grant besides its tokens. */
 interface GrantContext {
@@ -22,6 +25,8 @@ interface GrantContext {
   /** The person as the verified id_token names them, where there is one. */
   readonly subject: string | undefined
   readonly particulars: Particulars
+  /** The key that the token is bound to. */
+  readonly dpopKey?: Secret | undefined
 }
 
 export interface RecognisedPerson {
@@ -40,10 +45,14 @@ const pictureTypes = /^image\/(?:png|jpeg|gif|webp|avif)$/
 export class IdentityReader {
   readonly #outbound: Outbound
   readonly #log: Log
+  readonly #clock: Clock
+  readonly #proofs: DpopProofs
 
-  constructor(dependencies: { outbound: Outbound; log: Log }) {
+  constructor(dependencies: { outbound: Outbound; log: Log; proofs: DpopProofs; clock: Clock }) {
     this.#outbound = dependencies.outbound
+    this.#proofs = dependencies.proofs
     this.#log = dependencies.log
+    this.#clock = dependencies.clock
   }
 
   /**
@@ -71,11 +80,11 @@ export class IdentityReader {
   async accepts(
     app: App,
     accessToken: Secret,
-    context: { scopes: readonly string[]; particulars: Particulars },
+    context: { scopes: readonly string[]; particulars: Particulars; dpopKey?: Secret | undefined },
   ): Promise<boolean> {
-    const { scopes: granted, particulars } = context
+    const { scopes: granted, particulars, dpopKey } = context
     try {
-      await this.#ask(app, accessToken, { granted, subject: undefined, particulars })
+      await this.#ask(app, accessToken, { granted, subject: undefined, particulars, dpopKey })
       return true
     } catch (error) {
       if (!(error instanceof ProviderAnswer)) throw error
@@ -88,16 +97,30 @@ export class IdentityReader {
   }
 
   #ask(app: App, accessToken: Secret, context: GrantContext): Promise<ProviderIdentity> {
-    const { header, value } = attachment(app.provider, app.flow, accessToken)
-    const standard = { ...app.provider.api.headers, [header]: value }
+    const attachment = keyAttachment(app.provider, app.flow)
+    const token = { value: accessToken, dpopKey: context.dpopKey, attachment }
+    const { headers } = app.provider.api
+    const { granted, subject, particulars } = context
     const reader: ProviderReader = {
-      ...context,
-      get: (url, shape) => this.#read(app, url, shape, { headers: standard }),
+      granted,
+      subject,
+      particulars,
+      get: (url, shape) => this.#read(app, url, shape, { headers }, token),
       post: (url, body, shape) =>
+        this.#read(
+          app,
+          url,
+          shape,
+          {
+            method: 'POST',
+            headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+            ...(body !== undefined && { body: JSON.stringify(body) }),
+          },
+          token,
+        ),
+      getAsApp: async (url, shape) =>
         this.#read(app, url, shape, {
-          method: 'POST',
-          headers: { ...standard, ...(body !== undefined && { 'content-type': 'application/json' }) },
-          ...(body !== undefined && { body: JSON.stringify(body) }),
+          headers: { ...headers, authorization: `Bearer ${await appAssertion(app, this.#clock.now())}` },
         }),
       introspect: (url, shape) =>
         this.#read(app, url, shape, {
@@ -118,21 +141,42 @@ export class IdentityReader {
     app: App,
     url: string,
     shape: T,
-    request: OutboundRequest,
+    request: OutboundRequest & { readonly headers: Readonly<Record<string, string>> },
+    token?: Presented,
   ): Promise<Static<T>> {
-    const answer = await this.#outbound.fetch(placed(url, app.standIns), {
-      ...request,
-      timeoutMs: requestTimeoutMs,
-      maxBytes: largestAnswer,
-    })
+    const answer = await this.#dial(app, new URL(url), request, token)
     const what = `${new URL(url).pathname} of ${app.provider.id}`
     if (answer.status !== 200) {
       await answer.body?.cancel()
       throw new ProviderAnswer(answer.status, what)
     }
-    const body: unknown = await answer.json().catch(() => undefined)
+    const body = await bodyOf(answer)
     if (!Check(shape, body)) throw new ProviderAnswer(200, `${what} has another shape than documented`)
     return body as Static<T>
+  }
+
+  async #dial(
+    app: App,
+    url: URL,
+    request: OutboundRequest & { readonly headers: Readonly<Record<string, string>> },
+    token: Presented | undefined,
+  ): Promise<Response> {
+    const send = async () =>
+      await this.#outbound.fetch(placed(url, app.standIns), {
+        ...request,
+        headers: {
+          ...request.headers,
+          ...(token && (await this.#proofs.presented(token, request.method ?? 'GET', url))),
+        },
+        timeoutMs: requestTimeoutMs,
+        maxBytes: largestAnswer,
+      })
+    const answer = await send()
+    if (token === undefined || !this.#proofs.heard(token, url, answer)) return answer
+    await answer.body?.cancel()
+    const again = await send()
+    this.#proofs.heard(token, url, again)
+    return again
   }
 
   /** The picture itself, so that no browser has to fetch it from a stranger; a connection does without where it fails. */
@@ -155,4 +199,27 @@ export class IdentityReader {
       return undefined
     }
   }
+}
+
+/** What an answer says: JSON, or the first event of a stream, as an MCP server may choose to answer. */
+async function bodyOf(answer: Response): Promise<unknown> {
+  if (answer.headers.get('content-type')?.startsWith('text/event-stream') !== true) {
+    return await answer.json().catch(() => undefined)
+  }
+  let text = ''
+  const decoder = new TextDecoder()
+  for await (const piece of answer.body ?? []) {
+    text += decoder.decode(piece, { stream: true })
+    for (const event of text.split(/\r?\n\r?\n/).slice(0, -1)) {
+      const data = event.split(/\r?\n/).flatMap((line) => /^data: ?(.*)$/.exec(line)?.[1] ?? [])
+      if (data.length === 0) continue
+      try {
+        return JSON.parse(data.join('\n'))
+      } catch {
+        // Not JSON: of no documented shape, which the caller says.
+        return undefined
+      }
+    }
+  }
+  return undefined
 }

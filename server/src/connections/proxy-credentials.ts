@@ -1,8 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
-import type { Apps } from './apps.ts'
 import type { ConnectionStore, LiveConnection } from './connection-store.ts'
-import { attachment } from './credential-attachment.ts'
 import { scrubbed } from './credential-scrubber.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import { refreshTokenIn } from './renewal-source.ts'
@@ -11,8 +9,6 @@ import type { AccessToken, TokenRefresh } from './token-refresh.ts'
 /** A credential in the clear, with what finds it in an answer. */
 export interface OpenedCredential {
   readonly token: AccessToken
-  /** The header field that it is sent in. */
-  readonly attached: { readonly header: string; readonly value: string }
   readonly scrubber: AnswerRewriter
 }
 
@@ -33,7 +29,6 @@ const marginMs = 60_000
 export class ProxyCredentials implements Disposable {
   readonly #store: ConnectionStore
   readonly #vault: CredentialVault
-  readonly #apps: Apps
   readonly #tokenRefresh: TokenRefresh
   readonly #clock: Clock
   readonly #open = new Map<string, Kept>()
@@ -42,13 +37,11 @@ export class ProxyCredentials implements Disposable {
   constructor(dependencies: {
     store: ConnectionStore
     vault: CredentialVault
-    apps: Apps
     tokenRefresh: TokenRefresh
     clock: Clock
   }) {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
-    this.#apps = dependencies.apps
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#clock = dependencies.clock
   }
@@ -91,7 +84,6 @@ export class ProxyCredentials implements Disposable {
     const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
     const opened = {
       token,
-      attached: attachment(this.#apps.provider(connection.provider), connection.flow, token.value),
       scrubber: new AnswerRewriter(scrubbed(secrets)),
       until: performance.now() + openMs,
     }

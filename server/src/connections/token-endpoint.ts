@@ -5,6 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 import {
+  type ClientAuthentication,
   filled,
   type Particulars,
   type Provider,
@@ -15,6 +16,8 @@ import {
 } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
+import { signingKey } from './client-key.ts'
+import type { DpopProofs } from './dpop.ts'
 
 /** What a token endpoint gave. */
 export interface Grant {
@@ -33,6 +36,8 @@ export interface Grant {
   readonly subject: string | undefined
   /** What this grant says of them; what it does not mention stays as it was. */
   readonly particulars: Particulars
+  /** The key that a new consent's tokens are bound to. */
+  readonly dpopKey?: Secret
 }
 
 /** A credential that a consent gave besides the first. */
@@ -74,6 +79,10 @@ export interface CodeExchange {
   readonly redirectUri: string
   readonly codeVerifier: string
   readonly nonce: string
+  /** Whether an id_token was asked for, and so has to come. */
+  readonly openid: boolean
+  /** The key that the tokens are to be bound to. */
+  readonly dpopKey: Secret | undefined
 }
 
 /** A grant that is one request, without a browser. */
@@ -99,11 +108,58 @@ const largestAnswer = 1024 * 1024
 export class TokenEndpoint {
   readonly #outbound: Outbound
   readonly #clock: Clock
+  readonly #proofs: DpopProofs
   readonly #keys = new Map<string, oauth.JWKSCacheInput>()
 
-  constructor(dependencies: { outbound: Outbound; clock: Clock }) {
+  constructor(dependencies: { outbound: Outbound; clock: Clock; proofs: DpopProofs }) {
     this.#outbound = dependencies.outbound
     this.#clock = dependencies.clock
+    this.#proofs = dependencies.proofs
+  }
+
+  /**
+   * Takes the authorization request to the server beforehand (RFC 9126).
+   * @returns what the browser carries in its place
+   * @throws GrantRefused | GrantOutage
+   */
+  async push(
+    app: App,
+    parameters: Readonly<Record<string, string>>,
+    dpopKey: Secret | undefined,
+  ): Promise<string> {
+    const server = authorizationServer(app.provider)
+    const client = this.client(app)
+    return await translated(app.provider, () =>
+      this.#withNonce(async () => {
+        const answer = await oauth.pushedAuthorizationRequest(
+          server,
+          client,
+          await clientAuthentication(app),
+          { ...parameters },
+          await this.#options(app, dpopKey),
+        )
+        const pushed = await oauth.processPushedAuthorizationResponse(server, client, answer)
+        return pushed.request_uri
+      }),
+    )
+  }
+
+  /**
+   * Ends a grant by RFC 7009.
+   * @throws GrantRefused | GrantOutage
+   */
+  async revoke(app: App, token: Secret, kind: 'access_token' | 'refresh_token'): Promise<void> {
+    const server = authorizationServer(app.provider)
+    await translated(app.provider, async () => {
+      const answer = await oauth.revocationRequest(
+        server,
+        this.client(app),
+        await clientAuthentication(app),
+        token.reveal(),
+        { ...(await this.#options(app, undefined)), additionalParameters: { token_type_hint: kind } },
+      )
+      await oauth.processRevocationResponse(answer)
+    })
   }
 
   /** @throws GrantRefused | GrantOutage */
@@ -111,51 +167,68 @@ export class TokenEndpoint {
     const { provider } = app
     const server = authorizationServer(provider)
     const client = this.client(app)
-    return await translated(provider, async () => {
-      const answer = await oauth.authorizationCodeGrantRequest(
-        server,
-        client,
-        clientAuthentication(app),
-        exchange.parameters,
-        exchange.redirectUri,
-        provider.pkce === 'S256' ? exchange.codeVerifier : oauth.nopkce,
-        { [oauth.customFetch]: this.#dial(app) },
-      )
-      const openid = provider.endpoints.jwks !== undefined
-      const issuing = await issuingServer(provider, server, answer)
-      const tokens = await oauth.processAuthorizationCodeResponse(issuing, client, answer, {
-        requireIdToken: openid,
-        ...(openid && { expectedNonce: exchange.nonce }),
-      })
-      if (openid) await this.#verifySignature(app, issuing, answer)
-      return this.#grant(provider, tokens)
-    })
+    const { openid, dpopKey } = exchange
+    return await translated(provider, () =>
+      this.#withNonce(async () => {
+        const answer = await oauth.authorizationCodeGrantRequest(
+          server,
+          client,
+          await clientAuthentication(app),
+          exchange.parameters,
+          exchange.redirectUri,
+          provider.pkce === 'S256' ? exchange.codeVerifier : oauth.nopkce,
+          { ...(await this.#options(app, dpopKey)), additionalParameters: resourceOf(provider) },
+        )
+        const issuing = await issuingServer(provider, server, answer)
+        const tokens = await oauth.processAuthorizationCodeResponse(issuing, client, answer, {
+          requireIdToken: openid,
+          ...(openid && { expectedNonce: exchange.nonce }),
+        })
+        if (openid) await this.#verifySignature(app, issuing, answer)
+        const grant = this.#grant(provider, tokens)
+        // A server that does not bind them has answered with bearer tokens, which is its right (RFC 9449 5).
+        return dpopKey !== undefined && tokens.token_type === 'dpop' ? { ...grant, dpopKey } : grant
+      }),
+    )
   }
 
   /**
    * @param granted the scopes held, for providers that want them named again
+   * @param dpopKey the key that the tokens are bound to
    * @throws GrantRefused | GrantOutage
    */
-  async refresh(app: App, refreshToken: Secret, granted: readonly string[]): Promise<Grant> {
+  async refresh(
+    app: App,
+    refreshToken: Secret,
+    granted: readonly string[],
+    dpopKey?: Secret,
+  ): Promise<Grant> {
     const { provider } = app
-    const server = authorizationServer(provider)
+    const { refresh } = provider.endpoints
+    const named = authorizationServer(provider)
+    const server = refresh === undefined ? named : { ...named, token_endpoint: refresh }
     const client = this.client(app)
-    return await translated(provider, async () => {
-      const answer = await oauth.refreshTokenGrantRequest(
-        server,
-        client,
-        clientAuthentication(app),
-        refreshToken.reveal(),
-        {
-          [oauth.customFetch]: this.#dial(app, refreshTimeoutMs[provider.refreshTokens]),
-          additionalParameters: refreshParameters(provider, granted),
-        },
-      )
-      const issuing = await issuingServer(provider, server, answer)
-      const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
-      if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
-      return this.#grant(provider, tokens)
-    })
+    return await translated(provider, () =>
+      this.#withNonce(async () => {
+        const answer = await oauth.refreshTokenGrantRequest(
+          server,
+          client,
+          await clientAuthentication(app),
+          refreshToken.reveal(),
+          {
+            ...(await this.#options(app, dpopKey, refreshTimeoutMs[provider.refreshTokens])),
+            additionalParameters: { ...refreshParameters(provider, granted), ...resourceOf(provider) },
+          },
+        )
+        const issuing = await issuingServer(provider, server, answer)
+        const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
+        if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
+        if (dpopKey !== undefined && tokens.token_type !== 'dpop') {
+          throw new GrantRefused('refused', 'token_not_bound')
+        }
+        return this.#grant(provider, tokens)
+      }),
+    )
   }
 
   /** @throws GrantRefused | GrantOutage */
@@ -167,10 +240,10 @@ export class TokenEndpoint {
       const answer = await oauth.genericTokenEndpointRequest(
         server,
         client,
-        request.client === 'unnamed' ? () => undefined : clientAuthentication(app),
+        request.client === 'unnamed' ? () => undefined : await clientAuthentication(app),
         request.grantType,
-        { ...request.parameters },
-        { [oauth.customFetch]: this.#dial(app) },
+        { ...request.parameters, ...resourceOf(provider) },
+        await this.#options(app, undefined),
       )
       const issuing = await issuingServer(provider, server, answer)
       const tokens = await oauth.processGenericTokenEndpointResponse(issuing, client, answer)
@@ -192,9 +265,9 @@ export class TokenEndpoint {
       const answer = await oauth.deviceAuthorizationRequest(
         server,
         client,
-        clientAuthentication(app),
+        await clientAuthentication(app),
         scopes.length === 0 ? {} : { scope: scopes.join(provider.scopes.separator) },
-        { [oauth.customFetch]: this.#dial(app) },
+        await this.#options(app, undefined),
       )
       return await oauth.processDeviceAuthorizationResponse(server, client, answer)
     })
@@ -204,6 +277,23 @@ export class TokenEndpoint {
   client(app: App): oauth.Client {
     const skew = Math.round((this.#clock.now().getTime() - Date.now()) / 1000)
     return { client_id: app.clientId, [oauth.clockSkew]: skew, [oauth.clockTolerance]: 30 }
+  }
+
+  async #options(app: App, dpopKey: Secret | undefined, timeoutMs?: number) {
+    return {
+      [oauth.customFetch]: this.#dial(app, timeoutMs),
+      ...(dpopKey !== undefined && { DPoP: await this.#proofs.handle(dpopKey) }),
+    }
+  }
+
+  /** Once more with the nonce that the server wants in the proof (RFC 9449 8): it has not looked at the request yet. */
+  async #withNonce<T>(request: () => Promise<T>): Promise<T> {
+    try {
+      return await request()
+    } catch (thrown) {
+      if (!oauth.isDPoPNonceError(thrown)) throw thrown
+      return await request()
+    }
   }
 
   async #verifySignature(app: App, server: oauth.AuthorizationServer, answer: Response): Promise<void> {
@@ -257,7 +347,9 @@ export class TokenEndpoint {
   #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
     const claims = oauth.getValidatedIdTokenClaims(tokens)
     const particulars: Record<string, string> = {}
-    for (const [name, value] of Object.entries(provider.particularsOf?.({ answer: tokens, claims }) ?? {}))
+    for (const [name, value] of Object.entries(
+      provider.particularsOf?.({ answer: tokens, claims, metadata: provider.metadata }) ?? {},
+    ))
       if (value !== undefined) particulars[name] = value
     if (unfitParticulars(provider, particulars).length > 0) {
       throw new GrantRefused('refused', 'unexpected_particulars')
@@ -297,22 +389,67 @@ function grantedIn(
 }
 
 export function authorizationServer(provider: Provider): oauth.AuthorizationServer {
+  const { authorization, token, jwks, pushed, revocation } = provider.endpoints
   return {
+    ...provider.metadata,
     issuer: provider.issuer,
-    authorization_endpoint: provider.endpoints.authorization,
-    token_endpoint: provider.endpoints.token,
-    ...(provider.endpoints.jwks !== undefined && { jwks_uri: provider.endpoints.jwks }),
+    authorization_endpoint: authorization,
+    token_endpoint: token,
+    ...(jwks !== undefined && { jwks_uri: jwks }),
+    ...(pushed !== undefined && { pushed_authorization_request_endpoint: pushed }),
+    ...(revocation !== undefined && { revocation_endpoint: revocation }),
+    ...(provider.namesIssuer === true && { authorization_response_iss_parameter_supported: true }),
   }
 }
 
-function clientAuthentication(app: App): oauth.ClientAuth {
+/** How this app proves itself: by its key where it has one and the provider takes it, else as the provider says. */
+export function authenticationOf({
+  provider,
+  privateKey,
+}: Pick<App, 'provider' | 'privateKey'>): ClientAuthentication {
+  const byKey = provider.keyAssertion !== undefined && privateKey !== undefined
+  return byKey ? 'private_key_jwt' : provider.clientAuthentication
+}
+
+async function clientAuthentication(app: App): Promise<oauth.ClientAuth> {
+  const { provider } = app
   const secret = app.clientSecret.reveal()
-  if (app.provider.clientAuthentication === 'client_secret_post') return oauth.ClientSecretPost(secret)
-  // RFC 6749 2.3.1 wants both parts form-encoded first, which turns the `_` of a Notion secret into %5F. No provider here
-  // decodes that; each documents plain Basic.
+  const method = authenticationOf(app)
+  if (method === 'none') return oauth.None()
+  if (method === 'private_key_jwt') {
+    if (app.privateKey === undefined) throw new GrantRefused('operator', 'no_private_key')
+    const { head, ...key } = await signingKey(app.privateKey)
+    return oauth.PrivateKeyJwt(key, { [oauth.modifyAssertion]: addressed(provider, head) })
+  }
+  if (secret === '') throw new GrantRefused('operator', 'no_client_secret')
+  if (method === 'client_secret_jwt') {
+    return oauth.ClientSecretJwt(secret, { [oauth.modifyAssertion]: addressed(provider, {}) })
+  }
+  if (method === 'client_secret_post') return oauth.ClientSecretPost(secret)
+  // RFC 6749 2.3.1 wants both parts form-encoded first. A server that Atom discovered is taken at its word; the providers
+  // written in a file document plain Basic, and decode nothing: the `_` of a Notion secret would arrive as %5F.
+  if (provider.metadata !== undefined) return oauth.ClientSecretBasic(secret)
   return (_server, client, _body, headers) => {
     headers.set('authorization', `Basic ${Buffer.from(`${client.client_id}:${secret}`).toString('base64')}`)
   }
+}
+
+/** An assertion with the head that the key's owner wants, for the audience that the provider wants (RFC 7523 3). */
+function addressed(
+  { keyAssertion, endpoints }: Provider,
+  head: Readonly<Record<string, string>>,
+): oauth.ModifyAssertionFunction {
+  return (header, payload) => {
+    Object.assign(header, head)
+    // Node's name for the key is RFC 9864's; servers know the older one.
+    if (header['alg'] === 'Ed25519') header['alg'] = 'EdDSA'
+    if (keyAssertion?.audience === 'token_endpoint') payload['aud'] = endpoints.token
+  }
+}
+
+/** RFC 8707 2.2: named again with every token request, or the token may be for somebody else. */
+function resourceOf({ resource }: Provider): Record<string, string> {
+  return resource === undefined ? {} : { resource }
 }
 
 function refreshParameters(provider: Provider, granted: readonly string[]): Record<string, string> {

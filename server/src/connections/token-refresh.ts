@@ -4,8 +4,10 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Secret } from '#foundation/secret.ts'
+import type { KeyAttachment } from '#providers/provider-flows.ts'
 import type { App, Apps } from './apps.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from './connection-store.ts'
+import { keyAttachment } from './credential-attachment.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { IdentityReader } from './identity-reader.ts'
@@ -17,6 +19,10 @@ import { type Grant, GrantOutage, GrantRefused } from './token-endpoint.ts'
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
   readonly value: Secret
+  /** The key that it is bound to; undefined: whoever has it may use it. */
+  readonly dpopKey?: Secret | undefined
+  /** How it is sent, where it is a key and no token. */
+  readonly attachment?: KeyAttachment | undefined
   readonly generation: number
 }
 
@@ -247,7 +253,7 @@ export class TokenRefresh implements AsyncDisposable {
       const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(attempt, claim, app)
       try {
-        const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
+        const grant = await this.#ask(app, refreshToken, connection, () => {
           unsure = true
         })
         return await this.#keep(attempt, claim, app, grant)
@@ -274,13 +280,14 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** Sends the refresh token; once more where the first answer never came. */
-  async #ask(app: App, refreshToken: Secret, granted: readonly string[], unsure: () => void): Promise<Grant> {
+  async #ask(app: App, refreshToken: Secret, connection: LiveConnection, unsure: () => void): Promise<Grant> {
+    const dpopKey = await this.#dpopKey(connection)
     try {
-      return await this.#source.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, connection.scopes, dpopKey)
     } catch (error) {
       if (!(error instanceof GrantOutage && error.sent)) throw error
       unsure()
-      return await this.#source.refresh(app, refreshToken, granted)
+      return await this.#source.refresh(app, refreshToken, connection.scopes, dpopKey)
     }
   }
 
@@ -339,7 +346,11 @@ export class TokenRefresh implements AsyncDisposable {
         place.generation,
       )
       await this.#tell(connection)
-      return { value: grant.accessToken, generation: place.generation }
+      return {
+        value: grant.accessToken,
+        generation: place.generation,
+        dpopKey: await this.#dpopKey(connection),
+      }
     }
     // Consent was given anew while the request was under way: that pair is the current one.
     const moved = await this.#moved(connection)
@@ -370,7 +381,8 @@ export class TokenRefresh implements AsyncDisposable {
     const { connection } = attempt
     const token = await this.#opened(connection)
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
-    if (!expired && (await this.#identityReader.accepts(app, token.value, connection))) {
+    const context = { ...connection, dpopKey: token.dpopKey }
+    if (!expired && (await this.#identityReader.accepts(app, token.value, context))) {
       await this.#store.release(claim, false)
       return token
     }
@@ -432,7 +444,14 @@ export class TokenRefresh implements AsyncDisposable {
     return {
       value: await this.#vault.openAccessToken(place, connection.sealed),
       generation: connection.generation,
+      dpopKey: await this.#dpopKey(connection),
+      attachment: keyAttachment(this.#apps.provider(connection.provider), connection.flow),
     }
+  }
+
+  async #dpopKey(connection: LiveConnection): Promise<Secret | undefined> {
+    const place = { workspaceId: connection.workspaceId, connectionId: connection.id }
+    return await this.#vault.openDpopKey(place, connection.sealed.dataKey, connection.sealedDpopKey)
   }
 }
 

@@ -8,7 +8,7 @@ import { catalog } from './catalog.ts'
 import { filled, missingScopes, scopesIn, settled, unfitParticulars, verdictOf } from './provider.ts'
 import { placed, unplaced } from './stand-in.ts'
 
-test('[CN50] every provider names real https addresses, and its API lies on its own list of hosts', () => {
+test('[CN50] every provider names real https addresses or leaves them to the operator, and its API lies on its own list of hosts', () => {
   for (const [id, provider] of catalog) {
     assert.equal(provider.id, id)
     const { authorization, token, jwks } = provider.endpoints
@@ -20,6 +20,8 @@ test('[CN50] every provider names real https addresses, and its API lies on its 
       provider.appConsoleUrl,
       jwks ?? token,
     ]) {
+      // Read from the server, or said by the operator as a whole address.
+      if (address === '' || /^\{\w+\}$/.test(address)) continue
       assert.equal(new URL(address).protocol, 'https:', address)
     }
     assert.ok(provider.api.hosts.includes(new URL(provider.api.base).host))

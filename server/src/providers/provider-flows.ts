@@ -80,8 +80,53 @@ interface TokenExchangeFlow extends Flow {
   readonly parameters?: Readonly<Record<string, string>>
 }
 
+/** A field of the query that the browser brings back. */
+interface CallbackField {
+  readonly name: string
+  readonly value: string
+}
+
+/** The app signs for itself and asks for tokens of the installation. */
+export interface InstalledByKey extends Installed {
+  readonly by: 'key'
+  /** Where a token of the installation is asked for. */
+  readonly token: string
+}
+
+/** An administrator allows the app, which then asks by client credentials. */
+interface InstalledByAdmin extends Installed {
+  readonly by: 'admin'
+  readonly scopes: readonly string[]
+}
+
+/** Only an operator may begin these: the app acts in its own name. */
+interface Installed extends Flow {
+  /** Where the browser is sent, with `state` and these parameters; `{name}` stands for a particular, `clientId`, `redirectUri`. */
+  readonly address: string
+  readonly parameters: Readonly<Record<string, string>>
+  /** The particular that says where it was installed. */
+  readonly particular: string
+  readonly answer: {
+    /** Where the callback names it. */
+    readonly name: string
+    /** How it must look, where the particular itself may be less exact. */
+    readonly pattern?: RegExp
+    /** What the callback says besides where it was done. */
+    readonly confirmed?: CallbackField
+    /** What it says where somebody else has to agree first. */
+    readonly pending?: CallbackField
+  }
+}
+
+/** An ordinary consent that counts only where it was given for a whole organisation. */
+interface InstalledByConsent extends Flow {
+  readonly by: 'consent'
+  readonly granted: Readonly<Record<string, RegExp>>
+}
+
 /** The flows that a provider offers besides the authorization code, and how each goes there. */
 export interface ProviderFlows {
+  readonly app_installation?: InstalledByKey | InstalledByAdmin | InstalledByConsent
   readonly device_code?: DeviceCodeFlow
   readonly client_credentials?: ClientCredentialsFlow
   readonly jwt_bearer?: JwtBearerFlow

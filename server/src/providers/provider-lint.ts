@@ -1,4 +1,12 @@
-import { filled, type Provider, standardParticulars, type Verdict, verdictOf } from './provider.ts'
+import { httpsAddress } from './https-address.ts'
+import {
+  type ClientAuthentication,
+  filled,
+  type Provider,
+  standardParticulars,
+  type Verdict,
+  verdictOf,
+} from './provider.ts'
 
 /** Something that a provider file should say otherwise, and where. */
 export interface Finding {
@@ -6,6 +14,13 @@ export interface Finding {
   readonly problem: string
 }
 
+const clientAuthentications: ReadonlySet<string> = new Set<ClientAuthentication>([
+  'client_secret_post',
+  'client_secret_basic',
+  'client_secret_jwt',
+  'private_key_jwt',
+  'none',
+])
 const verdicts: ReadonlySet<string> = new Set<Verdict>([
   'denied',
   'operator',
@@ -94,17 +109,19 @@ function naming({ id, name }: Provider): Finding[] {
 }
 
 function addresses(provider: Provider): Finding[] {
-  const { endpoints, api } = provider
+  const { endpoints, api, discovery } = provider
   const open = standardParticulars(provider)
   const named = {
     appConsoleUrl: provider.appConsoleUrl,
     issuer: provider.issuer,
-    'endpoints.authorization': endpoints.authorization,
-    'endpoints.token': endpoints.token,
-    ...(endpoints.jwks !== undefined && { 'endpoints.jwks': endpoints.jwks }),
+    ...(discovery === undefined &&
+      Object.fromEntries(
+        Object.entries(endpoints).map(([name, address]) => [`endpoints.${name}`, address] as const),
+      )),
     'api.base': api.base,
   }
   const findings = Object.entries(named).flatMap(([at, address]) => {
+    if (isWholeAddress(provider, address)) return []
     const text = filled(address, open)
     const url = URL.canParse(text) ? new URL(text) : undefined
     return when(url?.protocol !== 'https:', at, 'must be an https address')
@@ -126,12 +143,18 @@ function addresses(provider: Provider): Finding[] {
     .concat(
       api.hosts.flatMap((host, n) =>
         when(
-          !/^(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+|\{[a-z]+\})$/.test(host),
+          !/^(?:(?:\{[a-z]+\}\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)+|\{[a-z]+\})$/.test(host),
           `api.hosts[${n}]`,
           'must be one whole host in lower case; wildcards pin nothing',
         ).concat(undeclared(provider, `api.hosts[${n}]`, host)),
       ),
     )
+}
+
+/** `{name}` and nothing else, where the particular is a whole https address by its pattern. */
+function isWholeAddress({ particulars = {} }: Provider, address: string): boolean {
+  const name = /^\{(\w+)\}$/.exec(address)?.[1]
+  return name !== undefined && particulars[name]?.pattern.source === httpsAddress.source
 }
 
 /** `{name}` in an address that no particular stands for. */
@@ -143,7 +166,8 @@ function undeclared({ particulars = {} }: Provider, at: string, address: string)
 
 function particulars(provider: Provider): Finding[] {
   const declared = provider.particulars ?? {}
-  const findings = Object.entries(declared).flatMap(([name, { pattern, standard, meaning }]) => {
+  const findings = Object.entries(declared).flatMap(([name, particular]) => {
+    const { pattern, standard, meaning, askable, configurable, label } = particular
     const at = `particulars.${name}`
     return when(!/^\^.*\$$/s.test(pattern.source), at, 'its pattern must hold for the whole value (^…$)')
       .concat(when(pattern.flags !== '', at, 'its pattern must have no flags'))
@@ -158,6 +182,20 @@ function particulars(provider: Provider): Finding[] {
         when(standard !== undefined && !pattern.test(standard), at, 'its standard does not fit its pattern'),
       )
       .concat(when(meaning.length < 6, at, 'its meaning is not said'))
+      .concat(
+        when(
+          askable === true && configurable === true,
+          at,
+          'is said by the person or the operator, not by both',
+        ),
+      )
+      .concat(
+        when(
+          configurable === true && (label ?? '').trim() === '',
+          at,
+          'has no label for the operator who enters it',
+        ),
+      )
   })
   const { sharedGrant } = provider
   return findings.concat(
@@ -170,7 +208,8 @@ function particulars(provider: Provider): Finding[] {
 }
 
 function protocol(provider: Provider): Finding[] {
-  const { pkce, clientAuthentication, refreshTokens, idTokenIssuer, endpoints } = provider
+  const { pkce, clientAuthentication, refreshTokens, idTokenIssuer, endpoints, discovery } = provider
+  const { keyAssertion, appKey } = provider
   const off = typeof pkce === 'object' && pkce !== null ? pkce.off : undefined
   return when(
     pkce !== 'S256' && (typeof off !== 'string' || off.length < 20),
@@ -178,10 +217,41 @@ function protocol(provider: Provider): Finding[] {
     'must be S256, or say why it is off',
   )
     .concat(
+      when(!clientAuthentications.has(clientAuthentication), 'clientAuthentication', 'is none that is known'),
+    )
+    .concat(
       when(
-        !['client_secret_post', 'client_secret_basic'].includes(clientAuthentication),
-        'clientAuthentication',
-        'is none that is known',
+        clientAuthentication === 'private_key_jwt' && keyAssertion === undefined,
+        'keyAssertion',
+        'must say whom an assertion is for',
+      ),
+    )
+    .concat(
+      when(
+        keyAssertion !== undefined && (appKey?.meaning ?? '').length < 6,
+        'appKey',
+        'must say what the private key is for',
+      ),
+    )
+    .concat(
+      when(
+        clientAuthentication === 'none' && pkce !== 'S256',
+        'pkce',
+        'must be S256 for a public client, whose codes nothing else protects',
+      ),
+    )
+    .concat(
+      when(
+        discovery !== undefined && !['openid', 'resource'].includes(discovery),
+        'discovery',
+        'must be openid or resource',
+      ),
+    )
+    .concat(
+      when(
+        discovery !== undefined && `${endpoints.authorization}${endpoints.token}` !== '',
+        'endpoints',
+        'are read from the server, and must be empty here',
       ),
     )
     .concat(
@@ -193,7 +263,9 @@ function protocol(provider: Provider): Finding[] {
     )
     .concat(
       when(
-        (idTokenIssuer ?? provider.subjectClaims) !== undefined && endpoints.jwks === undefined,
+        (idTokenIssuer ?? provider.subjectClaims) !== undefined &&
+          endpoints.jwks === undefined &&
+          discovery === undefined,
         'endpoints.jwks',
         'is needed to verify the id_token whose claims are used',
       ),
@@ -289,16 +361,27 @@ const doers: Readonly<Record<string, readonly string[]>> = {
   operator: ['configure_app', 'wait'],
 }
 
-function ending({ revocation, revoked, afterRevocation, api }: Provider): Finding[] {
+function ending({
+  revocation,
+  revoked,
+  afterRevocation,
+  api,
+  endpoints,
+  discovery,
+  particulars: declared = {},
+}: Provider): Finding[] {
+  // By RFC 7009, at an address that is written here, discovered, or said by the operator.
+  const standard =
+    (endpoints.revocation ?? discovery) !== undefined || declared['revocation']?.configurable === true
   return when(
-    (revocation === undefined) !== (revoked === undefined),
+    (revocation === undefined && !standard) !== (revoked === undefined),
     'revocation',
     'and revoked belong together',
   )
     .concat(when(afterRevocation.length < 20, 'afterRevocation', 'must say what is gone and what remains'))
     .concat(
       when(
-        revocation === undefined && !/https:\/\/\S/.test(afterRevocation),
+        revocation === undefined && !standard && !/https:\/\/\S/.test(afterRevocation),
         'afterRevocation',
         'must name where a person ends the access, because the provider lets no app do it',
       ),

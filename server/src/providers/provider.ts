@@ -1,4 +1,5 @@
 import type { FlowName } from '@atom/contract/connections.ts'
+import type { AuthorizationServer } from 'oauth4webapi'
 import type { Static, TSchema } from 'typebox'
 import type { Secret } from '#foundation/secret.ts'
 import type { ProviderFlows } from './provider-flows.ts'
@@ -62,7 +63,21 @@ interface Particular {
   readonly standard?: string
   /** Whether the person may say it before connecting. */
   readonly askable?: boolean
+  /** Whether the operator says it with the app; it then holds for every connection of that app. */
+  readonly configurable?: boolean
+  /** Whether the one who is asked for it may leave it out. */
+  readonly optional?: boolean
+  /** What a form calls it; its name where absent. */
+  readonly label?: string
 }
+
+/** How an app proves itself at the token endpoint (RFC 6749 2.3.1, RFC 7523 2.2; `none`: a public client, RFC 6749 2.1). */
+export type ClientAuthentication =
+  | 'client_secret_post'
+  | 'client_secret_basic'
+  | 'client_secret_jwt'
+  | 'private_key_jwt'
+  | 'none'
 
 export interface ProviderApi {
   /** Where a path without a host goes. */
@@ -110,6 +125,8 @@ export interface ProviderReader {
   introspect<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   /** The person as the verified id_token names them (`subjectClaims`), where there is one. */
   readonly subject: string | undefined
+  /** The same as `get`, with an assertion that the app signs with its own key in place of the token. */
+  getAsApp<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   readonly granted: readonly string[]
   readonly particulars: Particulars
 }
@@ -133,6 +150,8 @@ interface RevocationRequest {
 export interface GrantFacts {
   readonly answer: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>> | undefined
+  /** What the server says of itself, where it was discovered. */
+  readonly metadata?: AuthorizationServer | undefined
 }
 
 /** A credential in a token answer, besides or instead of the one in RFC 6749's own fields. */
@@ -162,7 +181,7 @@ export interface ProviderSlots {
 
 /**
  * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of six small functions:
- * `tokenAnswer`, `particularsOf`, `slots.of`, `identify`, `revocation`, `revoked`.
+ * `adapt`, `tokenAnswer`, `particularsOf`, `slots.of`, `identify`, `revocation`, `revoked`.
  */
 export interface Provider {
   readonly id: string
@@ -177,7 +196,27 @@ export interface Provider {
     readonly token: string
     /** JWK set that signs id_tokens; with it, the flow asks for an id_token and verifies it. */
     readonly jwks?: string
+    /** Where refreshes go instead of `token`. */
+    readonly refresh?: string
+    /** RFC 9126; with it, the browser carries a reference and none of the request. */
+    readonly pushed?: string
+    /** RFC 7009. `revocation` is for providers that do it in another way. */
+    readonly revocation?: string
   }
+  /**
+   * Where endpoints are not written here but read from the server, under `issuer`: `openid` OpenID Connect Discovery 1.0,
+   * `resource` by asking the API itself (RFC 9728), then its authorization server (RFC 8414), with which Atom registers
+   * itself where no operator did (RFC 7591). `endpoints` are empty then.
+   */
+  readonly discovery?: 'openid' | 'resource'
+  /** What a server that was discovered says of itself. */
+  readonly metadata?: AuthorizationServer
+  /** Whether its authorization answers always carry `iss`, so that one without is refused (RFC 9207 2.4). */
+  readonly namesIssuer?: boolean
+  /** RFC 8707: whose tokens these are to be. */
+  readonly resource?: string
+  /** RFC 9449: tokens are bound to a key of the connection, and so are of no use to whoever steals them. */
+  readonly dpop?: boolean
   /** `iss` of id_tokens where it depends on their claims: `{tid}` stands for the claim. */
   readonly idTokenIssuer?: string
   /** Claims that together name the person; `sub` where absent. */
@@ -187,8 +226,12 @@ export interface Provider {
   readonly sharedGrant?: string
   /** Absent where a consent gives one credential, as nearly everywhere. */
   readonly slots?: ProviderSlots
-  /** RFC 6749 2.3.1: how the app proves itself at the token endpoint. */
-  readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic'
+  /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */
+  readonly clientAuthentication: ClientAuthentication
+  /** Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience. */
+  readonly keyAssertion?: { readonly audience: 'issuer' | 'token_endpoint' }
+  /** The private key that an operator may enter with the app; what it is for. */
+  readonly appKey?: { readonly meaning: string; readonly required?: boolean }
   /** How the token endpoint wants its requests; RFC 6749 knows forms only. */
   readonly tokenRequest?: 'form' | 'json'
   /** RFC 7636. Where it is off, why. */
@@ -218,6 +261,8 @@ export interface Provider {
   readonly afterRevocation: string
   /** What is still there after a revocation that succeeded: until the access token expires, or until a person ends it. */
   readonly remains?: readonly { readonly what: string; readonly until: 'access_token' | 'person' }[]
+  /** What the particulars change besides addresses, where the operator or the person describes the server. */
+  adapt?(particulars: Particulars): Partial<Provider>
   /** Makes a token answer one that RFC 6749 5.1 and 5.2 would recognise. */
   tokenAnswer?(response: Response): Promise<Response>
   /** What this grant says of `particulars`. */
@@ -327,16 +372,17 @@ export function settled(provider: Provider, particulars: Particulars): Provider 
   if (declared === undefined) return provider
   const known = { ...standardParticulars(provider), ...particulars }
   const fill = (address: string) => filled(address, known)
-  const { authorization, token, jwks } = provider.endpoints
+  const { authorization, token, ...others } = provider.endpoints
   return {
     ...provider,
     issuer: fill(provider.issuer),
     endpoints: {
       authorization: fill(authorization),
       token: fill(token),
-      ...(jwks !== undefined && { jwks: fill(jwks) }),
+      ...Object.fromEntries(Object.entries(others).map(([name, address]) => [name, fill(address)])),
     },
     api: { ...provider.api, base: fill(provider.api.base), hosts: provider.api.hosts.map(fill) },
+    ...provider.adapt?.(known),
   }
 }
 

@@ -259,6 +259,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       clock,
       log,
       publicUrl: () => http.publicUrl,
+      sessionEnded: (id) => revocations.has(id),
       sandbox: options.sandbox,
       dataDir: options.dataDir ?? (await ownFolder(parts)),
       ...(options.refresh && { refresh: options.refresh }),

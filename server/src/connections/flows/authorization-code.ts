@@ -3,11 +3,16 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
+
+import { Secret } from '#foundation/secret.ts'
+
 import { filled, type Particulars, type Provider, scopeParameters, verdictOf } from '#providers/provider.ts'
+
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
+import { type DpopProofs, newDpopKey } from '../dpop.ts'
 import {
   authorizationServer,
   type Grant,
@@ -15,6 +20,7 @@ import {
   GrantRefused,
   type TokenEndpoint,
 } from '../token-endpoint.ts'
+import { requireParticulars } from './flow-needs.ts'
 
 const flowLifeMs = 10 * 60 * 1000
 const cookiePrefix = 'atom_flow_'
@@ -30,6 +36,13 @@ export interface BegunFlow {
   readonly flowId: string
   readonly authorizeUrl: string
   readonly cookie: FlowCookie
+}
+
+/** Who begins a flow. */
+export interface FlowPerson {
+  readonly workspaceId: string
+  readonly accountId: string
+  readonly sessionId: string
 }
 
 export interface FlowWish {
@@ -60,6 +73,8 @@ export class AuthorizationCodeFlow {
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
+  readonly #proofs: DpopProofs
+  readonly #sessionEnded: (sessionId: string) => boolean
   readonly #clock: Clock
 
   constructor(dependencies: {
@@ -67,58 +82,53 @@ export class AuthorizationCodeFlow {
     vault: CredentialVault
     apps: Apps
     tokenEndpoint: TokenEndpoint
+    proofs: DpopProofs
+    sessionEnded: (sessionId: string) => boolean
     clock: Clock
   }) {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#tokenEndpoint = dependencies.tokenEndpoint
+    this.#proofs = dependencies.proofs
+    this.#sessionEnded = dependencies.sessionEnded
     this.#clock = dependencies.clock
   }
 
-  /** @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` */
+  /**
+   * @param target the connection that consent is given for anew
+   * @throws AtomError `provider_unknown` | `provider_not_configured` | `return_to_refused` | `validation_failed` and, where the
+   * server is asked first, `provider_unavailable` | `provider_misconfigured` | `provider_refused`
+   */
   async begin(
-    person: { workspaceId: string; accountId: string },
+    person: FlowPerson,
     wish: FlowWish,
+    flow: 'authorization_code' | 'app_installation' = 'authorization_code',
     target?: ConnectionRow,
   ): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    const particulars = askedParticulars(this.#apps.provider(wish.provider), {
-      ...(target && askableOf(this.#apps.provider(wish.provider), target.particulars)),
+    const known = this.#apps.provider(wish.provider)
+    const asked = askedParticulars(known, {
+      ...(target && askableOf(known, target.particulars)),
       ...wish.particulars,
     })
     const app =
       target === undefined
-        ? await this.#apps.current(person.workspaceId, wish.provider, particulars)
-        : await this.#apps.again({ ...target, flow: 'authorization_code', particulars })
+        ? await this.#apps.current(person, wish.provider, asked, flow)
+        : await this.#apps.again(person, { ...target, flow, particulars: asked })
     const { provider } = app
-    const scopes = scopesToAsk(app, wish, target)
+    requireParticulars(provider, flow, app.particulars)
+    const redirectUri = this.#apps.redirectUri(provider)
+    const installed = installationRequest(app, redirectUri)
+    const scopes = installed?.scopes ?? scopesToAsk(app, wish, target)
     const state = randomToken()
     const browser = randomToken()
-    const secrets = { codeVerifier: oauth.generateRandomCodeVerifier(), nonce: randomToken() }
-    const id = newId()
-    const redirectUri = this.#apps.redirectUri(provider)
-    const createdAt = this.#clock.now()
-    await this.#store.beginFlow({
-      id,
-      connectionId: target?.id ?? null,
-      workspaceId: person.workspaceId,
-      accountId: person.accountId,
-      provider: provider.id,
-      flow: 'authorization_code',
-      appId: app.id,
-      clientId: app.clientId,
-      stateHash: fingerprint(state),
-      browserHash: fingerprint(browser),
-      redirectUri,
-      returnTo,
-      scopes,
-      particulars,
-      ...(await this.#vault.sealFlow({ workspaceId: person.workspaceId, flowId: id }, secrets)),
-      createdAt,
-      expiresAt: new Date(createdAt.getTime() + flowLifeMs),
-    })
-    const url = placed(provider.endpoints.authorization, app.standIns)
+    const dpopKey = provider.dpop === true ? await newDpopKey() : undefined
+    const secrets = {
+      codeVerifier: oauth.generateRandomCodeVerifier(),
+      nonce: randomToken(),
+      ...(dpopKey !== undefined && { dpopKey: dpopKey.reveal() }),
+    }
     const parameters = {
       response_type: 'code',
       client_id: app.clientId,
@@ -129,18 +139,60 @@ export class AuthorizationCodeFlow {
         code_challenge: await oauth.calculatePKCECodeChallenge(secrets.codeVerifier),
         code_challenge_method: 'S256',
       }),
-      ...(provider.endpoints.jwks !== undefined && { nonce: secrets.nonce }),
+      ...(asksIdToken(provider, scopes) && { nonce: secrets.nonce }),
+      ...(provider.resource !== undefined && { resource: provider.resource }),
+      // RFC 9449 10: the code too is then of use to the holder of the key only.
+      ...(dpopKey !== undefined && { dpop_jkt: await this.#proofs.thumbprint(dpopKey) }),
       ...provider.authorizationExtras,
       ...(target && accountHint(provider, target)),
     }
-    for (const [name, value] of Object.entries(parameters)) {
-      if (value === '') url.searchParams.delete(name)
-      else url.searchParams.set(name, value)
-    }
+    const carried =
+      installed === undefined
+        ? await this.#pushed(app, withoutEmpty(parameters), dpopKey)
+        : { ...installed.parameters, state }
+    const id = newId()
+    const createdAt = this.#clock.now()
+    await this.#store.beginFlow({
+      id,
+      connectionId: target?.id ?? null,
+      workspaceId: person.workspaceId,
+      accountId: person.accountId,
+      sessionId: person.sessionId,
+      provider: provider.id,
+      flow,
+      appId: app.id,
+      clientId: app.clientId,
+      stateHash: fingerprint(state),
+      browserHash: fingerprint(browser),
+      redirectUri,
+      returnTo,
+      scopes,
+      particulars: app.particulars,
+      ...(await this.#vault.sealFlow({ workspaceId: person.workspaceId, flowId: id }, secrets)),
+      createdAt,
+      expiresAt: new Date(createdAt.getTime() + flowLifeMs),
+    })
+    const url = placed(installed?.address ?? provider.endpoints.authorization, app.standIns)
+    for (const [name, value] of Object.entries(carried)) url.searchParams.set(name, value)
     return {
       flowId: id,
       authorizeUrl: url.href,
       cookie: { name: cookieName(state), value: browser, maxAgeSeconds: flowLifeMs / 1000 },
+    }
+  }
+
+  /** What the browser carries: the request, or a reference to it where the server has taken it beforehand (RFC 9126 4). */
+  async #pushed(
+    app: App,
+    parameters: Readonly<Record<string, string>>,
+    dpopKey: Secret | undefined,
+  ): Promise<Readonly<Record<string, string>>> {
+    if (app.provider.endpoints.pushed === undefined) return parameters
+    try {
+      const requestUri = await this.#tokenEndpoint.push(app, parameters, dpopKey)
+      return { client_id: app.clientId, request_uri: requestUri }
+    } catch (error) {
+      throw await this.#outward(app, error)
     }
   }
 
@@ -159,7 +211,8 @@ export class AuthorizationCodeFlow {
 
   /**
    * Takes the flow that a callback belongs to, once, whatever comes of it.
-   * @throws AtomError `flow_invalid` | `flow_expired` | `flow_used` | `flow_other_browser` | `provider_unknown`
+   * @throws AtomError `flow_invalid` | `flow_expired` | `flow_used` | `flow_other_browser` | `flow_signed_out` |
+   * `provider_unknown`
    */
   async take(callback: Callback): Promise<TakenFlow> {
     const provider = this.#apps.provider(callback.provider)
@@ -175,6 +228,8 @@ export class AuthorizationCodeFlow {
       at,
     })
     if (flow === undefined) throw await this.#whyNot(callback, stateHash, at)
+    // Whoever signed out, or was signed out, before coming back: nobody is there any more to connect an account for.
+    if (flow.sessionId !== null && this.#sessionEnded(flow.sessionId)) throw new AtomError('flow_signed_out')
     return { flow, app: await this.#apps.of(flow) }
   }
 
@@ -199,25 +254,32 @@ export class AuthorizationCodeFlow {
       if (thrown instanceof oauth.AuthorizationResponseError) throw refusal(app, thrown.error)
       throw new AtomError('provider_refused', 'The answer is not one of this provider to this request.')
     }
+    const { codeVerifier, nonce, dpopKey } = secrets
     try {
       return await this.#tokenEndpoint.exchange(app, {
         parameters,
         redirectUri: flow.redirectUri,
-        ...secrets,
+        codeVerifier,
+        nonce,
+        openid: asksIdToken(provider, flow.scopes),
+        dpopKey: dpopKey === undefined ? undefined : new Secret(dpopKey),
       })
     } catch (error) {
-      if (error instanceof GrantOutage) {
-        throw new AtomError(
-          'provider_unavailable',
-          `${provider.name} did not answer. Start connecting again.`,
-          {
-            cause: error,
-          },
-        )
-      }
-      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
-      throw error
+      throw await this.#outward(app, error)
     }
+  }
+
+  /** What went wrong at the server, as its person is told. */
+  async #outward(app: App, error: unknown): Promise<unknown> {
+    const { name } = app.provider
+    if (error instanceof GrantOutage) {
+      return new AtomError('provider_unavailable', `${name} did not answer. Start connecting again.`, {
+        cause: error,
+      })
+    }
+    if (!(error instanceof GrantRefused)) return error
+    if (error.error === 'invalid_client') await this.#apps.disowned(app)
+    return refusal(app, error.error, error)
   }
 
   async #whyNot(callback: Callback, stateHash: string, at: Date): Promise<AtomError> {
@@ -231,6 +293,32 @@ export class AuthorizationCodeFlow {
       'The address of this server has changed meanwhile. Start connecting again.',
     )
   }
+}
+
+/** Where the browser goes to install an app; undefined where that is an ordinary consent. */
+function installationRequest(
+  app: App,
+  redirectUri: string,
+): { address: string; parameters: Readonly<Record<string, string>>; scopes: readonly string[] } | undefined {
+  const installation = app.flow === 'app_installation' ? app.provider.flows?.app_installation : undefined
+  if (installation === undefined || installation.by === 'consent') return undefined
+  const values = { ...app.particulars, clientId: app.clientId, redirectUri }
+  const parameters = Object.entries(installation.parameters).map(([name, text]) => [
+    name,
+    filled(text, values),
+  ])
+  return {
+    address: filled(installation.address, values),
+    parameters: Object.fromEntries(parameters),
+    // What an installation may do was set with the app: nothing is asked for one by one.
+    scopes: installation.by === 'admin' ? installation.scopes : [],
+  }
+}
+
+/** Whether an id_token is asked for: where one is always given, or where its scope is among those wished for. */
+function asksIdToken(provider: Provider, scopes: readonly string[]): boolean {
+  if (provider.endpoints.jwks === undefined) return false
+  return provider.metadata === undefined || scopes.includes('openid')
 }
 
 /** One cookie per flow: two tabs that connect at once do not take each other's away. */
@@ -306,4 +394,9 @@ function accountHint(
       return [name, /[{}]/.test(value) ? '' : value]
     }),
   )
+}
+
+/** A parameter that a hint made empty is not sent at all. */
+function withoutEmpty(parameters: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== ''))
 }

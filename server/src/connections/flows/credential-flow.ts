@@ -1,5 +1,4 @@
 import type { FlowName } from '@atom/contract/connections.ts'
-import { isOperator } from '#access/authenticate.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
@@ -10,7 +9,6 @@ import {
   CredentialUnfit,
   type CredentialValues,
   credentialFields,
-  needsOf,
 } from '#providers/provider-flows.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { Attempt } from '../connection-store.ts'
@@ -23,8 +21,10 @@ import {
   type TokenEndpoint,
   type TokenRequest,
 } from '../token-endpoint.ts'
-import { refusal } from './authorization-code.ts'
+import type { AppInstallation } from './app-installation.ts'
+import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
+import { requireOperator, requireParticulars } from './flow-needs.ts'
 import { jwtBearer } from './jwt-bearer.ts'
 import { tokenExchange } from './token-exchange.ts'
 
@@ -51,10 +51,17 @@ export interface CredentialWish {
 export class CredentialFlow {
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
+  readonly #appInstallation: AppInstallation
   readonly #clock: Clock
 
-  constructor(dependencies: { apps: Apps; tokenEndpoint: TokenEndpoint; clock: Clock }) {
+  constructor(dependencies: {
+    apps: Apps
+    tokenEndpoint: TokenEndpoint
+    appInstallation: AppInstallation
+    clock: Clock
+  }) {
     this.#apps = dependencies.apps
+    this.#appInstallation = dependencies.appInstallation
     this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#clock = dependencies.clock
   }
@@ -69,13 +76,13 @@ export class CredentialFlow {
   ): Promise<{ readonly flow: Attempt; readonly app: App; readonly grant: Grant }> {
     const { flow } = wish
     // Whoever acts as the app acts for everybody who allowed it something; that is for those who entered the app.
-    if (flow === 'client_credentials' && !isOperator(principal)) {
-      throw new AtomError('forbidden', 'Only an owner or admin connects in the name of the app itself.')
-    }
+    if (flow === 'client_credentials') requireOperator(principal)
     const provider = this.#apps.provider(wish.provider)
-    const particulars = flowParticulars(provider, flow, wish.particulars)
+    const said = askedParticulars(provider, wish.particulars ?? {})
     const values = credentialValues(provider, flow, wish.credential)
-    const app = await this.#app(principal, provider, flow, particulars)
+    const app = await this.#app(principal, provider, flow, said)
+    const { particulars } = app
+    requireParticulars(provider, flow, particulars)
     const source = { flow, scopes: scopesOf(app, wish), values, particulars }
     const grant = await this.#first(app, source)
     return {
@@ -95,20 +102,27 @@ export class CredentialFlow {
     }
   }
 
+  /** The first token of an app that has just been installed. @throws AtomError as `begin` */
+  async installed({ flow, app }: TakenFlow): Promise<Grant> {
+    const { scopes, particulars } = flow
+    return await this.#first(app, { flow: 'app_installation', scopes, values: {}, particulars })
+  }
+
   /**
    * The next access token: of a refresh token, or of what is kept in its place.
    * @param granted the scopes held, for providers that want them named again
+   * @param dpopKey the key that the tokens are bound to
    * @throws GrantRefused | GrantOutage
    */
-  async refresh(app: App, source: Secret, granted: readonly string[]): Promise<Grant> {
+  async refresh(app: App, source: Secret, granted: readonly string[], dpopKey?: Secret): Promise<Grant> {
     const kept = sourceIn(source)
     return kept === undefined
-      ? await this.#tokenEndpoint.refresh(app, source, granted)
+      ? await this.#tokenEndpoint.refresh(app, source, granted, dpopKey)
       : await this.#ask(app, kept)
   }
 
   async #app(
-    { workspaceId }: AccountPrincipal,
+    { workspaceId, id: accountId }: AccountPrincipal,
     provider: Provider,
     flow: CredentialFlowName,
     particulars: Particulars,
@@ -117,7 +131,7 @@ export class CredentialFlow {
       flow === 'api_key' || (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
     return without
       ? await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow)
-      : await this.#apps.current(workspaceId, provider.id, particulars, flow)
+      : await this.#apps.current({ workspaceId, accountId }, provider.id, particulars, flow)
   }
 
   async #first(app: App, source: RenewalSource): Promise<Grant> {
@@ -139,6 +153,8 @@ export class CredentialFlow {
   }
 
   async #ask(app: App, source: RenewalSource): Promise<Grant> {
+    const installation = source.flow === 'app_installation' ? app.provider.flows?.app_installation : undefined
+    if (installation?.by === 'key') return await this.#appInstallation.token(app, installation)
     const grant = await this.#tokenEndpoint.grant(app, await this.#request(app, source))
     // RFC 6749 4.4.3: there should be none, and what is kept makes the next token anyway.
     return source.flow === 'token_exchange' ? grant : { ...grant, refreshToken: undefined }
@@ -147,6 +163,7 @@ export class CredentialFlow {
   async #request(app: App, source: RenewalSource): Promise<TokenRequest> {
     switch (source.flow) {
       case 'client_credentials':
+      case 'app_installation':
         return clientCredentials(app, source)
       case 'jwt_bearer':
         return await jwtBearer(app, source, this.#clock.now())
@@ -181,21 +198,6 @@ function scopesOf(app: App, wish: CredentialWish): readonly string[] {
   }
   if (wish.flow === 'jwt_bearer' && flows?.jwt_bearer?.scopes === 'none') return []
   return wish.scopes === undefined ? app.scopes : withAlways(app.provider, wish.scopes)
-}
-
-/**
- * What is known before the provider is asked, with what this flow cannot do without.
- * @throws AtomError `validation_failed`
- */
-export function flowParticulars(provider: Provider, flow: FlowName, said: Particulars = {}): Particulars {
-  const particulars = askedParticulars(provider, said)
-  for (const [name, pattern] of Object.entries(needsOf(provider.flows, flow))) {
-    if (pattern.test(particulars[name] ?? '')) continue
-    throw new AtomError('validation_failed', undefined, {
-      problems: [{ pointer: `/particulars/${name}`, detail: provider.particulars?.[name]?.meaning ?? '' }],
-    })
-  }
-  return particulars
 }
 
 /** @throws AtomError `validation_failed` where a field is missing, unknown, or not of its form */

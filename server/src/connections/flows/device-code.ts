@@ -3,12 +3,12 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import { filled } from '#providers/provider.ts'
-import { type App, type Apps, withAlways } from '../apps.ts'
+import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from '../token-endpoint.ts'
-import { type FlowWish, localPath, refusal } from './authorization-code.ts'
-import { flowParticulars } from './credential-flow.ts'
+import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
+import { requireParticulars } from './flow-needs.ts'
 
 /** RFC 8628 3.2. */
 const standardInterval = 5
@@ -49,11 +49,12 @@ export class DeviceCodeFlow {
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `validation_failed` | `provider_refused` |
    * `provider_misconfigured` | `provider_unavailable`
    */
-  async begin(person: { workspaceId: string; accountId: string }, wish: FlowWish): Promise<BegunDeviceFlow> {
+  async begin(person: FlowPerson, wish: FlowWish): Promise<BegunDeviceFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    const particulars = flowParticulars(this.#apps.provider(wish.provider), 'device_code', wish.particulars)
-    const app = await this.#apps.current(person.workspaceId, wish.provider, particulars, 'device_code')
-    const { provider } = app
+    const said = askedParticulars(this.#apps.provider(wish.provider), wish.particulars ?? {})
+    const app = await this.#apps.current(person, wish.provider, said, 'device_code')
+    const { provider, particulars } = app
+    requireParticulars(provider, 'device_code', particulars)
     const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
     const endpoint = filled(provider.flows?.device_code?.endpoint ?? '', particulars)
     const answer = await this.#authorization(app, endpoint, scopes)
@@ -70,6 +71,7 @@ export class DeviceCodeFlow {
         connectionId: wish.connectionId ?? null,
         workspaceId: person.workspaceId,
         accountId: person.accountId,
+        sessionId: person.sessionId,
         provider: provider.id,
         flow: 'device_code',
         appId: app.id,

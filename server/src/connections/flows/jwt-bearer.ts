@@ -1,3 +1,4 @@
+import { AtomError } from '#foundation/errors.ts'
 import { filled } from '#providers/provider.ts'
 import { CredentialUnfit } from '#providers/provider-flows.ts'
 import type { App } from '../apps.ts'
@@ -23,7 +24,7 @@ export async function jwtBearer(app: App, source: RenewalSource, now: Date): Pro
     now,
     lifetimeSeconds: flow.lifetimeSeconds,
   }).catch((error: unknown) => {
-    if (!(error instanceof TypeError)) throw error
+    if (!(error instanceof AtomError)) throw error
     const field = flow.fields.find(({ multiline }) => multiline)?.name ?? ''
     throw new CredentialUnfit(field, `Holds no private key that can sign with ${flow.algorithm}.`)
   })

@@ -9,6 +9,13 @@ const User = Type.Object({
   email: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   avatar_url: Type.Optional(Type.String()),
 })
+const Installation = Type.Object({
+  account: Type.Object({
+    id: Type.Integer(),
+    login: Type.String(),
+    avatar_url: Type.Optional(Type.String()),
+  }),
+})
 const Emails = Type.Array(
   Type.Object({ email: Type.String(), primary: Type.Boolean(), verified: Type.Boolean() }),
 )
@@ -43,7 +50,27 @@ export const github: Provider = {
   pkce: 'S256',
   authorizationExtras: {},
   accountHint: { login: '{handle}' },
+  particulars: {
+    slug: {
+      label: 'Name in addresses',
+      meaning: 'For a GitHub App: the last part of its public page, https://github.com/apps/….',
+      pattern: /^[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?$/,
+      configurable: true,
+      optional: true,
+    },
+    installation: { meaning: 'Where the GitHub App is installed.', pattern: /^[1-9]\d{0,19}$/ },
+  },
+  appKey: { meaning: 'For a GitHub App: a private key from its settings, with which it is installed.' },
   flows: {
+    app_installation: {
+      by: 'key',
+      needs: { slug: /./ },
+      address: 'https://github.com/apps/{slug}/installations/new',
+      parameters: {},
+      particular: 'installation',
+      answer: { name: 'installation_id', pending: { name: 'setup_action', value: 'request' } },
+      token: 'https://api.github.com/app/installations/{installation}/access_tokens',
+    },
     device_code: { endpoint: 'https://github.com/login/device/code' },
     api_key: {
       fields: [
@@ -60,6 +87,37 @@ export const github: Provider = {
     },
   },
   byFlow: {
+    app_installation: {
+      async identify(reader) {
+        const { installation } = reader.particulars
+        const { account } = await reader.getAsApp(
+          `https://api.github.com/app/installations/${installation}`,
+          Installation,
+        )
+        return {
+          id: `${account.id}.installation`,
+          name: account.login,
+          handle: account.login,
+          ...(account.avatar_url && { picture: account.avatar_url }),
+        }
+      },
+      ending: {
+        afterRevocation:
+          'GitHub has ended the token. The app stays installed until somebody uninstalls it at https://github.com/settings/installations.',
+        revocation: ({ accessToken }) => ({
+          method: 'DELETE',
+          url: 'https://api.github.com/installation/token',
+          headers: {
+            authorization: `Bearer ${accessToken.reveal()}`,
+            accept: 'application/vnd.github+json',
+            'user-agent': 'Atom',
+          },
+          body: '',
+        }),
+        /** 401: it had ended before. */
+        revoked: (status) => status === 204 || status === 401,
+      },
+    },
     api_key: {
       ending: {
         afterRevocation:

@@ -76,6 +76,19 @@ export const microsoft: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   flows: {
+    app_installation: {
+      by: 'admin',
+      // Of whichever directory the administrator signs in at; `common` is not taken here.
+      address: 'https://login.microsoftonline.com/organizations/v2.0/adminconsent',
+      parameters: {
+        client_id: '{clientId}',
+        redirect_uri: '{redirectUri}',
+        scope: 'https://graph.microsoft.com/.default',
+      },
+      particular: 'tenant',
+      answer: { name: 'tenant', pattern: directory, confirmed: { name: 'admin_consent', value: 'True' } },
+      scopes: ['https://graph.microsoft.com/.default'],
+    },
     device_code: { endpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode' },
     client_credentials: {
       // What the directory's administrator has allowed the app, all of it; single permissions cannot be asked for.
@@ -84,6 +97,7 @@ export const microsoft: Provider = {
     },
   },
   byFlow: {
+    app_installation: { ending: ofTheApp, identify: identifyDirectory },
     client_credentials: { ending: ofTheApp, identify: identifyDirectory },
   },
   authorizationExtras: { response_mode: 'query', prompt: 'select_account' },

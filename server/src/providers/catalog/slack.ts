@@ -82,6 +82,8 @@ export const slack: Provider = {
   authorizationExtras: {},
   accountHint: { team: '{team}' },
   flows: {
+    // An organisation's own id begins with E; only its administrators can agree.
+    app_installation: { by: 'consent', granted: { team: /^E/ } },
     api_key: {
       fields: [
         {

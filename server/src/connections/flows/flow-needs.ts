@@ -1,0 +1,32 @@
+import type { FlowName } from '@atom/contract/connections.ts'
+import { isOperator } from '#access/authenticate.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Particulars, Provider } from '#providers/provider.ts'
+import { needsOf } from '#providers/provider-flows.ts'
+
+/** @throws AtomError `forbidden` */
+export function requireOperator(principal: AccountPrincipal): void {
+  if (isOperator(principal)) return
+  throw new AtomError('forbidden', 'Only an owner or admin connects in the name of the app itself.')
+}
+
+/**
+ * That everything is said without which this flow cannot work.
+ * @throws AtomError `validation_failed` | `provider_not_configured`
+ */
+export function requireParticulars(provider: Provider, flow: FlowName, said: Particulars): void {
+  for (const [name, pattern] of Object.entries(needsOf(provider.flows, flow))) {
+    if (pattern.test(said[name] ?? '')) continue
+    const { meaning = '', configurable, askable } = provider.particulars?.[name] ?? {}
+    if (configurable === true && askable !== true) {
+      throw new AtomError(
+        'provider_not_configured',
+        `To be entered with the app of ${provider.name}: ${meaning}`,
+      )
+    }
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: `/particulars/${name}`, detail: meaning }],
+    })
+  }
+}

@@ -1,0 +1,154 @@
+import { Type } from 'typebox'
+import { apiAt, httpsAddress } from '../https-address.ts'
+import { type ClientAuthentication, type Provider, ProviderAnswer, type ProviderReader } from '../provider.ts'
+import { textAt } from '../token-answer.ts'
+
+const UserInfo = Type.Object({
+  sub: Type.String(),
+  name: Type.Optional(Type.String()),
+  preferred_username: Type.Optional(Type.String()),
+  email: Type.Optional(Type.String()),
+  email_verified: Type.Optional(Type.Boolean()),
+  picture: Type.Optional(Type.String()),
+})
+
+/**
+ * Any server that speaks OpenID Connect and publishes what it offers: Keycloak, Auth0, Okta, Zitadel, Authentik, an
+ * organisation's own. The operator says the issuer; everything else is read there. Sources: OpenID Connect Core 1.0 and
+ * Discovery 1.0, RFC 8414, RFC 9126 (used where offered), RFC 9449 (where the operator switches it on, because the API has to
+ * understand it as well).
+ */
+export const openid: Provider = {
+  id: 'openid',
+  name: 'OpenID Connect',
+  appConsoleUrl: 'https://openid.net/developers/how-connect-works/',
+  guide: {
+    category: 'standard',
+    steps: [
+      'At the provider, register a client of the kind “web” or “confidential” for the authorization code flow.',
+      'Enter {redirectUri} as its redirect URI.',
+      'Copy client ID and client secret, and the issuer: the address whose /.well-known/openid-configuration describes the provider.',
+    ],
+  },
+  issuer: '{issuer}',
+  discovery: 'openid',
+  endpoints: { authorization: '', token: '' },
+  subjectClaims: ['iss', 'sub'],
+  particulars: {
+    issuer: {
+      label: 'Issuer',
+      meaning:
+        'The address of the server that people sign in at, below which /.well-known/openid-configuration lies.',
+      pattern: httpsAddress,
+      configurable: true,
+    },
+    api: {
+      label: 'API address',
+      meaning: 'Where the API is that the access is for. Left out: the issuer.',
+      pattern: httpsAddress,
+      configurable: true,
+      optional: true,
+    },
+    resource: {
+      label: 'Resource',
+      meaning:
+        'The API as the server names it, where tokens are for one API each (RFC 8707). An https address.',
+      pattern: httpsAddress,
+      configurable: true,
+      optional: true,
+    },
+    authentication: {
+      label: 'Client authentication',
+      meaning: 'client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none.',
+      pattern: /^(?:client_secret_(?:basic|post|jwt)|private_key_jwt|none)$/,
+      standard: 'client_secret_basic',
+      configurable: true,
+    },
+    dpop: {
+      label: 'Bind tokens to a key (DPoP)',
+      meaning: 'on or off. On, where the API accepts tokens with proof of possession (RFC 9449).',
+      pattern: /^(?:on|off)$/,
+      standard: 'off',
+      configurable: true,
+    },
+    userinfo: { meaning: 'Where the server tells who somebody is.', pattern: httpsAddress },
+  },
+  clientAuthentication: 'client_secret_basic',
+  keyAssertion: { audience: 'issuer' },
+  appKey: {
+    meaning: 'For private_key_jwt: the private key, as PEM or JWK, whose public half the server knows.',
+  },
+  pkce: 'S256',
+  // OpenID Connect Core 11: without it, a request for offline_access is to be ignored.
+  authorizationExtras: { prompt: 'consent' },
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [
+      { scope: 'openid', meaning: 'Know who you are' },
+      { scope: 'profile', meaning: 'Read your name and picture' },
+      { scope: 'email', meaning: 'Read your e-mail address' },
+      { scope: 'offline_access', meaning: 'Keep the access until you end it' },
+    ],
+    always: ['openid'],
+    contains: {},
+  },
+  refreshTokens: 'single_use',
+  errors: { invalid_dpop_proof: 'operator', invalid_target: 'operator', invalid_request_uri: 'refused' },
+  api: {
+    base: 'https://{issuer}',
+    hosts: ['{issuer}'],
+    headers: {},
+    rateLimit: { retryAfter: 'retry-after' },
+  },
+  afterRevocation:
+    'The server was told to end the access, if it offers that. An access token that was given out may work until it expires.',
+
+  adapt({ issuer, api = issuer, authentication, dpop, resource }) {
+    return {
+      clientAuthentication: authentication as ClientAuthentication,
+      dpop: dpop === 'on',
+      ...(resource !== undefined && { resource }),
+      ...(api !== undefined && { api: { ...openid.api, ...apiAt(api) } }),
+    }
+  },
+
+  particularsOf({ metadata }) {
+    const userinfo = metadata === undefined ? undefined : textAt(metadata, 'userinfo_endpoint')
+    // What is no plain address is not asked: the id_token names the person all the same.
+    return { userinfo: userinfo !== undefined && httpsAddress.test(userinfo) ? userinfo : undefined }
+  },
+
+  async identify(reader) {
+    const user = await userInfo(reader)
+    const id = reader.subject ?? user?.sub
+    if (id === undefined) throw new ProviderAnswer(200, 'nothing names the person')
+    // OpenID Connect Core 5.3.2: userinfo of another subject must not be used.
+    if (user !== undefined && reader.subject !== undefined && !reader.subject.endsWith(`.${user.sub}`)) {
+      throw new ProviderAnswer(200, 'userinfo speaks of another subject than the id_token')
+    }
+    const email = user?.email_verified === false ? undefined : user?.email
+    return {
+      id,
+      name: user?.name || user?.preferred_username || email || user?.sub || id,
+      ...(user?.preferred_username && { handle: user.preferred_username }),
+      ...(email && { email }),
+      ...(user?.picture && { picture: user.picture }),
+    }
+  },
+
+  revoked: (status) => status === 200,
+}
+
+async function userInfo(reader: ProviderReader) {
+  const { userinfo } = reader.particulars
+  if (userinfo === undefined) return undefined
+  try {
+    return await reader.get(userinfo, UserInfo)
+  } catch (error) {
+    // RFC 8707: a token for one API may be refused by the server's own, and the id_token has named the person already.
+    const foreign = reader.particulars['resource'] !== undefined && reader.subject !== undefined
+    if (foreign && error instanceof ProviderAnswer && error.status < 500) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,92 @@
+import { Type } from 'typebox'
+import { type Provider, ProviderAnswer } from '../provider.ts'
+
+const Me = Type.Object({
+  user: Type.Object({
+    id: Type.Union([Type.Integer(), Type.Null()]),
+    name: Type.String(),
+    email: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    photo: Type.Optional(Type.Union([Type.Null(), Type.Object({ content_url: Type.String() })])),
+  }),
+})
+
+/**
+ * Sources: developer.zendesk.com "OAuth Tokens for Grant Types", "Working with OAuth refresh tokens", "Revoking an OAuth access
+ * token", "Show Self", "Rate limits". Each organisation has a host of its own, which the person names. A refresh ends the pair
+ * before.
+ */
+export const zendesk: Provider = {
+  id: 'zendesk',
+  name: 'Zendesk',
+  appConsoleUrl: 'https://support.zendesk.com/hc/en-us/articles/4408845965210',
+  guide: {
+    category: 'support',
+    steps: [
+      'In the Admin Center of your Zendesk, open “Apps and integrations”, “APIs”, “OAuth clients”, and add a client.',
+      'Choose “Confidential” as its kind, and enter {redirectUri} as a redirect URL.',
+      'Copy the unique identifier, which is the client ID, and the secret; the secret is shown once.',
+      'A client made there connects the people of that one Zendesk. For those of others, ask Zendesk to make it a global client.',
+    ],
+  },
+  issuer: 'https://{subdomain}.zendesk.com',
+  endpoints: {
+    authorization: 'https://{subdomain}.zendesk.com/oauth/authorizations/new',
+    token: 'https://{subdomain}.zendesk.com/oauth/tokens',
+  },
+  particulars: {
+    subdomain: {
+      label: 'Subdomain',
+      meaning: 'The part of your Zendesk address before .zendesk.com.',
+      pattern: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+      askable: true,
+    },
+  },
+  clientAuthentication: 'client_secret_post',
+  pkce: 'S256',
+  authorizationExtras: {},
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [
+      { scope: 'read', meaning: 'Read tickets, people and everything else that you may' },
+      { scope: 'write', meaning: 'Create and change tickets, people and everything else that you may' },
+    ],
+    always: ['read'],
+    contains: {},
+  },
+  refreshTokens: 'single_use',
+  errors: { invalid_token: 'refresh' },
+  api: {
+    base: 'https://{subdomain}.zendesk.com/api/v2',
+    hosts: ['{subdomain}.zendesk.com'],
+    headers: {},
+    rateLimit: {
+      remaining: 'ratelimit-remaining',
+      reset: 'ratelimit-reset',
+      retryAfter: 'retry-after',
+    },
+  },
+  afterRevocation: 'Zendesk has ended the access token. What was done with it stays.',
+
+  async identify({ get, particulars: { subdomain } }) {
+    const { user } = await get(`https://${subdomain}.zendesk.com/api/v2/users/me.json`, Me)
+    // Whoever is not signed in is nobody, with status 200.
+    if (user.id === null) throw new ProviderAnswer(401, 'the token is nobody’s')
+    return {
+      // Each organisation counts its people by itself.
+      id: `${subdomain}.${user.id}`,
+      name: user.name,
+      ...(user.email && { email: user.email }),
+      ...(user.photo?.content_url && { picture: user.photo.content_url }),
+    }
+  },
+
+  revocation: ({ particulars: { subdomain }, accessToken }) => ({
+    method: 'DELETE',
+    url: `https://${subdomain}.zendesk.com/api/v2/oauth/tokens/current.json`,
+    headers: { authorization: `Bearer ${accessToken.reveal()}` },
+    body: '',
+  }),
+  /** 401: there is no such token any more. */
+  revoked: (status) => status === 204 || status === 401,
+}
