@@ -170,7 +170,7 @@ export class TokenRefresh implements AsyncDisposable {
 
   async #refresh(attempt: Attempt): Promise<AccessToken> {
     const { connection } = attempt
-    await this.#storeLeftBehind()
+    await this.recover()
     const claim: Claim = {
       connectionId: connection.id,
       further: connection.further,
@@ -191,8 +191,11 @@ export class TokenRefresh implements AsyncDisposable {
     }
   }
 
-  /** Before anything is asked for anew: what was answered before and could not be stored then. */
-  async #storeLeftBehind(): Promise<void> {
+  /**
+   * Stores what was answered before and could not be stored then. Happens by itself before anything is asked for anew.
+   * @throws AtomError `unavailable`
+   */
+  async recover(): Promise<void> {
     for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
       const stored = await this.#store.renew(renewal)
       await this.#journal.forget(renewal)
@@ -211,7 +214,7 @@ export class TokenRefresh implements AsyncDisposable {
       () => {
         this.#store.hold(claim).then(
           (still) => {
-            if (!still) this.#log.warn({ connectionId: claim.connectionId }, 'a refresh claim was taken over')
+            if (!still) this.#log.debug({ connectionId: claim.connectionId }, 'a refresh claim is over')
           },
           (error: unknown) => {
             this.#log.warn(
@@ -248,6 +251,8 @@ export class TokenRefresh implements AsyncDisposable {
         const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
           unsure = true
         })
+        // Until the answer is stored, the token that was sent may be one that is spent.
+        unsure = true
         return await this.#keep(attempt, claim, app, grant)
       } catch (error) {
         if (!(error instanceof GrantRefused)) throw error
