@@ -236,9 +236,6 @@ export const connectionRoutes = {
   }),
 } as const
 
-/**
- * `ANY /v1/connections/{id}/proxy/{path}`: not a `Route`, because body and answer are the provider's. The header
- * `Atom-Credential` names the credential to use by its slot, where a connection has several; without it, the first.
- */
+/** `ANY /v1/connections/{id}/proxy/{path}`: not a `Route`, because body and answer are the provider's. */
 export const proxyPath = '/v1/connections/{id}/proxy/{path}'
 export const proxyLimits = { bodyBytes: 10 * 1024 * 1024 } as const
