@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -68,6 +69,7 @@ export class RefreshScene implements AsyncDisposable {
         sandbox: loopback,
         reach: [loopback.url],
         keyring: parseKeyring(masterKeys, 'the test'),
+        dataDir,
       }),
     )
     const ada = await house.person()
@@ -91,7 +93,12 @@ export class RefreshScene implements AsyncDisposable {
 
   /** A further process of the installation. */
   async process(
-    settings: { dieAt?: RefreshCheckpoint; leaseSeconds?: number; dataDir?: string } = {},
+    settings: {
+      dieAt?: RefreshCheckpoint
+      leaseSeconds?: number
+      dataDir?: string
+      connection?: object
+    } = {},
   ): Promise<Process> {
     const running = spawn(process.execPath, [child], {
       env: {
@@ -147,6 +154,17 @@ export class RefreshScene implements AsyncDisposable {
       method: 'POST',
       headers: { authorization: `Bearer ${this.ada.token}` },
     })
+  }
+
+  /** What the process of this test does by itself from time to time. */
+  async sweep(): Promise<void> {
+    await this.#house.room.keepAlive.sweep()
+  }
+
+  /** Files of renewals that the database has not got yet. */
+  async journal(): Promise<string[]> {
+    const folder = join(this.dataDir, 'refreshes')
+    return existsSync(folder) ? await readdir(folder) : []
   }
 
   async state(): Promise<Connection> {
