@@ -42,7 +42,10 @@ export const importArrows: Required<Pick<IConfiguration, 'forbidden' | 'options'
     {
       name: 'only-the-root-starts-the-sandbox',
       severity,
-      from: { path: '^server/src/', pathNot: '^server/src/local-sandbox\\.ts$' },
+      from: {
+        path: '^server/src/',
+        pathNot: '^server/src/(local-sandbox|commands/sandbox-command)\\.ts$',
+      },
       to: { path: '^sandbox/' },
     },
     {

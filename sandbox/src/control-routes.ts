@@ -13,7 +13,8 @@ const json = (properties: object, required: readonly string[] = []) => ({
  * `Content-Type: application/json`, which no foreign web page can send here without being asked first.
  */
 export function controlRoutes(app: FastifyInstance, control: Control, about: () => SandboxAddress): void {
-  app.get('/_control', async () => about())
+  app.get('/_control', async () => ({ ...about(), now: control.now() }))
+  app.get('/_control/faults', async () => ({ items: control.faults() }))
   app.get<{ Querystring: { provider?: SandboxProviderId; kind?: string; title?: string } }>(
     '/_control/effects',
     async ({ query }) => ({ items: control.effects(query) }),

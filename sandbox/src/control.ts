@@ -45,6 +45,8 @@ export interface SeenRequest {
 export interface Control {
   /** From now on, until it has struck `times` times. Returns a handle that lifts it. */
   fault(fault: Fault): Disposable & { readonly struck: number }
+  /** Those that have not struck as often as they shall, and how often they have. */
+  faults(): (Fault & { readonly struck: number })[]
   clearFaults(): void
   /** As `Sandbox.allowRedirect`. */
   allowRedirect(uri: string): void
@@ -73,6 +75,8 @@ export interface Control {
   expireTokens(provider?: SandboxProviderId): number
   /** Lets time pass for everything that expires. */
   advance(seconds: number): void
+  /** The sandbox's time: the machine's, and what was let pass. */
+  now(): Date
   /**
    * Slack: from now on new tokens live for twelve hours and come with a refresh token, as when an operator opts in. There is
    * no way back at Slack, and none here but `reset`.

@@ -36,6 +36,13 @@ export class Faults {
     }
   }
 
+  /** Those that have not struck as often as they shall. */
+  armed(): (Fault & { readonly struck: number })[] {
+    return this.#armed
+      .filter(({ fault, lifted, struck }) => !lifted && struck < (fault.times ?? 1))
+      .map(({ fault, struck }) => ({ ...fault, struck }))
+  }
+
   clear(): void {
     for (const armed of this.#armed) armed.lifted = true
     this.#armed.length = 0

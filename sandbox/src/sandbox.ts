@@ -255,6 +255,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   }
   const control: Control = {
     fault: (fault) => faults.add(fault),
+    faults: () => faults.armed(),
     clearFaults: () => faults.clear(),
     allowRedirect: (uri) => apps.allowRedirect(uri),
     effects: (filter) => effects.list(filter),
@@ -267,6 +268,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     challenge: (key) => microsoft.server.challenge(named(key)),
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
+    now: () => clock.now(),
     turnOnSlackTokenRotation: () => rotation.turnOn(),
     rateLimit: (provider, requests) => limits.set(provider, requests),
     reset: () => {

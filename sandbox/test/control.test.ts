@@ -291,9 +291,9 @@ test('[SB24] a port that is taken stops the start with one sentence; last timeâ€
 
 /** The sandbox as a process of its own, seen from outside. */
 async function start(dataDir: string, running: ChildProcess[]) {
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const main = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url))
   const redirects = redirectUris.flatMap((uri) => ['--redirect-uri', uri])
-  const child = spawn(process.execPath, [main, '--data-dir', dataDir, ...redirects], {
+  const child = spawn(process.execPath, [main, 'sandbox', '--data-dir', dataDir, ...redirects], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   running.push(child)

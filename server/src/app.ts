@@ -230,6 +230,15 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
           return undefined
         },
       },
+      {
+        name: 'master_key',
+        // What is in memory goes on being opened, and everything that needs no credential goes on.
+        required: false,
+        check: async () => {
+          await keyring.check()
+          return undefined
+        },
+      },
     ],
   })
   born.use(http)

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { migrateCommand } from './commands/migrate-command.ts'
 import { providerCommand } from './commands/provider-lint-command.ts'
 import { rotateKeysCommand } from './commands/rotate-keys-command.ts'
+import { sandboxCommand } from './commands/sandbox-command.ts'
 import { serveCommand } from './commands/serve-command.ts'
 import { StartError } from './foundation/start-error.ts'
 
@@ -12,7 +13,13 @@ const program = new Command('atom')
   )
   .exitOverride()
   .showHelpAfterError()
-for (const command of [serveCommand(), migrateCommand(), rotateKeysCommand(), providerCommand()]) {
+for (const command of [
+  serveCommand(),
+  migrateCommand(),
+  rotateKeysCommand(),
+  providerCommand(),
+  sandboxCommand(),
+]) {
   program.addCommand(command.copyInheritedSettings(program))
 }
 

@@ -18,6 +18,7 @@ import { type ConnectionHouse, connected, openHouse, type Person } from './suppo
 import { KeyManagementService } from './support/key-management-service.ts'
 import { LoopbackProvider } from './support/loopback-provider.ts'
 import { testDatabase } from './support/postgres.ts'
+import { until } from './support/until.ts'
 
 const row = { kind: 'connection', workspace: 'w1', id: 'c1' }
 const field = { ...row, field: 'access_token', version: '3' }
@@ -295,6 +296,37 @@ test('[CR23] Atom starts with its master key in KMS alone, and comes back with w
   await atom.start()
   assert.equal((await fetch(`${atom.url}/ready`)).status, 200)
   assert.ok(it.kms.count('Decrypt') > 0)
+})
+
+test('[CR25] health says that the key service fails once a call has met it, and that it answers again by itself', async () => {
+  await using it = await scene()
+  await using atom = await AtomProcess.started({
+    ...it.kms.environment,
+    ATOM_MASTER_KEYS: `v1:aws-kms:${it.arn}`,
+    ATOM_SETUP_TOKEN: 'a-setup-token-of-the-test',
+  })
+  const call = async (method: string, path: string, json: object, token?: string) => {
+    const headers = {
+      'content-type': 'application/json',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    }
+    const answer = await fetch(`${atom.url}${path}`, { method, headers, body: JSON.stringify(json) })
+    return { status: answer.status, body: (await answer.json()) as Record<string, string> }
+  }
+  const health = async () => ((await (await fetch(`${atom.url}/health`)).json()) as { status: string }).status
+  const person = { email: 'ada@example.org', password: 'kettle-orbit-velvet-92', name: 'Ada' }
+  const setup = { token: 'a-setup-token-of-the-test', workspace: 'Home', ...person }
+  const token = (await call('POST', '/v1/setup', setup)).body['accessToken']
+  const app = { clientId: 'my-client', clientSecret: 'a-secret-of-the-operator-012345' }
+  assert.equal(await health(), 'up')
+  it.kms.trouble = 'denied'
+  const refused = await call('PUT', '/v1/providers/github/app', app, token)
+  assert.deepEqual([refused.status, refused.body['code']], [503, 'unavailable'])
+  await until(async () => (await health()) === 'degraded')
+  assert.equal((await fetch(`${atom.url}/ready`)).status, 200, 'everything else goes on')
+  it.kms.trouble = undefined
+  await until(async () => (await health()) === 'up')
+  assert.equal((await call('PUT', '/v1/providers/github/app', app, token)).status, 200)
 })
 
 test('[CR24] a key in KMS that cannot be used stops the start with one sentence that says why', async () => {

@@ -32,6 +32,12 @@ export class CommandProcess implements AsyncDisposable {
     await this.ended
   }
 
+  /** SIGTERM; the exit status. */
+  async stop(): Promise<number | null> {
+    this.#child.kill('SIGTERM')
+    return (await this.ended).code
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null) await this.kill()
   }

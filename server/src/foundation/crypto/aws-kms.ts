@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
@@ -36,7 +37,7 @@ export class AwsKmsMasterKey implements MasterKey {
   readonly #log: Log | undefined
   readonly #patience: typeof standardPatience
   #opened: Promise<{ sdk: Sdk; client: KMSClient }> | undefined
-  #failing = false
+  failing = false
 
   constructor(version: number, arn: string, log?: Log, patience = standardPatience) {
     this.version = version
@@ -74,6 +75,13 @@ export class AwsKmsMasterKey implements MasterKey {
     })
   }
 
+  async probe(): Promise<void> {
+    const place = { clear: Buffer.alloc(0), binding: { kind: 'probe' } }
+    const raw = randomBytes(keyBytes)
+    const back = await this.unwrap(await this.wrap(raw, place), place)
+    if (!back.equals(raw)) throw new Error('KMS unwraps something else than it wrapped')
+  }
+
   /** All that authenticates a data key under a local master key, for whoever reads it in CloudTrail. */
   #context({ binding }: KeyPlace): Record<string, string> {
     return { ...binding, 'atom:purpose': 'data key', 'atom:version': String(this.version) }
@@ -82,14 +90,14 @@ export class AwsKmsMasterKey implements MasterKey {
   async #asking<T>(ask: Ask<T>): Promise<T> {
     try {
       const answer = await this.#persistently(ask)
-      if (this.#failing) this.#log?.info({ arn: this.arn }, 'the master key in AWS KMS answers again')
-      this.#failing = false
+      if (this.failing) this.#log?.info({ arn: this.arn }, 'the master key in AWS KMS answers again')
+      this.failing = false
       return answer
     } catch (error) {
       if (error instanceof Error && wrongCiphertext.has(error.name)) throw editedOrMoved(error)
       // Once for an outage, and not once for each of a thousand calls in it.
-      if (!this.#failing) this.#log?.error({ arn: this.arn, err: error }, 'the master key in AWS KMS fails')
-      this.#failing = true
+      if (!this.failing) this.#log?.error({ arn: this.arn, err: error }, 'the master key in AWS KMS fails')
+      this.failing = true
       throw new AtomError(
         'unavailable',
         'The key service that protects stored credentials does not answer. Nothing is lost; try again in a moment.',

@@ -48,6 +48,16 @@ export class Keyring {
   }
 
   /**
+   * Whether all keys answer. One that did at the last time is believed; one that did not is asked again, so that it is known
+   * to be back before somebody needs it.
+   *
+   * @throws AtomError `unavailable`
+   */
+  async check(): Promise<void> {
+    for (const key of this.#keys.values()) if (key.failing) await key.probe()
+  }
+
+  /**
    * What a process says of its keys to others on the same database, as the name of its sessions: `rotate-keys` must not move
    * anything under a key that a running server does not have.
    */
@@ -148,12 +158,8 @@ async function readKeyring(options: KeyringOptions): Promise<Keyring> {
 
 /** A key service that does not let us in is met when Atom starts, and not by the first person who connects an account. */
 async function prove(key: MasterKey): Promise<void> {
-  if (key instanceof LocalMasterKey) return
-  const probe = { clear: Buffer.alloc(0), binding: { kind: 'probe' } }
-  const raw = randomBytes(keyBytes)
   try {
-    const back = await key.unwrap(await key.wrap(raw, probe), probe)
-    if (!back.equals(raw)) throw new Error('it unwraps something else than it wrapped')
+    await key.probe()
   } catch (error) {
     throw new StartError(
       `The master key v${key.version} cannot be used (${reasonOf(error)}). Give this server the right to kms:Encrypt and kms:Decrypt with it, and the way to its region.`,

@@ -19,6 +19,10 @@ export interface MasterKey {
    * @throws EnvelopeError unless this key wrapped it for this place · AtomError `unavailable` where it cannot be reached now
    */
   unwrap(wrapped: Buffer, place: KeyPlace): Promise<Buffer>
+  /** Whether it did not answer when it was asked last. */
+  readonly failing: boolean
+  /** Wraps and unwraps something that nobody needs. Throws where that does not work, as the two do. */
+  probe(): Promise<void>
 }
 
 /** A master key in this process's memory: 32 bytes, AES-256-GCM. */
@@ -26,6 +30,7 @@ export class LocalMasterKey implements MasterKey {
   readonly version: number
   readonly format = 1
   readonly key: KeyObject
+  readonly failing = false
 
   constructor(version: number, key: KeyObject) {
     this.version = version
@@ -38,6 +43,10 @@ export class LocalMasterKey implements MasterKey {
 
   async unwrap(wrapped: Buffer, place: KeyPlace): Promise<Buffer> {
     return decrypt(this.key, wrapped, associated(place))
+  }
+
+  async probe(): Promise<void> {
+    // It is in memory: there is nothing that could fail.
   }
 }
 
