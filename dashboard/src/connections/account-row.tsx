@@ -1,34 +1,22 @@
-import type { Connection, ProviderView } from '@atom/contract/connections.ts'
+import type { Connection } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { Button } from '../ui/button.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
+import type { Account } from './account-list.tsx'
 import { AccountPicture } from './account-picture.tsx'
 import { Expiry } from './expiry.tsx'
 import { statusWords } from './status-words.ts'
 import { useMend } from './use-mend.ts'
 
 /** Mark, account and person, status, the one button that mends it, last use, expiry. */
-export function AccountRow({
-  connection,
-  provider,
-  name,
-}: {
-  connection: Connection
-  provider: ProviderView | undefined
-  /** The provider's. */
-  name: string
-}) {
+export function AccountRow({ account: { connection, provider, name } }: { account: Account }) {
   const { identity } = connection
   const { tone, words } = statusWords(connection)
   const mend = useMend(connection, provider)
   return (
-    <li
-      aria-label={`${name}: ${identity.name}`}
-      // Rows out of sight cost nothing, however many there are.
-      className="relative grid gap-2 px-4 py-2.5 [contain-intrinsic-size:auto_3.75rem] [content-visibility:auto] not-first:border-t not-first:border-line has-[a[aria-current]]:bg-panel has-[a[aria-current]]:before:absolute has-[a[aria-current]]:before:inset-y-0 has-[a[aria-current]]:before:left-0 has-[a[aria-current]]:before:w-0.5 has-[a[aria-current]]:before:bg-accent hover:bg-panel"
-    >
+    <div className="grid gap-2">
       <div className="flex items-center gap-x-3 gap-y-2 @max-xl:flex-wrap">
         <AccountPicture connection={connection} />
         <div className="min-w-40 flex-[2]">
@@ -70,7 +58,7 @@ export function AccountRow({
           <ProblemNotice error={mend.error} onDismiss={mend.clear} />
         </div>
       )}
-    </li>
+    </div>
   )
 }
 

@@ -1,13 +1,14 @@
 import type { Connection, ProviderView } from '@atom/contract/connections.ts'
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { Cable } from 'lucide-react'
+import { useMemo } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { Button, buttonClass } from '../ui/button.tsx'
 import { plural } from '../ui/clock-text.ts'
 import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
-import { AccountRow } from './account-row.tsx'
+import { type Account, AccountList } from './account-list.tsx'
 import { Catalogue } from './catalogue.tsx'
 import { Forecast } from './forecast.tsx'
 import { ListPage } from './list-page.tsx'
@@ -53,22 +54,19 @@ function Accounts({
 }) {
   const { q = '', needing = false } = useSearch({ from: '/inside/connections' })
   const navigate = useNavigate()
-  const byId = new Map(providers.map((provider) => [provider.id, provider]))
-  const nameOf = (connection: Connection) => byId.get(connection.provider)?.name ?? connection.provider
-  const broken = connections.filter(needsSomeone)
-  const shown = (needing ? broken : connections)
-    .filter((connection) =>
-      matches(q, [
-        nameOf(connection),
-        connection.provider,
-        connection.identity.name,
-        connection.identity.handle,
-        connection.identity.email,
-        connection.sandbox ? 'sandbox' : undefined,
-        statusWords(connection).words,
-      ]),
-    )
-    .toSorted((a, b) => order(a) - order(b) || compare(nameOf(a), nameOf(b)) || byName(a, b))
+  const accounts = useMemo(() => inOrder(connections, providers), [connections, providers])
+  const broken = accounts.filter(({ connection }) => needsSomeone(connection))
+  const shown = (needing ? broken : accounts).filter(({ connection, name }) =>
+    matches(q, [
+      name,
+      connection.provider,
+      connection.identity.name,
+      connection.identity.handle,
+      connection.identity.email,
+      connection.sandbox ? 'sandbox' : undefined,
+      statusWords(connection).words,
+    ]),
+  )
   const narrow = (only: boolean) =>
     void navigate({
       to: '.',
@@ -80,13 +78,15 @@ function Accounts({
       <Forecast />
       <div className="flex flex-wrap items-center gap-2">
         <SearchField label="Search accounts" />
-        <Chip chosen={!needing} onChoose={() => narrow(false)}>
-          All <span className="tabular-nums">{connections.length}</span>
-        </Chip>
         {(broken.length > 0 || needing) && (
-          <Chip chosen={needing} onChoose={() => narrow(true)}>
-            Need someone <span className="tabular-nums">{broken.length}</span>
-          </Chip>
+          <>
+            <Chip chosen={!needing} onChoose={() => narrow(false)}>
+              All <span className="tabular-nums">{connections.length}</span>
+            </Chip>
+            <Chip chosen={needing} onChoose={() => narrow(true)}>
+              Need someone <span className="tabular-nums">{broken.length}</span>
+            </Chip>
+          </>
         )}
         <Link to="/connections/catalogue" search={{}} className={`${buttonClass('plain')} max-sm:w-full`}>
           Connect an account
@@ -103,32 +103,30 @@ function Accounts({
           {needing && q === '' ? 'Every account works.' : `No account goes by “${q}”.`}
         </Empty>
       ) : (
-        <ul aria-label="Accounts" className="overflow-hidden rounded-card border border-line">
-          {shown.map((connection) => (
-            <AccountRow
-              key={connection.id}
-              connection={connection}
-              provider={byId.get(connection.provider)}
-              name={nameOf(connection)}
-            />
-          ))}
-        </ul>
+        <AccountList accounts={shown} />
       )}
     </>
   )
 }
 
+const collator = new Intl.Collator('en', { numeric: true })
+
 /** What needs someone comes first; the rest keeps its place whatever its state, so that nothing jumps. */
-function order(connection: Connection): number {
-  return needsSomeone(connection) ? 0 : 1
-}
-
-function byName(a: Connection, b: Connection): number {
-  return compare(a.identity.name, b.identity.name) || compare(a.id, b.id)
-}
-
-function compare(a: string, b: string): number {
-  return a.localeCompare(b, 'en')
+function inOrder(connections: readonly Connection[], providers: readonly ProviderView[]): readonly Account[] {
+  const byId = new Map(providers.map((provider) => [provider.id, provider]))
+  const rank = (account: Account) => (needsSomeone(account.connection) ? 0 : 1)
+  return connections
+    .map((connection) => {
+      const provider = byId.get(connection.provider)
+      return { connection, provider, name: provider?.name ?? connection.provider }
+    })
+    .toSorted(
+      (a, b) =>
+        rank(a) - rank(b) ||
+        collator.compare(a.name, b.name) ||
+        collator.compare(a.connection.identity.name, b.connection.identity.name) ||
+        collator.compare(a.connection.id, b.connection.id),
+    )
 }
 
 function Shape() {

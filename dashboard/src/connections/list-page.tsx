@@ -1,8 +1,11 @@
 import { Link, Outlet } from '@tanstack/react-router'
-import { type ReactNode, useEffect, useRef } from 'react'
+import { createContext, type ReactNode, useEffect, useRef, useState } from 'react'
 import { isWriting } from '../shell/keys.ts'
 import { classNames } from '../ui/class-names.ts'
 import { Arrival } from './arrival.tsx'
+
+/** What scrolls; null until it is on the page. */
+export const ScrollParent = createContext<HTMLElement | null>(null)
 
 /**
  * One of the two lists of this room, with what was opened from it beside it; on narrow screens the opened panel is a page of
@@ -19,6 +22,7 @@ export function ListPage({
   children: ReactNode
 }) {
   const list = useRef<HTMLDivElement>(null)
+  const [scroller, setScroller] = useState<HTMLElement | null>(null)
   useEffect(() => {
     function onKey(event: KeyboardEvent) {
       const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0
@@ -34,7 +38,10 @@ export function ListPage({
   }, [])
   return (
     <div className="flex min-h-0 flex-1">
-      <div className={classNames('min-h-0 min-w-0 flex-1 overflow-y-auto', open && 'max-lg:hidden')}>
+      <div
+        ref={setScroller}
+        className={classNames('min-h-0 min-w-0 flex-1 overflow-y-auto', open && 'max-lg:hidden')}
+      >
         <div
           ref={list}
           className="@container mx-auto grid w-full max-w-[56rem] gap-5 px-4 pt-6 pb-12 md:px-8 md:pt-8"
@@ -54,7 +61,7 @@ export function ListPage({
             </Tab>
           </nav>
           <Arrival />
-          {children}
+          <ScrollParent value={scroller}>{children}</ScrollParent>
         </div>
       </div>
       <Outlet />

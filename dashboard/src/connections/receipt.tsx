@@ -9,7 +9,12 @@ export function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; pro
   const { gone, remains, detail, at } = receipt
   return (
     <div role="status" className="grid gap-4">
-      <h2 className="font-semibold">Disconnected from {provider}</h2>
+      <div className="flex flex-wrap items-baseline justify-between gap-x-4">
+        <h2 className="font-semibold">Disconnected from {provider}</h2>
+        <span className="text-sm text-quiet">
+          <RelativeTime at={at} />
+        </span>
+      </div>
       <section className="grid gap-2">
         <h3 className="text-sm text-quiet">Gone</h3>
         <ul className="grid gap-2">
@@ -45,9 +50,7 @@ export function Receipt({ receipt, provider }: { receipt: DisconnectReceipt; pro
           </ul>
         </section>
       )}
-      <p className="text-sm text-quiet">
-        {detail} <RelativeTime at={at} />
-      </p>
+      <p className="text-sm text-quiet">{detail}</p>
       <Link
         to="/connections"
         search={(kept) => kept}

@@ -1,7 +1,7 @@
 import type { AppTest, ProviderView } from '@atom/contract/connections.ts'
 import { Link, useParams } from '@tanstack/react-router'
 import { CircleAlert, CircleCheck } from 'lucide-react'
-import { type FormEvent, type ReactNode, useState } from 'react'
+import { type FormEvent, type ReactNode, useRef, useState } from 'react'
 import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
@@ -14,6 +14,7 @@ import { TextField } from '../ui/text-field.tsx'
 import { RelativeTime } from '../ui/time.tsx'
 import { appBody } from './app-body.ts'
 import { checkWords } from './check-words.ts'
+import { DocsLink } from './docs-link.tsx'
 import { EntryField } from './entry-field.tsx'
 import { NotThere } from './provider-panel.tsx'
 import { useProvider, useProviders } from './providers-context.ts'
@@ -49,11 +50,7 @@ function Setup({ provider }: { provider: ProviderView }) {
   return (
     <>
       <Steps provider={provider} />
-      <AppForm
-        // What was entered is in the fields; another app begins with fields of its own.
-        key={provider.appFacts?.configuredAt}
-        provider={provider}
-      />
+      <AppForm provider={provider} />
       <Link
         to="/connections/catalogue/$provider"
         params={{ provider: provider.id }}
@@ -75,7 +72,7 @@ function Steps({ provider }: { provider: ProviderView }) {
         <OutsideLink href={provider.appConsoleUrl} className="text-accent-text underline underline-offset-2">
           {provider.name}
         </OutsideLink>
-        :
+        . More is in <DocsLink provider={provider}>the notes on {provider.name}</DocsLink>.
       </p>
       <ol className="grid list-decimal gap-2 pl-5 marker:text-quiet">
         {provider.setup.steps.map((step) => (
@@ -128,17 +125,24 @@ function ToCopy({
 function AppForm({ provider }: { provider: ProviderView }) {
   const { appFacts, appFields, appLife, name } = provider
   const { reload } = useProviders()
+  const form = useRef<HTMLFormElement>(null)
+  const [saved, setSaved] = useState(false)
   const [test, setTest] = useState<AppTest>()
   const tryIt = useAction(async () => {
     setTest(undefined)
     setTest(await atom.connections.testApp(provider.id))
   })
-  const save = useAction(async (form: FormData) => {
+  const save = useAction(async (entered: FormData) => {
+    setSaved(false)
     setTest(undefined)
-    await atom.connections.configureApp(provider.id, appBody(provider, form))
+    await atom.connections.configureApp(provider.id, appBody(provider, entered))
+    // Secrets leave the page with the request; the rest comes back with the catalogue.
+    form.current?.reset()
+    setSaved(true)
     reload()
   })
   const remove = useAction(async () => {
+    setSaved(false)
     setTest(undefined)
     await atom.connections.removeApp(provider.id)
     reload()
@@ -170,6 +174,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
   )
   return (
     <form
+      ref={form}
       onSubmit={(event: FormEvent<HTMLFormElement>) => {
         event.preventDefault()
         save.run(new FormData(event.currentTarget))
@@ -252,7 +257,13 @@ function AppForm({ provider }: { provider: ProviderView }) {
           </Button>
         )}
       </div>
-      <div role="status">{test !== undefined && <TestResult test={test} provider={name} />}</div>
+      <div role="status">
+        {test !== undefined ? (
+          <TestResult test={test} provider={name} />
+        ) : (
+          saved && <p className="text-quiet">Saved and sealed. Test it before anybody connects.</p>
+        )}
+      </div>
     </form>
   )
 }

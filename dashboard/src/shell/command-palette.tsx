@@ -2,23 +2,34 @@ import { AtomClientError } from '@atom/client'
 import type { ProviderView } from '@atom/contract/connections.ts'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
-import { Cable, Keyboard, LogOut, MessageSquare, MessagesSquare, Plus, Settings, SunMoon } from 'lucide-react'
+import {
+  Cable,
+  Keyboard,
+  LibraryBig,
+  LogOut,
+  MessageSquare,
+  MessagesSquare,
+  Plus,
+  Settings,
+  SunMoon,
+} from 'lucide-react'
 import type { ReactNode } from 'react'
 import { connectAccount } from '../connections/connect-account.ts'
+import { needsForm } from '../connections/needs-form.ts'
 import { ProviderMark } from '../connections/provider-mark.tsx'
+import { askProviders } from '../connections/providers-context.ts'
 import { Dialog } from '../ui/dialog.tsx'
 import { atom, useObserved } from './atom.ts'
 import { useFrameDialogs } from './frame-dialogs.ts'
 import { type Theme, theme } from './theme.ts'
 import { useAnswer } from './use-answer.ts'
 
-const askProviders = () => atom.connections.providers()
-
 /** Goes anywhere and does anything. */
 export function CommandPalette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate()
   const open = useFrameDialogs()
   const rooms = useObserved(atom.rooms)
+  const connections = useObserved(atom.connections)
   const providers = useAnswer(askProviders)
 
   function then(work: () => unknown): () => void {
@@ -29,8 +40,10 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   }
 
   async function connect(provider: ProviderView): Promise<void> {
-    // Without an app there is nothing to connect to yet; the page offers the ways to get one.
-    if (provider.app === 'none') return navigate({ to: '/connections' })
+    // Without an app there is nothing to connect to yet, and some want to be told something first: its page has both.
+    if (provider.app === 'none' || needsForm(provider)) {
+      return navigate({ to: '/connections/catalogue/$provider', params: { provider: provider.id } })
+    }
     try {
       const connection = await connectAccount(provider.id)
       if (connection !== undefined)
@@ -80,6 +93,13 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
               onSelect={then(() => navigate({ to: '/connections' }))}
             >
               Connections
+            </Item>
+            <Item
+              value="go catalogue providers"
+              icon={<LibraryBig size={16} aria-hidden />}
+              onSelect={then(() => navigate({ to: '/connections/catalogue' }))}
+            >
+              Catalogue
             </Item>
             <Item
               value="go settings"
@@ -133,6 +153,22 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
               Sign out
             </Item>
           </Group>
+          {connections.items.length > 0 && (
+            <Group heading="Accounts">
+              {connections.items.map(({ id, provider, identity }) => (
+                <Item
+                  key={id}
+                  value={`account ${identity.name} ${identity.handle ?? identity.email ?? ''} ${provider} ${id}`}
+                  icon={<ProviderMark provider={provider} size={16} />}
+                  onSelect={then(() =>
+                    navigate({ to: '/connections/$connectionId', params: { connectionId: id } }),
+                  )}
+                >
+                  {identity.name}
+                </Item>
+              ))}
+            </Group>
+          )}
         </Command.List>
       </Command>
     </Dialog>

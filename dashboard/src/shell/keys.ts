@@ -9,6 +9,9 @@ export const keyList = [
   { keys: ['E'], what: 'Edit it before you approve' },
   { keys: ['D'], what: 'Deny it' },
   { keys: ['C'], what: 'Go to the message field' },
+  { keys: ['/'], what: 'Search accounts or the catalogue' },
+  { keys: ['↑', '↓'], what: 'Go from row to row of that list' },
+  { keys: ['Esc'], what: 'Close what was opened from it' },
 ] as const
 
 /** Whether this key press means writing, so that a single letter must not act. */
