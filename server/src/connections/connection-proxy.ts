@@ -96,7 +96,7 @@ export class ConnectionProxy {
   readonly #outbound: Outbound
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<LiveConnection | undefined>
+  readonly #lookup: JoinedLookup<LiveConnection>
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -114,10 +114,7 @@ export class ConnectionProxy {
     this.#outbound = dependencies.outbound
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((key) => {
-      const [workspaceId = '', id = ''] = key.split(' ')
-      return this.#store.live(workspaceId, id)
-    })
+    this.#lookup = new JoinedLookup((ids) => this.#store.liveAmong(ids))
   }
 
   /**
@@ -205,9 +202,10 @@ export class ConnectionProxy {
   }
 
   async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
-    const connection = await this.#lookup.at(`${principal.workspaceId} ${connectionId}`)
-    if (connection === undefined || connection.ownerId !== personOf(principal))
-      throw new AtomError('not_found')
+    const connection = await this.#lookup.at(connectionId.toLowerCase())
+    const isOwn =
+      connection?.workspaceId === principal.workspaceId && connection.ownerId === personOf(principal)
+    if (connection === undefined || !isOwn) throw new AtomError('not_found')
     return connection
   }
 

@@ -289,6 +289,19 @@ export class ConnectionStore {
     return await this.#live(this.#database, sql`c.id = ${id} and c.workspace_id = ${workspaceId}`)
   }
 
+  /** Of any workspace: whoever asks compares it. */
+  async liveAmong(ids: readonly string[]): Promise<ReadonlyMap<string, LiveConnection>> {
+    const rows = await this.#database.query<ConnectionRow & SealedTokens>(sql`
+      select ${connectionColumns}, ${sealedColumns}
+      from connections c join credentials k on k.connection_id = c.id where c.id = any (${ids}::uuid[])`)
+    return new Map(
+      rows.map(({ dataKey, accessToken, refreshToken, ...connection }) => [
+        connection.id,
+        { ...connection, sealed: { dataKey, accessToken, refreshToken } },
+      ]),
+    )
+  }
+
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {
     const [row] = await on.query<ConnectionRow & SealedTokens>(sql`
       select ${connectionColumns}, ${sealedColumns}
