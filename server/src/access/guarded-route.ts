@@ -134,7 +134,10 @@ export function createGuards(dependencies: {
   function circumstances(request: FastifyRequest, reply: FastifyReply): Circumstances {
     return {
       requestId: request.id,
-      log: log.child({ requestId: request.id }),
+      // Made when it is asked for: most requests have nothing to say but their one line.
+      get log() {
+        return log.child({ requestId: request.id })
+      },
       ip: request.ip,
       userAgent: request.headers['user-agent'] ?? '',
       cookies: request.headers.cookie === undefined ? {} : parseCookie(request.headers.cookie),
@@ -163,13 +166,14 @@ export function createGuards(dependencies: {
         request.principal = await identify(request, route.audience)
       },
       handler: async (request, reply) => {
-        const answer = await handler({
-          ...circumstances(request, reply),
-          principal: request.principal as GuardedRequest<R>['principal'],
-          params: checkParams?.(request.params) as Params<R>,
-          query: checkQuery?.(request.query) as Query<R>,
-          body: checkBody?.(request.body ?? (mayBeAbsent ? {} : undefined)) as Body<R>,
-        })
+        const answer = await handler(
+          Object.assign(circumstances(request, reply), {
+            principal: request.principal as GuardedRequest<R>['principal'],
+            params: checkParams?.(request.params) as Params<R>,
+            query: checkQuery?.(request.query) as Query<R>,
+            body: checkBody?.(request.body ?? (mayBeAbsent ? {} : undefined)) as Body<R>,
+          }),
+        )
         reply.code(answer.status)
         for (const cookie of answer.cookies ?? []) reply.header('set-cookie', written(cookie, http.secure))
         if (answer.headers !== undefined) reply.headers(answer.headers)
@@ -215,14 +219,14 @@ export function createGuards(dependencies: {
               bearer === undefined
                 ? { principal: request.principal as AccountPrincipal, bearer: undefined }
                 : { principal: undefined, bearer }
-            const answer = await handler({
-              ...circumstances(request, reply),
-              ...who,
-              method: request.method as StreamMethod,
-              params: request.params as Record<string, string>,
-              rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
-              body: upload?.stream,
-            })
+            const answer = await handler(
+              Object.assign(circumstances(request, reply), who, {
+                method: request.method as StreamMethod,
+                params: request.params as Record<string, string>,
+                rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
+                body: upload?.stream,
+              }),
+            )
             return sendStream(reply, answer)
           } catch (thrown) {
             throw upload?.refusal ?? thrown

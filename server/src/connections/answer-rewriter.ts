@@ -11,19 +11,21 @@ export interface Replacement {
  */
 export class AnswerRewriter {
   readonly #replacements: readonly Replacement[]
+  readonly #words: readonly string[]
+  readonly #shortest: number
   /** What it replaces has the length of what it finds, so a body keeps its length. */
   readonly keepsLength: boolean
 
   constructor(replacements: readonly Replacement[]) {
     this.#replacements = replacements.filter(({ find }) => find.length > 0)
+    this.#words = this.#replacements.map(({ find }) => find.toString())
+    this.#shortest = Math.min(...this.#words.map(({ length }) => length))
     this.keepsLength = this.#replacements.every(({ find, put }) => find.length === put.length)
   }
 
   /** Whether there is something to replace in it. */
   finds(text: string): boolean {
-    if (this.#replacements.length === 0) return false
-    const bytes = Buffer.from(text)
-    return this.#replacements.some(({ find }) => bytes.length >= find.length && bytes.includes(find))
+    return text.length >= this.#shortest && this.#words.some((word) => text.includes(word))
   }
 
   /** A body that is here as a whole. May write into it. */

@@ -97,7 +97,7 @@ export class ConnectionProxy {
   readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<LiveConnection | undefined>
+  readonly #lookup: JoinedLookup<LiveConnection>
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -117,10 +117,7 @@ export class ConnectionProxy {
     this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((key) => {
-      const [workspaceId = '', id = ''] = key.split(' ')
-      return this.#store.live(workspaceId, id)
-    })
+    this.#lookup = new JoinedLookup((ids) => this.#store.liveAmong(ids))
   }
 
   /**
@@ -214,9 +211,10 @@ export class ConnectionProxy {
     connectionId: string,
     slot: string | undefined,
   ): Promise<LiveConnection> {
-    const connection = await this.#lookup.at(`${principal.workspaceId} ${connectionId}`)
-    if (connection === undefined || connection.ownerId !== personOf(principal))
-      throw new AtomError('not_found')
+    const connection = await this.#lookup.at(connectionId.toLowerCase())
+    const isOwn =
+      connection?.workspaceId === principal.workspaceId && connection.ownerId === personOf(principal)
+    if (connection === undefined || !isOwn) throw new AtomError('not_found')
     if (slot === undefined || slot === connection.slot) return connection
     const other = connection.others.some((credential) => credential.slot === slot)
       ? await this.#store.live(principal.workspaceId, connectionId, slot)

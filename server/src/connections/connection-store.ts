@@ -300,6 +300,8 @@ type RawFurther = readonly [slot: string, expires: number | null, refreshExpires
 /** A row as it comes: the others as lists of slot and ends in Unix seconds. */
 type RawConnection = Omit<ConnectionRow, 'others'> & { readonly others: readonly RawFurther[] | null }
 
+type RawLive = RawConnection & SealedTokens & Pick<LiveConnection, 'sealedDpopKey'>
+
 /** Where the wrapped data keys are, for the rotation of master keys, which has the one statement for all of them. */
 export const dataKeyColumns = {
   connection: {
@@ -598,13 +600,19 @@ export class ConnectionStore {
       : await this.#liveFurther(condition, further)
   }
 
+  /** Of any workspace: whoever asks compares it. */
+  async liveAmong(ids: readonly string[]): Promise<ReadonlyMap<string, LiveConnection>> {
+    const rows = await this.#database.query<RawLive>(sql`
+      select ${connectionColumns}, ${sealedColumns}
+      from connections c join credentials k on k.connection_id = c.id where c.id = any (${ids}::uuid[])`)
+    return new Map(rows.map((row) => [row.id, liveOf(row)]))
+  }
+
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {
-    const [row] = await on.query<RawConnection & SealedTokens & Pick<LiveConnection, 'sealedDpopKey'>>(sql`
+    const [row] = await on.query<RawLive>(sql`
       select ${connectionColumns}, ${sealedColumns}
       from connections c join credentials k on k.connection_id = c.id where ${condition}`)
-    if (row === undefined) return undefined
-    const { dataKey, accessToken, refreshToken, ...connection } = row
-    return { ...withOthers(connection), sealed: { dataKey, accessToken, refreshToken } }
+    return row && liveOf(row)
   }
 
   async #liveFurther(condition: Sql, further: string): Promise<LiveConnection | undefined> {
@@ -932,6 +940,10 @@ function placeOf({ connectionId, further }: CredentialKey): { table: Sql; itself
         table: sql`further_credentials`,
         itself: sql`k.connection_id = ${connectionId} and k.slot = ${further}`,
       }
+}
+
+function liveOf({ dataKey, accessToken, refreshToken, ...connection }: RawLive): LiveConnection {
+  return { ...withOthers(connection), sealed: { dataKey, accessToken, refreshToken } }
 }
 
 function withOthers<Row extends { readonly others: readonly RawFurther[] | null }>(row: Row) {

@@ -1,34 +1,44 @@
 /**
- * Many who ask for the same at once share one look, which begins after the last of them has asked: each sees what was true
- * when it came, as if it had looked alone.
+ * Looks that are asked for while one is under way are made together by the next one: whoever asks sees what was true after
+ * they asked, as if they had looked alone, and many at once cost one query.
  */
 export class JoinedLookup<T> {
-  readonly #look: (key: string) => Promise<T>
-  readonly #looks = new Map<string, { readonly current: Promise<T>; next: Promise<T> | undefined }>()
+  readonly #look: (ids: readonly string[]) => Promise<ReadonlyMap<string, T>>
+  #waiting: Map<string, PromiseWithResolvers<T | undefined>> | undefined
+  #underWay = 0
 
-  constructor(look: (key: string) => Promise<T>) {
+  /** @param look for each id what there is of it */
+  constructor(look: (ids: readonly string[]) => Promise<ReadonlyMap<string, T>>) {
     this.#look = look
   }
 
-  at(key: string): Promise<T> {
-    const under = this.#looks.get(key)
-    if (under === undefined) return this.#begin(key)
-    under.next ??= under.current.then(
-      () => this.#begin(key),
-      () => this.#begin(key),
-    )
-    return under.next
+  at(id: string): Promise<T | undefined> {
+    this.#waiting ??= new Map()
+    let asked = this.#waiting.get(id)
+    if (asked === undefined) {
+      asked = Promise.withResolvers()
+      this.#waiting.set(id, asked)
+    }
+    if (this.#underWay < mostAtOnce) void this.#go()
+    return asked.promise
   }
 
-  #begin(key: string): Promise<T> {
-    const current = this.#look(key)
-    const entry = { current, next: undefined }
-    this.#looks.set(key, entry)
-    const over = () => {
-      // Whoever waits for the next look takes the place over by beginning it.
-      if (entry.next === undefined && this.#looks.get(key) === entry) this.#looks.delete(key)
+  async #go(): Promise<void> {
+    const asked = this.#waiting
+    if (asked === undefined) return
+    this.#waiting = undefined
+    this.#underWay++
+    try {
+      const found = await this.#look([...asked.keys()])
+      for (const [id, { resolve }] of asked) resolve(found.get(id))
+    } catch (error) {
+      for (const { reject } of asked.values()) reject(error)
+    } finally {
+      this.#underWay--
+      void this.#go()
     }
-    current.then(over, over)
-    return current
   }
 }
+
+/** One that is slow does not hold up those who come after it. */
+const mostAtOnce = 2

@@ -17,8 +17,9 @@ export function proxyTarget(api: ProviderApi, path: string): URL {
   const segments = address.slice(1).split('/')
   segments.forEach(requirePlain)
   const first = segments[0] ?? ''
-  let origin = new URL(api.base).origin
-  let below = new URL(api.base).pathname.replace(/\/+$/, '') + address
+  const base = baseOf(api)
+  let { origin } = base
+  let below = base.path + address
   if (hostLike.test(first) && !api.hosts.includes(first.toLowerCase())) {
     // Where methods have dots in their names (Slack's `auth.test`), what is no host of the provider is a path on its own.
     if (api.dottedPaths !== true) throw refused()
@@ -58,6 +59,7 @@ export function redirectTarget(
 
 /** Decoded as often as anyone behind us might decode it, a segment must still be one plain segment. */
 function requirePlain(segment: string, at: number): void {
+  if (/^[\w~-][\w.~-]*$/.test(segment)) return
   let text = segment
   for (let round = 0; ; round++) {
     const parts = text.split('/')
@@ -68,6 +70,17 @@ function requirePlain(segment: string, at: number): void {
     if (round === 3) throw refused()
     text = next
   }
+}
+
+const bases = new WeakMap<ProviderApi, { readonly origin: string; readonly path: string }>()
+
+function baseOf(api: ProviderApi): { readonly origin: string; readonly path: string } {
+  const known = bases.get(api)
+  if (known !== undefined) return known
+  const { origin, pathname } = new URL(api.base)
+  const base = { origin, path: pathname.replace(/\/+$/, '') }
+  bases.set(api, base)
+  return base
 }
 
 function decoded(text: string): string {

@@ -26,7 +26,7 @@ export interface Dial {
   readonly signal?: AbortSignal
   /** Until the answer begins, in ms. */
   readonly patienceMs: number
-  /** From the call to the last byte of the answer, in ms. */
+  /** From its first byte to its last, in ms. */
   readonly timeoutMs: number
   /** The longest answer that is passed on, unpacked. */
   readonly maxBytes: number
@@ -140,20 +140,9 @@ export function createOutbound(options: OutboundOptions): Outbound {
     async dial(url, request) {
       const listed = isListed(url)
       if (!listed) refuseUnfit(url)
-      const late = new AbortController()
-      const whole = setTimeout(() => late.abort(slow(url, request.timeoutMs)), request.timeoutMs).unref()
       const { signal } = request
-      const gone = () => late.abort(signal?.reason)
-      if (signal?.aborted === true) gone()
-      else signal?.addEventListener('abort', gone, { once: true })
-      const over = () => {
-        clearTimeout(whole)
-        signal?.removeEventListener('abort', gone)
-      }
-      const translated = (error: unknown): unknown => {
-        if (late.signal.aborted) return late.signal.reason
-        return outward(error, url, options.log, request.patienceMs)
-      }
+      const translated = (error: unknown): unknown =>
+        signal?.aborted === true ? signal.reason : outward(error, url, options.log, request.patienceMs)
       try {
         const answer = await (listed ? listedAgent : publicAgent).request({
           origin: url.origin,
@@ -161,16 +150,16 @@ export function createOutbound(options: OutboundOptions): Outbound {
           method: request.method,
           headers: request.headers as string[],
           body: request.body ?? null,
-          signal: late.signal,
           headersTimeout: request.patienceMs,
+          ...(signal !== undefined && { signal }),
         })
-        answer.body.once('close', over)
+        const late = setTimeout(() => answer.body.destroy(slow(url, request.timeoutMs)), request.timeoutMs)
+        late.unref()
         // Who destroys a body unread has no use for being told that it was not read.
-        answer.body.on('error', heard)
+        answer.body.on('error', heard).once('close', () => clearTimeout(late))
         const body = unpacked(answer.body, answer.headers, request, () => tooLong(url, request.maxBytes))
         return { status: answer.statusCode, headers: answer.headers, body, translated }
       } catch (error) {
-        over()
         throw translated(error)
       }
     },

@@ -8,7 +8,7 @@ export const noStandIns: StandIns = Object.freeze({})
 
 /** Where a request for the real address goes. */
 export function placed(url: string | URL, standIns: StandIns): URL {
-  const real = new URL(url)
+  const real = url instanceof URL ? url : new URL(url)
   const base = Object.hasOwn(standIns, real.origin) ? standIns[real.origin] : undefined
   if (base === undefined) return real
   return new URL(`${base.replace(/\/+$/, '')}${real.pathname}${real.search}${real.hash}`)
