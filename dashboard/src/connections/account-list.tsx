@@ -1,4 +1,4 @@
-import type { Connection, ProviderView } from '@atom/contract/connections.ts'
+import type { Connection } from '@atom/contract/connections.ts'
 import { use } from 'react'
 import { type ItemProps, type ListProps, Virtuoso } from 'react-virtuoso'
 import { AccountRow } from './account-row.tsx'
@@ -6,7 +6,6 @@ import { ScrollParent } from './list-page.tsx'
 
 export interface Account {
   readonly connection: Connection
-  readonly provider: ProviderView | undefined
   /** The provider's name. */
   readonly name: string
 }
