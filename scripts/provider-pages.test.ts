@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { expectedPages, pagesFolder } from './provider-pages.ts'
 
-test('[CN256] every provider has its page in docs/providers, in step with its file; `node scripts/provider-pages.ts` writes them', async () => {
+test('every provider has its page in docs/providers, in step with its file; `node scripts/provider-pages.ts` writes them', async () => {
   const pages = await expectedPages()
   const files = (await readdir(pagesFolder)).sort()
   assert.deepEqual(files, [...pages.keys()].sort())

@@ -344,7 +344,7 @@ test('[ER10] every answer, refusals included, carries the security headers', asy
     )
     assert.equal(headers.get('x-content-type-options'), 'nosniff', name)
     assert.equal(headers.get('referrer-policy'), 'no-referrer', name)
-    assert.equal(headers.get('cross-origin-opener-policy'), 'same-origin', name)
+    assert.equal(headers.get('cross-origin-opener-policy'), 'same-origin-allow-popups', name)
     assert.ok(headers.has('cross-origin-resource-policy'), name)
     assert.ok(headers.has('cache-control'), name)
     assert.match(headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/, name)

@@ -15,7 +15,8 @@ const everyAnswer: HeaderList = Object.freeze([
   ['x-content-type-options', 'nosniff'],
   ['referrer-policy', 'no-referrer'],
   ['cross-origin-resource-policy', 'same-origin'],
-  ['cross-origin-opener-policy', 'same-origin'],
+  // Not `same-origin`: it would cut the tie to the window in which a person grants access, which then reads as closed.
+  ['cross-origin-opener-policy', 'same-origin-allow-popups'],
   ['permissions-policy', 'camera=(), geolocation=(), microphone=(), payment=()'],
   ['cache-control', 'no-store'],
 ] as const)

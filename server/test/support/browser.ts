@@ -3,8 +3,11 @@ import { AxeBuilder } from '@axe-core/playwright'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 
 /** Debian's Chromium with nothing in it that talks to the outside. */
-export async function openBrowser(): Promise<AsyncDisposable & { person(): Promise<BrowserContext> }> {
+export async function openBrowser({
+  blockPopups = false,
+} = {}): Promise<AsyncDisposable & { person(): Promise<BrowserContext> }> {
   const browser = await chromium.launch({
+    ignoreDefaultArgs: blockPopups ? ['--disable-popup-blocking'] : [],
     executablePath: process.env['ATOM_TEST_CHROMIUM'] ?? '/usr/bin/chromium',
     args: [
       '--no-sandbox',
