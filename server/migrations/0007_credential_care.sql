@@ -2,6 +2,11 @@
 
 -- {whose, action, label}: what mends a connection that is degraded or lost.
 alter table connections add column remedy jsonb;
+update connections set remedy = case status
+    when 'degraded' then '{"whose": "person", "action": "allow_more", "label": "Allow the access"}'::jsonb
+    else '{"whose": "person", "action": "reconnect", "label": "Reconnect"}'::jsonb
+  end
+where status <> 'active';
 
 alter table credentials
   -- The name of this credential among those of its connection; Slack's is `bot`.

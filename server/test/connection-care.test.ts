@@ -89,7 +89,9 @@ test('[CN66] what nobody uses is refreshed before the provider ends it for that,
     1,
   )
   assert.equal(it.refreshes(), 1)
-  assert.ok(it.house.lines.concat(it.houses[1]?.lines ?? []).some((line) => line.includes('kept_alive')))
+  assert.ok(
+    it.houses.some(({ lines }) => lines.some((line) => line.includes('unused credentials were refreshed'))),
+  )
   for (const house of it.houses) assert.deepEqual(await house.room.keepAlive.sweep(), { kept: 0, failed: 0 })
   it.clock.pass(155 * day)
   await it.house.room.keepAlive.sweep()
@@ -127,6 +129,28 @@ test('[CN66] while the provider is down nothing is lost and it is tried again la
   assert.equal((await it.get(id)).status, 'needs_reconnect')
   it.clock.pass(day)
   assert.deepEqual(await it.house.room.keepAlive.sweep(), { kept: 0, failed: 0 }, 'nothing is left to keep')
+})
+
+test('[CN71] while a provider is down, callers without a valid token are told so without asking it again each time; it is asked again soon, and at once when a person wants it', async () => {
+  await using it = await scene()
+  const { id } = await it.connect('google')
+  it.clock.pass(2 * 3600 * 1000)
+  it.provider.on('oauth2.googleapis.com', '/token', () => ({ status: 503, body: {} }))
+  it.provider.on('www.googleapis.com', '/calendar/v3/echo', () => ({ body: {} }))
+  const call = () => it.ada.call('GET', `/v1/connections/${id}/proxy/calendar/v3/echo`)
+  for (let n = 0; n < 20; n++) assert.equal((await call()).body.code, 'provider_unavailable')
+  // Two attempts, each with its repetition.
+  assert.equal(it.refreshes(), 4)
+  const told = await call()
+  assert.ok(told.body.retryAfterMs > 0 && told.body.retryAfterMs <= 1000, told.text)
+  assert.ok(Number(told.headers.get('retry-after')) > 0)
+  it.clock.pass(1000)
+  await call()
+  assert.equal(it.refreshes(), 6)
+  it.provider.workAsGoogle()
+  assert.equal((await call()).body.code, 'provider_unavailable', 'it rests for two seconds now')
+  assert.equal((await it.ada.call('POST', `/v1/connections/${id}/refresh`)).status, 200)
+  assert.equal((await call()).status, 200)
 })
 
 test('[CN62] what the provider’s error says decides whose job it is, and the words on the button', async () => {

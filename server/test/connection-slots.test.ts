@@ -120,7 +120,11 @@ test('[CN68] one consent of Slack gives the bot’s credential and the person’
   const unknown = await it.who(id, 'admin')
   assert.equal(unknown.body.code, 'validation_failed')
   assert.match(JSON.stringify(unknown.body.errors), /This account has: bot, user/)
-  // What one of them is sealed as opens as no other.
+})
+
+test('[CN68] what one credential of a connection is sealed as opens as no other', async () => {
+  await using it = await Scene.open()
+  const { id } = await it.connect()
   await it.database.database.query(sql`
     update credentials k set access_token = f.access_token from further_credentials f where f.connection_id = k.connection_id`)
   assert.equal((await it.who(id)).body.code, 'internal')

@@ -34,8 +34,9 @@ export class KeepAlive implements AsyncDisposable {
     this.#next()
   }
 
-  /** Looks once. How many are alive for longer now, and how many could not be helped. */
+  /** Looks once, also for renewals that were left behind. How many live longer now, and how many could not be helped. */
   async sweep(): Promise<{ kept: number; failed: number }> {
+    await this.#tokenRefresh.recover()
     let kept = 0
     let failed = 0
     for (let n = 0; n < mostBatches && !this.#closed; n++) {
@@ -69,8 +70,10 @@ export class KeepAlive implements AsyncDisposable {
       await this.#tokenRefresh.renew(connection, 'unused')
       return true
     } catch (error) {
-      if (!(error instanceof AtomError)) throw error
-      this.#log.info({ connectionId, code: error.code }, 'an unused credential was not refreshed')
+      // Of others nothing is known by this: a row that was edited must not let the rest die.
+      if (error instanceof AtomError)
+        this.#log.info({ connectionId, code: error.code }, 'an unused credential was not refreshed')
+      else this.#log.error({ connectionId, err: error }, 'an unused credential cannot be refreshed')
       return false
     }
   }

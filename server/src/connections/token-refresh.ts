@@ -34,8 +34,8 @@ export interface RefreshEvent {
   readonly durationMs: number
 }
 
-/** Why a refresh is made: somebody needs the token, or it must not die of not being used. */
-type Occasion = 'needed' | 'unused'
+/** Why a refresh is made: a call needs the token, a person wants it, or it must not die of not being used. */
+type Occasion = 'needed' | 'asked' | 'unused'
 
 /** Moments of a refresh at which a test may let the power go. */
 export type RefreshCheckpoint = 'claimed' | 'answered' | 'journalled' | 'stored'
@@ -53,6 +53,8 @@ const standardLeaseSeconds = 30
 const pollMs = 100
 /** After an outage a token that is still valid is used without asking again for so long. */
 const calmMs = 30_000
+/** Where nothing valid is left, a provider that failed twice is left alone for a second, then two, then four, at most so long. */
+const longestRestMs = 30_000
 
 /**
  * The one place where access tokens are renewed (RFC 6749 6). One flight in this process and one holder in the cluster per
@@ -74,6 +76,7 @@ export class TokenRefresh implements AsyncDisposable {
   readonly #checkpoint: (name: RefreshCheckpoint) => void
   readonly #flights = new Map<string, Flight>()
   readonly #calmUntil = new Map<string, number>()
+  readonly #rests = new Map<string, Rest>()
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -119,6 +122,7 @@ export class TokenRefresh implements AsyncDisposable {
     const stillValid = connection.expiresAt === null || connection.expiresAt.getTime() > now
     if (newer && stillValid && (this.#calmUntil.get(nameOf(connection)) ?? 0) > now)
       return this.#opened(connection)
+    this.#requireNoRest(connection, now)
     try {
       return await this.#flight(connection, 'needed')
     } catch (error) {
@@ -138,12 +142,33 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** Renews now, whether or not it is time. @throws as `access` */
-  async renew(connection: LiveConnection, occasion: Occasion = 'needed'): Promise<ConnectionRow> {
+  async renew(connection: LiveConnection, occasion: Occasion = 'asked'): Promise<ConnectionRow> {
     if (connection.status === 'needs_reconnect') throw needsReconnect(connection)
     await this.#flight(connection, occasion)
     const now = await this.#store.live(connection.workspaceId, connection.id)
     if (now === undefined) throw new AtomError('not_found', 'The account was disconnected.')
     return now
+  }
+
+  /** @throws AtomError as the last attempt, where it is too soon for another */
+  #requireNoRest(connection: LiveConnection, now: number): void {
+    const rest = this.#rests.get(nameOf(connection))
+    if (rest === undefined || rest.until <= now) return
+    throw new AtomError(rest.error.code, rest.error.detail, {
+      cause: rest.error,
+      retryAfterMs: rest.until - now,
+    })
+  }
+
+  /** After a failure that the next caller would only repeat. */
+  #rest(connection: LiveConnection, error: AtomError): void {
+    const failures = (this.#rests.get(nameOf(connection))?.failures ?? 0) + 1
+    const pauseMs = failures < 2 ? 0 : Math.min(1000 * 2 ** (failures - 2), longestRestMs)
+    this.#rests.set(nameOf(connection), {
+      failures,
+      until: this.#clock.now().getTime() + pauseMs,
+      error,
+    })
   }
 
   /** Waits for requests under way: what they bring must still be stored. */
@@ -170,7 +195,7 @@ export class TokenRefresh implements AsyncDisposable {
 
   async #refresh(attempt: Attempt): Promise<AccessToken> {
     const { connection } = attempt
-    await this.#storeLeftBehind()
+    await this.recover()
     const claim: Claim = {
       connectionId: connection.id,
       further: connection.further,
@@ -191,8 +216,11 @@ export class TokenRefresh implements AsyncDisposable {
     }
   }
 
-  /** Before anything is asked for anew: what was answered before and could not be stored then. */
-  async #storeLeftBehind(): Promise<void> {
+  /**
+   * Stores what was answered before and could not be stored then. Happens by itself before anything is asked for anew.
+   * @throws AtomError `unavailable`
+   */
+  async recover(): Promise<void> {
     for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
       const stored = await this.#store.renew(renewal)
       await this.#journal.forget(renewal)
@@ -211,7 +239,7 @@ export class TokenRefresh implements AsyncDisposable {
       () => {
         this.#store.hold(claim).then(
           (still) => {
-            if (!still) this.#log.warn({ connectionId: claim.connectionId }, 'a refresh claim was taken over')
+            if (!still) this.#log.debug({ connectionId: claim.connectionId }, 'a refresh claim is over')
           },
           (error: unknown) => {
             this.#log.warn(
@@ -248,6 +276,8 @@ export class TokenRefresh implements AsyncDisposable {
         const grant = await this.#ask(app, refreshToken, connection.scopes, () => {
           unsure = true
         })
+        // Until the answer is stored, the token that was sent may be one that is spent.
+        unsure = true
         return await this.#keep(attempt, claim, app, grant)
       } catch (error) {
         if (!(error instanceof GrantRefused)) throw error
@@ -264,8 +294,12 @@ export class TokenRefresh implements AsyncDisposable {
         )
       })
       const told = outward(error)
-      if (!(told instanceof AtomError && isLost(told))) {
+      if (told instanceof AtomError && isLost(told)) this.#rests.delete(nameOf(connection))
+      else {
         this.#note(attempt, 'refresh_failed', told instanceof Error ? told.message : String(told))
+        const needed = attempt.occasion === 'needed'
+        if (needed && told instanceof AtomError && told.row.category === 'provider')
+          this.#rest(connection, told)
       }
       throw told
     }
@@ -323,6 +357,7 @@ export class TokenRefresh implements AsyncDisposable {
     this.#checkpoint('stored')
     await this.#journal.forget(renewal)
     this.#calmUntil.delete(nameOf(connection))
+    this.#rests.delete(nameOf(connection))
     if (stored) {
       this.#log.info(
         { connectionId: connection.id, provider: connection.provider, generation: place.generation },
@@ -431,6 +466,13 @@ export class TokenRefresh implements AsyncDisposable {
       generation: connection.generation,
     }
   }
+}
+
+/** A provider that fails is not asked by every caller. */
+interface Rest {
+  readonly failures: number
+  readonly until: number
+  readonly error: AtomError
 }
 
 interface Attempt {
