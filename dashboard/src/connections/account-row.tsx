@@ -3,12 +3,17 @@ import { Link } from '@tanstack/react-router'
 import { Button } from '../ui/button.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
-import type { Account } from './account-list.tsx'
 import { AccountPicture } from './account-picture.tsx'
 import { ConnectProblem } from './connect-problem.tsx'
 import { Expiry } from './expiry.tsx'
 import { statusWords } from './status-words.ts'
 import { useMend } from './use-mend.ts'
+
+export interface Account {
+  readonly connection: Connection
+  /** The provider's name. */
+  readonly name: string
+}
 
 /** Mark, account and person, status, the one button that mends it, last use, expiry. */
 export function AccountRow({ account: { connection, name } }: { account: Account }) {
