@@ -204,7 +204,23 @@ suite('the dashboard’s connections in every state', () => {
     await panel.getByText('Client id and secret: not yet').waitFor()
     await panel.getByText('Copy it again from the console').waitFor()
     await panel.getByText('Token endpoint: fine').waitFor()
+    // Forgetting destroys a secret, so it is asked for twice.
+    await panel.getByRole('button', { name: 'Forget the app' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
     await assertAccessible(page, 'a test of an app')
+    await page.close()
+  })
+
+  test('[UI31] what only an admin of the organisation can mend comes with the message to send them', async () => {
+    const page = await at('/connections', troubled())
+    const row = page.getByRole('listitem', { name: 'Salesforce: Grace Hopper' })
+    await row.getByText(/^Needs your admin: /).waitFor()
+    await row.getByRole('button').click()
+    const panel = page.getByRole('region', { name: 'Connected account' })
+    await panel.getByText(/my Salesforce account \(Grace Hopper, grace@example.com\)/).waitFor()
+    await panel.getByRole('button', { name: 'Copy message' }).waitFor()
+    await panel.getByRole('button', { name: 'They have allowed it' }).waitFor()
     await page.close()
   })
 

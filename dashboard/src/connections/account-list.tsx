@@ -1,15 +1,7 @@
-import type { Connection, ProviderView } from '@atom/contract/connections.ts'
 import { use } from 'react'
 import { type ItemProps, type ListProps, Virtuoso } from 'react-virtuoso'
-import { AccountRow } from './account-row.tsx'
+import { type Account, AccountRow } from './account-row.tsx'
 import { ScrollParent } from './list-page.tsx'
-
-export interface Account {
-  readonly connection: Connection
-  readonly provider: ProviderView | undefined
-  /** The provider's name. */
-  readonly name: string
-}
 
 /** Up to here all rows simply stand there: found by Ctrl F, printed, and there at once. */
 const mostWhole = 50

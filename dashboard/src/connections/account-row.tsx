@@ -1,20 +1,25 @@
 import type { Connection } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
-import { ProblemNotice } from '../shell/problem.tsx'
 import { Button } from '../ui/button.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
-import type { Account } from './account-list.tsx'
 import { AccountPicture } from './account-picture.tsx'
+import { ConnectProblem } from './connect-problem.tsx'
 import { Expiry } from './expiry.tsx'
 import { statusWords } from './status-words.ts'
 import { useMend } from './use-mend.ts'
 
+export interface Account {
+  readonly connection: Connection
+  /** The provider's name. */
+  readonly name: string
+}
+
 /** Mark, account and person, status, the one button that mends it, last use, expiry. */
-export function AccountRow({ account: { connection, provider, name } }: { account: Account }) {
+export function AccountRow({ account: { connection, name } }: { account: Account }) {
   const { identity } = connection
   const { tone, words } = statusWords(connection)
-  const mend = useMend(connection, provider)
+  const mend = useMend(connection)
   return (
     <div className="grid gap-2">
       <div className="flex items-center gap-x-3 gap-y-2 @max-xl:flex-wrap">
@@ -55,7 +60,7 @@ export function AccountRow({ account: { connection, provider, name } }: { accoun
       </div>
       {mend.error !== undefined && (
         <div className="relative">
-          <ProblemNotice error={mend.error} onDismiss={mend.clear} />
+          <ConnectProblem error={mend.error} onDismiss={mend.clear} />
         </div>
       )}
     </div>

@@ -8,7 +8,8 @@ import { Button, buttonClass } from '../ui/button.tsx'
 import { plural } from '../ui/clock-text.ts'
 import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
-import { type Account, AccountList } from './account-list.tsx'
+import { AccountList } from './account-list.tsx'
+import type { Account } from './account-row.tsx'
 import { Catalogue } from './catalogue.tsx'
 import { Forecast } from './forecast.tsx'
 import { ListPage } from './list-page.tsx'
@@ -113,13 +114,10 @@ const collator = new Intl.Collator('en', { numeric: true })
 
 /** What needs someone comes first; the rest keeps its place whatever its state, so that nothing jumps. */
 function inOrder(connections: readonly Connection[], providers: readonly ProviderView[]): readonly Account[] {
-  const byId = new Map(providers.map((provider) => [provider.id, provider]))
+  const names = new Map(providers.map(({ id, name }) => [id, name]))
   const rank = (account: Account) => (needsSomeone(account.connection) ? 0 : 1)
   return connections
-    .map((connection) => {
-      const provider = byId.get(connection.provider)
-      return { connection, provider, name: provider?.name ?? connection.provider }
-    })
+    .map((connection) => ({ connection, name: names.get(connection.provider) ?? connection.provider }))
     .toSorted(
       (a, b) =>
         rank(a) - rank(b) ||

@@ -13,6 +13,7 @@ import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
 import { accessOf } from './access-of.ts'
 import { AccountPicture } from './account-picture.tsx'
+import { adminRequest } from './admin-request.ts'
 import { checkConnection } from './check-connection.ts'
 import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
@@ -38,9 +39,8 @@ function Panel({ connectionId }: { connectionId: string }) {
   const connections = useObserved(atom.connections)
   const asked = useAnswer(useCallback(() => atom.connections.get(connectionId), [connectionId]))
   const [receipt, setReceipt] = useState<DisconnectReceipt>()
-  const connection =
-    connections.items.find((item) => item.id === connectionId) ??
-    (asked.state === 'ready' ? asked.value : undefined)
+  // What was asked for alone is in the list as well; what has left the list is gone, whoever ended it.
+  const connection = connections.items.find((item) => item.id === connectionId)
   const provider = useProvider(connection?.provider ?? receipt?.provider)
   return (
     <SidePanel
@@ -55,6 +55,8 @@ function Panel({ connectionId }: { connectionId: string }) {
         <Details connection={connection} provider={provider} onGone={setReceipt} />
       ) : asked.state === 'failed' ? (
         <ProblemNotice error={asked.error} onRetry={asked.reload} />
+      ) : asked.state === 'ready' ? (
+        <p className="text-quiet">This account is not connected any more.</p>
       ) : (
         <Loading of="the connection">
           <div className="grid gap-4">
@@ -117,21 +119,30 @@ function Details({
 /** How it is, and the one button that mends it. */
 function State({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
   const { tone, words } = statusWords(connection)
-  const mend = useMend(connection, provider)
+  const mend = useMend(connection)
   const check = useAction(() => checkConnection(connection.id))
+  const again = useAction(() => connectAccount(connection.provider, { connectionId: connection.id }))
   const renewable = connection.status === 'active' || connection.status === 'degraded'
+  const askAdmin = mend.offer?.does === 'show_request'
   return (
     <div className="grid gap-3">
       <Status tone={tone} words={words} />
       <ConnectProblem
-        error={mend.error ?? check.error}
+        error={mend.error ?? check.error ?? again.error}
         onDismiss={() => {
           mend.clear()
           check.clear()
+          again.clear()
         }}
       />
+      {askAdmin && (
+        <ToSend
+          title="Send this to your admin"
+          text={adminRequest(connection, provider?.name ?? connection.provider)}
+        />
+      )}
       <div className="flex flex-wrap gap-2">
-        {mend.offer !== undefined && (
+        {mend.offer !== undefined && !askAdmin && (
           <Button
             look={mend.offer.does === 'check' ? 'plain' : 'primary'}
             busy={mend.busy}
@@ -145,10 +156,25 @@ function State({ connection, provider }: { connection: Connection; provider: Pro
             Check now
           </Button>
         )}
+        {askAdmin && (
+          <Button busy={again.busy} onClick={() => again.run()}>
+            They have allowed it
+          </Button>
+        )}
       </div>
-      <p role="status" className={mend.copied ? 'text-sm text-quiet' : 'sr-only'}>
-        {mend.copied && 'A message for your admin is in the clipboard: paste it where they read you.'}
-      </p>
+    </div>
+  )
+}
+
+/** A message to somebody who does not use Atom: to be read first, then copied. */
+function ToSend({ title, text }: { title: string; text: string }) {
+  return (
+    <div className="grid gap-2 rounded-card border border-line bg-panel p-3">
+      <div className="flex items-center justify-between gap-2">
+        <h2 className="font-medium">{title}</h2>
+        <CopyButton text={text} what="message" />
+      </div>
+      <p className="text-sm whitespace-pre-line select-all">{text}</p>
     </div>
   )
 }

@@ -11,7 +11,7 @@ test('the button does what the server names as the remedy, in the server’s wor
     { ...broken, remedy: { whose: 'admin', action: 'ask_admin', label: 'Copy a message' } },
     false,
   )
-  assert.deepEqual(offer, { does: 'copy_request', label: 'Copy a message', prominent: true })
+  assert.deepEqual(offer, { does: 'show_request', label: 'Copy a message', prominent: true })
 })
 
 test('what only the operator can do is offered to nobody else', () => {

@@ -1,7 +1,7 @@
 import type { Connection } from '@atom/contract/connections.ts'
 
 export interface MendOffer {
-  readonly does: 'reconnect' | 'allow_more' | 'copy_request' | 'open_setup' | 'check'
+  readonly does: 'reconnect' | 'allow_more' | 'show_request' | 'open_setup' | 'check'
   readonly label: string
   /** Belongs into the row already: without it the connection does not work. */
   readonly prominent: boolean
@@ -21,7 +21,7 @@ export function mendOffer(
       case 'allow_more':
         return { does: 'allow_more', label: remedy.label, prominent }
       case 'ask_admin':
-        return { does: 'copy_request', label: remedy.label, prominent }
+        return { does: 'show_request', label: remedy.label, prominent }
       case 'configure_app':
         // Everybody else is told whose job it is by the status.
         return operator ? { does: 'open_setup', label: remedy.label, prominent } : undefined

@@ -8,6 +8,7 @@ import { useAction } from '../shell/use-action.ts'
 import { fieldProblem, isFieldProblem } from '../sign-in/form-problem.ts'
 import { Button } from '../ui/button.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
+import { Dialog } from '../ui/dialog.tsx'
 import { OutsideLink } from '../ui/outside-link.tsx'
 import { PasswordField } from '../ui/password-field.tsx'
 import { TextField } from '../ui/text-field.tsx'
@@ -127,6 +128,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
   const { reload } = useProviders()
   const form = useRef<HTMLFormElement>(null)
   const [saved, setSaved] = useState(false)
+  const [asking, setAsking] = useState(false)
   const [test, setTest] = useState<AppTest>()
   const tryIt = useAction(async () => {
     setTest(undefined)
@@ -145,6 +147,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
     setSaved(false)
     setTest(undefined)
     await atom.connections.removeApp(provider.id)
+    setAsking(false)
     reload()
   })
   const fields = [
@@ -153,10 +156,9 @@ function AppForm({ provider }: { provider: ProviderView }) {
     'privateKey',
     ...appFields.map((field) => `settings/${field.name}`),
   ]
-  const error = tryIt.error ?? remove.error ?? (isFieldProblem(save.error, fields) ? undefined : save.error)
+  const error = tryIt.error ?? (isFieldProblem(save.error, fields) ? undefined : save.error)
   const clear = () => {
     tryIt.clear()
-    remove.clear()
     save.clear()
   }
   const configured = provider.app === 'configured'
@@ -252,7 +254,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
           </Button>
         )}
         {configured && (
-          <Button look="danger" className="ml-auto" busy={remove.busy} onClick={() => remove.run()}>
+          <Button look="danger" className="ml-auto" onClick={() => setAsking(true)}>
             Forget the app
           </Button>
         )}
@@ -264,6 +266,21 @@ function AppForm({ provider }: { provider: ProviderView }) {
           saved && <p className="text-quiet">Saved and sealed. Test it before anybody connects.</p>
         )}
       </div>
+      {asking && (
+        <Dialog title={`Forget the app for ${name}?`} onClose={() => setAsking(false)}>
+          <p>
+            Its secret is destroyed here. Accounts that were connected with it go on until they are
+            disconnected; nobody can connect another before an app is entered again.
+          </p>
+          {remove.error !== undefined && <ProblemNotice error={remove.error} />}
+          <div className="flex justify-end gap-2">
+            <Button onClick={() => setAsking(false)}>Keep it</Button>
+            <Button look="danger" busy={remove.busy} onClick={() => remove.run()}>
+              Forget it
+            </Button>
+          </div>
+        </Dialog>
+      )}
     </form>
   )
 }

@@ -1,11 +1,10 @@
-import type { Connection, ProviderView } from '@atom/contract/connections.ts'
+import type { Connection } from '@atom/contract/connections.ts'
 import { useNavigate } from '@tanstack/react-router'
-import { useState } from 'react'
 import { isOperator, useMe } from '../shell/atom.ts'
 import { useAction } from '../shell/use-action.ts'
-import { adminRequest } from './admin-request.ts'
 import { checkConnection } from './check-connection.ts'
-import { connectAccount, isGivenUp } from './connect-account.ts'
+import { connectAccount } from './connect-account.ts'
+import { opensWindow } from './flow-words.ts'
 import { type MendOffer, mendOffer } from './mend-offer.ts'
 
 export interface Mend {
@@ -15,42 +14,41 @@ export interface Mend {
   readonly busy: boolean
   readonly error: unknown
   readonly clear: () => void
-  /** The words for the admin are in the clipboard. */
-  readonly copied: boolean
 }
 
 /** The one button that mends a connection, as the server names it, and what it does. */
-export function useMend(connection: Connection, provider: ProviderView | undefined): Mend {
+export function useMend(connection: Connection): Mend {
   const navigate = useNavigate()
   const operator = isOperator(useMe())
-  const [copied, setCopied] = useState(false)
+  const { id, provider, flow, missingScopes } = connection
   const offer = mendOffer(connection, operator)
   const { run, busy, error, clear } = useAction(async () => {
     switch (offer?.does) {
       case 'reconnect':
-        await connectAccount(connection.provider, { connectionId: connection.id, flow: connection.flow })
+        // A key or a code is entered where it was entered first.
+        if (!opensWindow(flow)) {
+          await navigate({ to: '/connections/catalogue/$provider', params: { provider } })
+        } else {
+          await connectAccount(provider, {
+            connectionId: id,
+            ...(flow === 'authorization_code' ? {} : { flow }),
+          })
+        }
         return
       case 'allow_more':
-        await connectAccount(connection.provider, {
-          connectionId: connection.id,
-          scopes: [...new Set([...connection.askedScopes, ...connection.missingScopes])],
-        })
+        await connectAccount(provider, { connectionId: id, scopes: missingScopes })
         return
-      case 'copy_request':
-        await navigator.clipboard.writeText(adminRequest(connection, provider?.name ?? connection.provider))
-        setCopied(true)
+      case 'show_request':
+        await navigate({ to: '/connections/$connectionId', params: { connectionId: id } })
         return
       case 'open_setup':
-        await navigate({
-          to: '/connections/catalogue/$provider/setup',
-          params: { provider: connection.provider },
-        })
+        await navigate({ to: '/connections/catalogue/$provider/setup', params: { provider } })
         return
       case 'check':
-        await checkConnection(connection.id)
+        await checkConnection(id)
         return
       default:
     }
   })
-  return { offer, run, busy, error: isGivenUp(error) ? undefined : error, clear, copied }
+  return { offer, run, busy, error, clear }
 }
