@@ -17,7 +17,7 @@ import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
 import type { Apps } from './apps.ts'
 import { openingOf } from './body-opening.ts'
-import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { ConnectionStore, LiveConnection, Standing } from './connection-store.ts'
 import { JoinedLookup } from './joined-lookup.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
 import {
@@ -96,7 +96,7 @@ export class ConnectionProxy {
   readonly #outbound: Outbound
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<LiveConnection>
+  readonly #lookup: JoinedLookup<Standing>
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -114,7 +114,7 @@ export class ConnectionProxy {
     this.#outbound = dependencies.outbound
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((ids) => this.#store.liveAmong(ids))
+    this.#lookup = new JoinedLookup((ids) => this.#store.standings(ids))
   }
 
   /**
@@ -162,7 +162,6 @@ export class ConnectionProxy {
     request: ProxyRequest,
     progress: WriteProgress,
   ): Promise<ForwardedAnswer> {
-    this.#noteUse(connection)
     const first = await this.#attempt(connection, request, progress, () => this.#credentials.of(connection))
     if (!this.#isRejected(connection, first)) return this.#outgoing(connection, request, first)
     progress.sent = false
@@ -202,10 +201,12 @@ export class ConnectionProxy {
   }
 
   async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
-    const connection = await this.#lookup.at(connectionId.toLowerCase())
-    const isOwn =
-      connection?.workspaceId === principal.workspaceId && connection.ownerId === personOf(principal)
-    if (connection === undefined || !isOwn) throw new AtomError('not_found')
+    const standing = await this.#lookup.at(connectionId.toLowerCase())
+    const isOwn = standing?.workspaceId === principal.workspaceId && standing.ownerId === personOf(principal)
+    const connection =
+      standing !== undefined && isOwn ? await this.#credentials.connection(standing) : undefined
+    if (standing === undefined || connection === undefined) throw new AtomError('not_found')
+    this.#noteUse(standing)
     return connection
   }
 
@@ -352,7 +353,7 @@ export class ConnectionProxy {
     )
   }
 
-  #noteUse(connection: LiveConnection): void {
+  #noteUse(connection: Standing): void {
     const at = this.#clock.now()
     if (connection.lastUsedAt !== null && at.getTime() - connection.lastUsedAt.getTime() < 60_000) return
     this.#store.used(connection.id, at).catch((error: unknown) => {

@@ -75,6 +75,12 @@ export interface ConnectionRow {
   readonly particulars: Particulars
 }
 
+/** The little of a connection that every request has to know anew. */
+export type Standing = Pick<
+  ConnectionRow,
+  'id' | 'workspaceId' | 'ownerId' | 'status' | 'lastUsedAt' | 'generation' | 'expiresAt'
+>
+
 /** A connection with its sealed credential: what the proxy and the refresh work on. */
 export interface LiveConnection extends ConnectionRow {
   readonly sealed: SealedTokens
@@ -289,17 +295,13 @@ export class ConnectionStore {
     return await this.#live(this.#database, sql`c.id = ${id} and c.workspace_id = ${workspaceId}`)
   }
 
-  /** Of any workspace: whoever asks compares it. */
-  async liveAmong(ids: readonly string[]): Promise<ReadonlyMap<string, LiveConnection>> {
-    const rows = await this.#database.query<ConnectionRow & SealedTokens>(sql`
-      select ${connectionColumns}, ${sealedColumns}
+  /** What of connections may change from one request to the next. Of any workspace: whoever asks compares it. */
+  async standings(ids: readonly string[]): Promise<ReadonlyMap<string, Standing>> {
+    const rows = await this.#database.query<Standing>(sql`
+      select c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.status, c.last_used_at as "lastUsedAt",
+        k.generation, k.expires_at as "expiresAt"
       from connections c join credentials k on k.connection_id = c.id where c.id = any (${ids}::uuid[])`)
-    return new Map(
-      rows.map(({ dataKey, accessToken, refreshToken, ...connection }) => [
-        connection.id,
-        { ...connection, sealed: { dataKey, accessToken, refreshToken } },
-      ]),
-    )
+    return new Map(rows.map((row) => [row.id, row]))
   }
 
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {

@@ -1,6 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
-import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { ConnectionStore, LiveConnection, Standing } from './connection-store.ts'
 import { scrubbed } from './credential-scrubber.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import type { AccessToken, TokenRefresh } from './token-refresh.ts'
@@ -12,6 +12,7 @@ export interface OpenedCredential {
 }
 
 interface Kept extends OpenedCredential {
+  readonly connection: LiveConnection
   readonly until: number
 }
 
@@ -43,6 +44,15 @@ export class ProxyCredentials implements Disposable {
     this.#vault = dependencies.vault
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#clock = dependencies.clock
+  }
+
+  /** The connection as it stands now; read anew only where that is not how it stood. Undefined where it is gone. */
+  async connection(standing: Standing): Promise<LiveConnection | undefined> {
+    const kept = this.#open.get(standing.id)
+    if (kept !== undefined && kept.until > performance.now() && isAs(kept.connection, standing)) {
+      return kept.connection
+    }
+    return await this.#store.live(standing.workspaceId, standing.id)
   }
 
   /** @throws AtomError as `TokenRefresh.access` */
@@ -85,6 +95,7 @@ export class ProxyCredentials implements Disposable {
           )
     const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
     const opened = {
+      connection: current ?? connection,
       token,
       scrubber: new AnswerRewriter(scrubbed(secrets)),
       until: performance.now() + openMs,
@@ -104,4 +115,13 @@ export class ProxyCredentials implements Disposable {
     clearInterval(this.#sweep)
     this.#sweep = undefined
   }
+}
+
+function isAs(connection: LiveConnection, standing: Standing): boolean {
+  return (
+    connection.generation === standing.generation &&
+    connection.status === standing.status &&
+    connection.ownerId === standing.ownerId &&
+    connection.expiresAt?.getTime() === standing.expiresAt?.getTime()
+  )
 }
