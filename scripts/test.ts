@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { inspect } from 'node:util'
 import { startEmbedded } from '../server/src/foundation/database/embedded.ts'
 import { createLog } from '../server/src/foundation/log.ts'
 import { urlOf } from '../server/test/support/postgres.ts'
@@ -27,6 +28,7 @@ installDebianPackages('postgresql-15', 'chromium')
 await buildDashboard()
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
+const failures: string[] = []
 const pure = ['contract', 'server/src', 'client/src', 'dashboard/src'].flatMap((place) =>
   globSync(`${place}/**/*.test.ts`, { cwd: root }),
 )
@@ -44,6 +46,8 @@ const promises = ['server/test', 'client/test', 'sandbox/test'].flatMap((place) 
   const needDatabase = promises.filter((file) => file.startsWith('server/test'))
   await runSuite('PostgreSQL 15, Debian', needDatabase, debian.url)
 }
+// Once more at the end, where whoever reads only the end of a long log finds it.
+if (failures.length > 0) console.log(`\nFailed:\n${failures.join('\n')}`)
 if (total.skipped > 0) console.log(`${total.skipped} skipped: see the reasons above`)
 console.log(`${total.passed} passed, ${total.failed} failed`)
 process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1)
@@ -66,6 +70,9 @@ async function runSuite(title: string, files: readonly string[], databaseUrl: st
     total.failed +=
       summary.counts.tests - summary.counts.passed - summary.counts.skipped - summary.counts.todo
     total.skipped += summary.counts.skipped + summary.counts.todo
+  })
+  events.on('test:fail', ({ name, file, line, details }) => {
+    failures.push(`- ${title}: ${name} (${file}:${line})\n${inspect(details.error.cause ?? details.error)}`)
   })
   await new Promise<void>((resolve, reject) => {
     events.compose(new spec()).on('end', resolve).on('error', reject).pipe(process.stdout, { end: false })
