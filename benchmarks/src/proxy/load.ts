@@ -1,6 +1,7 @@
 import { Agent, request } from 'undici'
 
 export interface Load {
+  readonly calls: number
   readonly perSecond: number
   /** Milliseconds within which this share of the requests had its whole answer. */
   latency(share: number): number
@@ -35,6 +36,7 @@ export async function load(options: {
   const seconds = (performance.now() - began) / 1000
   const sorted = times.toSorted((a, b) => a - b)
   return {
+    calls: times.length,
     perSecond: times.length / seconds,
     latency: (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN,
   }

@@ -17,7 +17,7 @@ import { placed, type StandIns, unplaced } from '#providers/stand-in.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
 import type { Apps } from './apps.ts'
 import { openingOf } from './body-opening.ts'
-import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { ConnectionState, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { DpopProofs, Presented } from './dpop.ts'
 import { JoinedLookup } from './joined-lookup.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
@@ -97,7 +97,7 @@ export class ConnectionProxy {
   readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<LiveConnection>
+  readonly #lookup: JoinedLookup<ConnectionState>
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -117,7 +117,7 @@ export class ConnectionProxy {
     this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((ids) => this.#store.liveAmong(ids))
+    this.#lookup = new JoinedLookup((ids) => this.#store.standings(ids))
   }
 
   /**
@@ -166,7 +166,6 @@ export class ConnectionProxy {
     request: ProxyRequest,
     progress: WriteProgress,
   ): Promise<ForwardedAnswer> {
-    this.#noteUse(connection)
     const first = await this.#attempt(connection, request, progress, () => this.#credentials.of(connection))
     if (!this.#isRejected(connection, first)) return this.#outgoing(connection, request, first)
     progress.sent = false
@@ -211,10 +210,11 @@ export class ConnectionProxy {
     connectionId: string,
     slot: string | undefined,
   ): Promise<LiveConnection> {
-    const connection = await this.#lookup.at(connectionId.toLowerCase())
-    const isOwn =
-      connection?.workspaceId === principal.workspaceId && connection.ownerId === personOf(principal)
-    if (connection === undefined || !isOwn) throw new AtomError('not_found')
+    const state = await this.#lookup.at(connectionId.toLowerCase())
+    const isOwn = state?.workspaceId === principal.workspaceId && state.ownerId === personOf(principal)
+    const connection = state !== undefined && isOwn ? await this.#credentials.connection(state) : undefined
+    if (state === undefined || connection === undefined) throw new AtomError('not_found')
+    this.#noteUse(state)
     if (slot === undefined || slot === connection.slot) return connection
     const other = connection.others.some((credential) => credential.slot === slot)
       ? await this.#store.live(principal.workspaceId, connectionId, slot)
@@ -389,7 +389,7 @@ export class ConnectionProxy {
     )
   }
 
-  #noteUse(connection: LiveConnection): void {
+  #noteUse(connection: ConnectionState): void {
     const at = this.#clock.now()
     if (connection.lastUsedAt !== null && at.getTime() - connection.lastUsedAt.getTime() < 60_000) return
     this.#store.used(connection.id, at).catch((error: unknown) => {

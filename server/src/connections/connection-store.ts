@@ -159,6 +159,12 @@ export interface ConnectionRow {
   readonly others: readonly FurtherCredential[]
 }
 
+/** The little of a connection that every request has to know anew. */
+export type ConnectionState = Pick<
+  ConnectionRow,
+  'id' | 'workspaceId' | 'ownerId' | 'status' | 'lastUsedAt' | 'generation' | 'expiresAt'
+>
+
 /**
  * A connection with its sealed credential: what the proxy and the refresh work on. With one of its other credentials, that
  * one's fields stand in the place of the first one's.
@@ -600,12 +606,13 @@ export class ConnectionStore {
       : await this.#liveFurther(condition, further)
   }
 
-  /** Of any workspace: whoever asks compares it. */
-  async liveAmong(ids: readonly string[]): Promise<ReadonlyMap<string, LiveConnection>> {
-    const rows = await this.#database.query<RawLive>(sql`
-      select ${connectionColumns}, ${sealedColumns}
+  /** What of connections may change from one request to the next. Of any workspace: whoever asks compares it. */
+  async standings(ids: readonly string[]): Promise<ReadonlyMap<string, ConnectionState>> {
+    const rows = await this.#database.query<ConnectionState>(sql`
+      select c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.status, c.last_used_at as "lastUsedAt",
+        k.generation, k.expires_at as "expiresAt"
       from connections c join credentials k on k.connection_id = c.id where c.id = any (${ids}::uuid[])`)
-    return new Map(rows.map((row) => [row.id, liveOf(row)]))
+    return new Map(rows.map((row) => [row.id, row]))
   }
 
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {

@@ -1,6 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
-import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { ConnectionState, ConnectionStore, LiveConnection } from './connection-store.ts'
 import { scrubbed } from './credential-scrubber.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import { refreshTokenIn } from './renewal-source.ts'
@@ -13,6 +13,7 @@ export interface OpenedCredential {
 }
 
 interface Kept extends OpenedCredential {
+  readonly connection: LiveConnection
   readonly until: number
 }
 
@@ -44,6 +45,15 @@ export class ProxyCredentials implements Disposable {
     this.#vault = dependencies.vault
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#clock = dependencies.clock
+  }
+
+  /** The connection as it stands now; read anew only where that is not how it stood. Undefined where it is gone. */
+  async connection(standing: ConnectionState): Promise<LiveConnection | undefined> {
+    const kept = this.#open.get(standing.id)
+    if (kept !== undefined && kept.until > performance.now() && isAs(kept.connection, standing)) {
+      return kept.connection
+    }
+    return await this.#store.live(standing.workspaceId, standing.id)
   }
 
   /** @throws AtomError as `TokenRefresh.access` */
@@ -83,6 +93,7 @@ export class ProxyCredentials implements Disposable {
         : refreshTokenIn(await this.#vault.openRefreshToken(placeOf(current), current.sealed))
     const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
     const opened = {
+      connection: current ?? connection,
       token,
       scrubber: new AnswerRewriter(scrubbed(secrets)),
       until: performance.now() + openMs,
@@ -111,4 +122,13 @@ function nameOf({ id, further }: LiveConnection): string {
 
 function placeOf({ workspaceId, id, generation, further }: LiveConnection) {
   return { workspaceId, connectionId: id, generation, further }
+}
+
+function isAs(connection: LiveConnection, standing: ConnectionState): boolean {
+  return (
+    connection.generation === standing.generation &&
+    connection.status === standing.status &&
+    connection.ownerId === standing.ownerId &&
+    connection.expiresAt?.getTime() === standing.expiresAt?.getTime()
+  )
 }
