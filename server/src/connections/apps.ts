@@ -228,14 +228,17 @@ export class Apps {
     described: Provider,
     said: Particulars,
   ): Promise<App> {
-    const { scopes, ...found } = await this.#registration.find(described, said)
+    const found = await this.#registration.find(described, said)
     const particulars = { ...said, ...found.particulars }
+    const provider = await this.#metadata.described(settled(described, particulars), noStandIns)
+    // Whoever offers to keep the access is asked to: without, the person would have to come back every hour.
+    const keeps = provider.metadata?.scopes_supported?.includes('offline_access') === true
+    const scopes = keeps ? [...new Set([...found.scopes, 'offline_access'])] : found.scopes
     const entered = await this.#store.currentApp(person.workspaceId, described.id)
     if (entered !== undefined && entered.settings['issuer'] === particulars['issuer']) {
       const app = await this.#opened(described, entered, particulars)
       return entered.scopes === null ? { ...app, scopes } : app
     }
-    const provider = await this.#metadata.described(settled(described, particulars), noStandIns)
     const redirectUri = this.redirectUri(provider)
     const registeredWith = `${provider.issuer} ${redirectUri}`
     const { workspaceId } = person

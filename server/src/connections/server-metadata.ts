@@ -49,10 +49,7 @@ export class ServerMetadata {
   async described(provider: Provider, standIns: StandIns): Promise<Provider> {
     if (provider.discovery === undefined || /[{}]/.test(provider.issuer)) return provider
     const metadata = await this.of(provider, standIns)
-    const { authorization_endpoint: authorization, token_endpoint: token } = metadata
-    if (authorization === undefined || token === undefined) {
-      throw new AtomError('provider_misconfigured', `${new URL(provider.issuer).host} offers no code flow.`)
-    }
+    const { authorization_endpoint: authorization = '', token_endpoint: token = '' } = metadata
     // Whoever registers with a server unseen must be able to protect its codes (OAuth 2.1 7.5.2, MCP authorization).
     if (
       provider.discovery === 'resource' &&
@@ -161,6 +158,10 @@ async function believed(issuer: string, answer: Response): Promise<oauth.Authori
     if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.hash !== '') {
       throw new AtomError('provider_misconfigured', `The ${name} of ${issuer} is no https address.`)
     }
+  }
+  // Refused here and not where it is needed, because what is believed is kept for an hour.
+  if (metadata.authorization_endpoint === undefined || metadata.token_endpoint === undefined) {
+    throw new AtomError('provider_misconfigured', `${new URL(issuer).host} offers no code flow.`)
   }
   return metadata
 }

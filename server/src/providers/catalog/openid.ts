@@ -100,7 +100,11 @@ export const openid: Provider = {
     return {
       clientAuthentication: authentication as ClientAuthentication,
       dpop: dpop === 'on',
-      ...(resource !== undefined && { resource }),
+      ...(resource !== undefined && {
+        resource,
+        // RFC 8707 2.2: the answer then names what the token may do at the resource, and not what was granted besides.
+        scopes: { ...openid.scopes, unsaid: openid.scopes.standard.map(({ scope }) => scope) },
+      }),
       ...(api !== undefined && { api: { ...openid.api, ...apiAt(api) } }),
     }
   },
