@@ -309,13 +309,15 @@ export class Apps {
 
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
     const running = this.#sandbox?.running()
+    // Where Atom registers itself, nobody has to enter anything first.
+    const hasApp = configured !== undefined || provider.discovery === 'resource'
     const offered = this.#sandbox?.providers.includes(provider.id) === true
     const meanings = new Map(provider.scopes.standard.map(({ scope, meaning }) => [scope, meaning]))
     const scopes = configured?.scopes ?? standardScopes(provider)
     return {
       id: provider.id,
       name: provider.name,
-      app: configured ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
+      app: hasApp ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
       sandboxAvailable: offered,
       scopes: scopes.map((scope) => ({ scope, meaning: meanings.get(scope) ?? scope })),
       redirectUri: this.redirectUri(provider),

@@ -99,6 +99,15 @@ export class ServerMetadata {
     }
   }
 
+  async #fetch(url: URL, headers: Readonly<Record<string, string>>): Promise<Response> {
+    try {
+      return await this.#outbound.fetch(url, { headers, timeoutMs: 10_000, maxBytes: largestDocument })
+    } catch (error) {
+      if (!(error instanceof AtomError) || error.code !== 'proxy_target_refused') throw error
+      throw new AtomError('provider_misconfigured', error.detail)
+    }
+  }
+
   #keep(key: string, known: Known): void {
     this.#known.delete(key)
     const [oldest] = this.#known.keys()
@@ -117,12 +126,7 @@ export class ServerMetadata {
     for (const algorithm of algorithms) {
       const answer = await oauth.discoveryRequest(new URL(issuer), {
         algorithm,
-        [oauth.customFetch]: (url, { headers }) =>
-          this.#outbound.fetch(placed(url, standIns), {
-            headers,
-            timeoutMs: 10_000,
-            maxBytes: largestDocument,
-          }),
+        [oauth.customFetch]: (url, { headers }) => this.#fetch(placed(url, standIns), headers),
       })
       if (answer.status === 200) return await believed(issuer, answer)
       await answer.body?.cancel()

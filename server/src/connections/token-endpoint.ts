@@ -450,6 +450,8 @@ const neverSent = new Set([
 ])
 
 function outage(error: AtomError): Error {
+  // An endpoint that leads into a private network; nothing was sent there.
+  if (error.code === 'proxy_target_refused') return new GrantRefused('operator', 'endpoint_not_called')
   if (error.code !== 'provider_unavailable') return error
   for (let at: unknown = error.cause; at instanceof Error; at = at.cause) {
     if ('code' in at && typeof at.code === 'string' && neverSent.has(at.code)) {

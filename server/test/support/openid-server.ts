@@ -42,6 +42,10 @@ export class OpenIdServer implements AsyncDisposable {
   readonly answers = new Map<string, (response: ServerResponse, body: string) => void>()
   /** Changes what the authorization server says of itself. */
   metadata: (document: Record<string, unknown>) => Record<string, unknown> = (document) => document
+  /** Changes what the token endpoint answers. */
+  tokens: (answer: Record<string, unknown>) => Record<string, unknown> = (answer) => answer
+  /** Whether the server answers nothing but 503. */
+  away = false
   /** Changes the address that the server sends the browser back to. */
   callback: (url: URL) => URL = (url) => url
   readonly #server: Server
@@ -186,12 +190,14 @@ export class OpenIdServer implements AsyncDisposable {
     const [path = ''] = request.url.split('?', 1)
     if (path.startsWith('/interaction/')) return await this.#agree(request, response)
     if (path.startsWith('/.well-known/')) return await this.#describe(request, response)
+    if (this.away) return void response.writeHead(503).end()
     const body = await text(request)
     this.seen.push({ method: request.method ?? '', path, body })
     // What was read is handed on as a body parser would.
     Object.assign(request, { body })
     this.#speakFor(request)
-    await this.provider.callback()(request, response)
+    if (path !== '/token') return await this.provider.callback()(request, response)
+    await this.#rewritten(request, response, (answer) => this.tokens(answer))
   }
 
   /** As behind a proxy that ends TLS. */
@@ -201,24 +207,34 @@ export class OpenIdServer implements AsyncDisposable {
   }
 
   async #describe(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.away) return void response.writeHead(503).end()
     this.seen.push({ method: 'GET', path: request.url ?? '', body: '' })
+    this.#speakFor(request)
+    await this.#rewritten(request, response, (document) => this.metadata(document))
+  }
+
+  /** The server's own answer, with what a test changes of it. */
+  async #rewritten(
+    request: IncomingMessage,
+    response: ServerResponse,
+    rewrite: (answer: Record<string, unknown>) => Record<string, unknown>,
+  ): Promise<void> {
     const inner = new Promise<string>((resolve) => {
       const chunks: Buffer[] = []
       const end = response.end.bind(response)
       Object.assign(response, {
         end: (chunk?: Buffer | string) => {
           if (chunk !== undefined) chunks.push(Buffer.from(chunk))
-          resolve(Buffer.concat(chunks).toString())
           response.end = end
+          resolve(Buffer.concat(chunks).toString())
           return response
         },
       })
     })
-    this.#speakFor(request)
-    void this.provider.callback()(request, response)
+    await this.provider.callback()(request, response)
     const said = await inner
     if (response.statusCode !== 200) return void response.end(said)
-    const document = Buffer.from(JSON.stringify(this.metadata(JSON.parse(said) as Record<string, unknown>)))
+    const document = Buffer.from(JSON.stringify(rewrite(JSON.parse(said) as Record<string, unknown>)))
     response.setHeader('content-length', document.length)
     response.end(document)
   }
