@@ -355,7 +355,8 @@ export class Connections {
       revocation: 'failed',
       detail: `${provider.name} could not be told. Atom has destroyed its copy; remove Atom in your ${provider.name} settings to end the access there too.`,
     } as const
-    if ((await this.#store.sharers(connection, provider.sharedGrant)) > 0) {
+    const mayShare = provider.ownGrants !== true
+    if (mayShare && (await this.#store.sharers(connection, provider.sharedGrant)) > 0) {
       return {
         revocation: 'kept',
         detail: `Another connection lives from the same consent at ${provider.name}, so it stays. Atom has destroyed this copy.`,
@@ -410,7 +411,10 @@ export class Connections {
   }
 
   /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
-  async #revokeByStandard(app: App, connection: LiveConnection): Promise<{ status: number; body: string }> {
+  async #revokeByStandard(
+    app: App,
+    connection: LiveConnection,
+  ): Promise<{ status: number; body: string } | undefined> {
     const place = {
       workspaceId: connection.workspaceId,
       connectionId: connection.id,
@@ -425,6 +429,8 @@ export class Connections {
       }
       return { status: 200, body: '' }
     } catch (error) {
+      // RFC 7009 2.2.1: a token that carries its own validity cannot be ended.
+      if (error instanceof GrantRefused && error.error === 'unsupported_token_type') return undefined
       if (error instanceof GrantRefused) return { status: 400, body: '' }
       if (error instanceof GrantOutage)
         throw new AtomError('provider_unavailable', undefined, { cause: error })

@@ -180,6 +180,8 @@ export interface Provider {
   readonly particulars?: Readonly<Record<string, Particular>>
   /** The particular that everyone of one installation has in common, where they also share one grant. */
   readonly sharedGrant?: string
+  /** Each consent is a grant of its own, also of those whom the provider does not tell apart. */
+  readonly ownGrants?: boolean
   /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */
   readonly clientAuthentication: ClientAuthentication
   /** Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience. */

@@ -143,7 +143,7 @@ export class CredentialFlow {
           cause: error,
         })
       }
-      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
+      if (error instanceof GrantRefused) throw refusal(app, error.verdict, error.error, error)
       if (error instanceof CredentialUnfit) throw unfit(error.field, error.message)
       throw error
     }

@@ -127,7 +127,7 @@ export class DeviceCodeFlow {
       if (error.error === 'slow_down') return { pending: 'slower' }
       if (error.verdict === 'retry') return { pending: 'unreachable' }
       if (error.error === 'expired_token') throw new AtomError('flow_expired', undefined, { cause: error })
-      throw refusal(app, error.error, error)
+      throw refusal(app, error.verdict, error.error, error)
     }
   }
 
@@ -147,7 +147,7 @@ export class DeviceCodeFlow {
           cause: error,
         })
       }
-      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
+      if (error instanceof GrantRefused) throw refusal(app, error.verdict, error.error, error)
       throw error
     }
   }

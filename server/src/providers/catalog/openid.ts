@@ -100,7 +100,11 @@ export const openid: Provider = {
     return {
       clientAuthentication: authentication as ClientAuthentication,
       dpop: dpop === 'on',
-      ...(resource !== undefined && { resource }),
+      ...(resource !== undefined && {
+        resource,
+        // RFC 8707 2.2: the answer then names what the token may do at the resource, and not what was granted besides.
+        scopes: { ...openid.scopes, unsaid: openid.scopes.standard.map(({ scope }) => scope) },
+      }),
       ...(api !== undefined && { api: { ...openid.api, ...apiAt(api) } }),
     }
   },
@@ -133,13 +137,13 @@ export const openid: Provider = {
 }
 
 async function userInfo(reader: ProviderReader) {
-  const { userinfo } = reader.particulars
-  if (userinfo === undefined) return undefined
+  const { userinfo, resource } = reader.particulars
+  // RFC 8707: a token for one API is none for the server's own, which may refuse it. That says nothing against the token.
+  const foreign = resource !== undefined
+  if (userinfo === undefined || (foreign && reader.subject === undefined)) return undefined
   try {
     return await reader.get(userinfo, UserInfo)
   } catch (error) {
-    // RFC 8707: a token for one API may be refused by the server's own, and the id_token has named the person already.
-    const foreign = reader.particulars['resource'] !== undefined && reader.subject !== undefined
     if (foreign && error instanceof ProviderAnswer && error.status < 500) return undefined
     throw error
   }

@@ -46,6 +46,10 @@ export const salesforce: Provider = {
     },
   },
   clientAuthentication: 'client_secret_post',
+  keyAssertion: { audience: 'token_endpoint' },
+  appKey: {
+    meaning: 'In place of the secret: the private key, RSA, whose certificate was uploaded with the app.',
+  },
   pkce: 'S256',
   authorizationExtras: {},
   flows: {
