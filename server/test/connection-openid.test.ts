@@ -157,7 +157,7 @@ test('[CN101] a key that is none, too short or of a kind that does not sign is r
     assert.equal(reply.body.errors[0].pointer, '/privateKey')
     assert.ok(!reply.text.includes('MIICdQ'))
   }
-  const none = await configure(it, 'github', { privateKey: JSON.stringify((await appKey('ES256')).own) })
+  const none = await configure(it, 'gitlab', { privateKey: JSON.stringify((await appKey('ES256')).own) })
   assert.equal(none.body.errors[0].pointer, '/privateKey')
 })
 

@@ -230,8 +230,9 @@ export class TokenEndpoint {
       )
       const issuing = await issuingServer(provider, server, answer)
       const tokens = await oauth.processGenericTokenEndpointResponse(issuing, client, answer)
-      if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
-      return this.#grant(provider, tokens)
+      const verifiable = tokens.id_token !== undefined && issuing.jwks_uri !== undefined
+      if (verifiable) await this.#verifySignature(app, issuing, answer)
+      return this.#grant(provider, tokens, verifiable)
     })
   }
 

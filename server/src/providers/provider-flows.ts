@@ -38,7 +38,8 @@ interface ApiKeyFlow extends Flow {
 
 /** RFC 8628. */
 interface DeviceCodeFlow extends Flow {
-  readonly endpoint: string
+  /** Absent: what the server says of itself, where it was discovered (RFC 8628 4). */
+  readonly endpoint?: string
 }
 
 /** RFC 6749 4.4: the app in its own name, which only an operator may begin. */

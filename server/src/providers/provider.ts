@@ -110,6 +110,8 @@ export interface ProviderReader {
   /** The same as `get`, with an assertion that the app signs with its own key in place of the token. */
   getAsApp<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   readonly granted: readonly string[]
+  /** The app that asks. */
+  readonly clientId: string
   readonly particulars: Particulars
 }
 

@@ -4,10 +4,22 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { decodeJwt, exportJWK, generateKeyPair, type JWK } from 'jose'
 import * as oauth from 'oauth4webapi'
-import { type ClientMetadata, type Configuration, errors, Provider } from 'oidc-provider'
+import {
+  type ClientMetadata,
+  type Configuration,
+  errors,
+  type KoaContextWithOIDC,
+  Provider,
+} from 'oidc-provider'
 
 export const issuer = 'https://as.example.test'
 export const api = 'https://api.example.test'
+
+export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+/** The one token of somebody else's that the server takes in exchange. */
+export const foreignToken = 'a-token-of-somebody-elses'
+/** What the server's page says when a device code was entered and allowed. */
+const entered = 'Connected. This window can be closed.'
 
 export interface ServerManners {
   readonly redirectUris: readonly string[]
@@ -118,6 +130,19 @@ export class OpenIdServer implements AsyncDisposable {
       features: {
         devInteractions: { enabled: false },
         revocation: { enabled: true },
+        clientCredentials: { enabled: true },
+        deviceFlow: {
+          enabled: true,
+          userCodeInputSource: (context, form) => {
+            context.body = form
+          },
+          userCodeConfirmSource: (context, form) => {
+            context.body = form
+          },
+          successSource: (context) => {
+            context.body = entered
+          },
+        },
         registration: { enabled: manners.registration === true },
         pushedAuthorizationRequests: {
           enabled: true,
@@ -142,6 +167,7 @@ export class OpenIdServer implements AsyncDisposable {
     }
     this.#provider = new Provider(issuer, configuration)
     this.#provider.proxy = true
+    this.#exchangeTokens(this.#provider)
     this.#subject = subject
   }
 
@@ -167,6 +193,69 @@ export class OpenIdServer implements AsyncDisposable {
       if (at.origin !== issuer) return this.callback(at)
     }
     throw new Error('the server leads in circles')
+  }
+
+  /** Enters a device code on the server's page, signs in and agrees, as a browser would be led. */
+  async enter(verificationUri: string, userCode: string): Promise<void> {
+    const cookies = new Map<string, string>()
+    let at = new URL(verificationUri)
+    let form: URLSearchParams | undefined
+    for (let step = 0; step < 20; step++) {
+      const answer = await fetch(this.#placed(at), {
+        redirect: 'manual',
+        headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+        ...(form !== undefined && { method: 'POST', body: form }),
+      })
+      for (const line of answer.headers.getSetCookie()) {
+        const [name = '', value = ''] = (line.split(';', 1)[0] ?? '').split(/=(.*)/s)
+        cookies.set(name, value)
+      }
+      const location = answer.headers.get('location')
+      const page = await answer.text()
+      if (page === entered) return
+      form = undefined
+      if (location !== null) {
+        at = new URL(location, at)
+        continue
+      }
+      const hidden = [...page.matchAll(/name="(\w+)" value="([^"]*)"/g)]
+      if (answer.status !== 200 || hidden.length === 0)
+        throw new Error(`${answer.status}: ${page.slice(0, 800)}`)
+      form = new URLSearchParams({ user_code: userCode })
+      for (const [, name = '', value = ''] of hidden) form.set(name, value)
+    }
+    throw new Error('the server leads in circles')
+  }
+
+  /** RFC 8693 for one token that it knows; the library leaves the grant to whoever runs it. */
+  #exchangeTokens(provider: Provider): void {
+    const parameters = ['subject_token', 'subject_token_type', 'scope']
+    provider.registerGrantType(tokenExchange, (context) => this.#exchange(provider, context), parameters)
+  }
+
+  async #exchange(provider: Provider, context: KoaContextWithOIDC): Promise<void> {
+    const { client, params } = context.oidc
+    if (client === undefined || params?.['subject_token'] !== foreignToken) {
+      throw new errors.InvalidGrant('the subject token is none of ours')
+    }
+    const scope = String(params['scope'] ?? '')
+    const grant = new provider.Grant({ accountId: 'ada', clientId: client.clientId })
+    grant.addOIDCScope(scope)
+    const grantId = await grant.save()
+    const token = new provider.AccessToken({
+      client,
+      accountId: 'ada',
+      grantId,
+      scope,
+      gty: 'token_exchange',
+    })
+    context.body = {
+      access_token: await token.save(),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: token.expiration,
+      scope,
+    }
   }
 
   requests(path: string): URLSearchParams[] {

@@ -73,6 +73,40 @@ export const openid: Provider = {
   pkce: 'S256',
   // OpenID Connect Core 11: without it, a request for offline_access is to be ignored.
   authorizationExtras: { prompt: 'consent' },
+  flows: {
+    device_code: {},
+    // What the app may do is the server's to say.
+    client_credentials: { scopes: [] },
+    token_exchange: {
+      fields: [
+        {
+          name: 'token',
+          label: 'Token',
+          meaning: 'That the server exchanges for one of its own.',
+          secret: true,
+          multiline: true,
+        },
+        {
+          name: 'tokenType',
+          label: 'Type of the token',
+          meaning:
+            'urn:ietf:params:oauth:token-type:jwt, or of access_token, id_token, refresh_token, saml1, saml2.',
+          pattern: /^urn:ietf:params:oauth:token-type:(?:jwt|access_token|id_token|refresh_token|saml[12])$/,
+        },
+      ],
+      subjectToken: '{token}',
+      subjectTokenType: '{tokenType}',
+    },
+  },
+  byFlow: {
+    // A token of the app itself is nobody's, and no endpoint says whose it is.
+    client_credentials: {
+      identify: async ({ clientId, particulars }) => ({
+        id: `${particulars['issuer']}.${clientId}`,
+        name: clientId,
+      }),
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
