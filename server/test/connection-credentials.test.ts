@@ -475,3 +475,33 @@ test('[SB73] through Atom the sandbox’s Google and Salesforce connect by a key
   }
   assert.equal((await ada.call('DELETE', `/v1/connections/${records.id}`)).body.revocation, 'revoked')
 })
+
+test('[CN158] Salesforce: with the app’s own key only an operator connects, whom they name; without one nobody does', async () => {
+  await using it = await scene({ apps: false })
+  workAsSalesforceServer(it.loopback)
+  const admin = await it.person('admin')
+  const member = await it.house.person('member', admin.principal.workspaceId)
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const own = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const app = { clientId: '3MVG9.own', clientSecret: 'salesforce-own-secret-0123456789' }
+  const enter = (entry: object) => admin.call('PUT', '/v1/providers/salesforce/app', { json: entry })
+  const host = 'acme.my.salesforce.com'
+  const wish = {
+    provider: 'salesforce',
+    flow: 'jwt_bearer',
+    particulars: { login: host },
+    credential: { username: 'ada@acme.example' },
+  }
+  await enter(app)
+  assert.equal((await connect(admin, wish)).body.code, 'provider_not_configured')
+  assert.equal((await enter({ ...app, privateKey: own })).status, 200)
+  assert.equal((await connect(member, wish)).body.code, 'forbidden')
+  assert.equal(it.loopback.seen.length, 0)
+  assert.equal((await connected(admin, wish)).identity.id, '00D1.0051')
+  const [{ assertion = '' } = {}] = sent(it, host, '/services/oauth2/token')
+  const { payload } = await jwtVerify(assertion, publicKey, {
+    audience: `https://${host}`,
+    currentDate: it.clock.now(),
+  })
+  assert.deepEqual([payload.iss, payload.sub], [app.clientId, 'ada@acme.example'])
+})

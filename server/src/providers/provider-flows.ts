@@ -54,8 +54,8 @@ export interface AssertionParts {
   readonly issuer: string
   readonly subject?: string
   readonly keyId?: string
-  /** PEM or JWK. */
-  readonly privateKey: string
+  /** PEM or JWK; the app's own where absent, which only an operator may have sign. */
+  readonly privateKey?: string
 }
 
 /** RFC 7523 2.1. */

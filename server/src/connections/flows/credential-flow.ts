@@ -25,7 +25,7 @@ import type { AppInstallation } from './app-installation.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import { requireOperator, requireParticulars } from './flow-needs.ts'
-import { jwtBearer } from './jwt-bearer.ts'
+import { jwtBearer, signsAsApp } from './jwt-bearer.ts'
 import { tokenExchange } from './token-exchange.ts'
 
 /** The flows that need no browser: what is given is enough, and the connection is there at once. */
@@ -81,6 +81,7 @@ export class CredentialFlow {
     const app = await this.#app(principal, provider, flow, said)
     const { particulars } = app
     requireParticulars(provider, flow, particulars)
+    if (flow === 'jwt_bearer' && this.#signsAsApp(app, values)) requireOperator(principal)
     const source = { flow, scopes: scopesOf(app, wish), values, particulars }
     const grant = await this.#first(app, source)
     return {
@@ -116,6 +117,15 @@ export class CredentialFlow {
     return kept === undefined
       ? await this.#tokenEndpoint.refresh(app, source, granted, dpopKey)
       : await this.#ask(app, kept)
+  }
+
+  #signsAsApp(app: App, values: CredentialValues): boolean {
+    try {
+      return signsAsApp(app, values)
+    } catch (error) {
+      if (error instanceof CredentialUnfit) throw unfit(error.field, error.message)
+      throw error
+    }
   }
 
   async #app(
