@@ -78,4 +78,10 @@ test('[CN157] a certified server: in the app’s own name, and a token for anoth
   const grants = it.server.requests('/token').map((form) => form.get('grant_type'))
   const [app, token] = ['client_credentials', tokenExchange]
   assert.deepEqual(grants, [app, token, token, app, token])
+  const receipt = (await it.ada.call('DELETE', `/v1/connections/${connection.id}`)).body
+  assert.equal(receipt.revocation, 'revoked')
+  const [ended] = it.server.requests('/token/revocation')
+  // The token of somebody else is told to nobody any more, not even to be ended.
+  assert.equal(ended?.get('token_type_hint'), 'access_token')
+  assert.ok(!it.server.seen.some(({ path, body }) => path !== '/token' && body.includes(foreignToken)))
 })

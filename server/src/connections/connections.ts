@@ -23,7 +23,6 @@ import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import { requireOperator } from './flows/flow-needs.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
-import { refreshTokenIn } from './renewal-source.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
@@ -397,7 +396,7 @@ export class Connections {
       clientId: app.clientId,
       clientSecret: app.clientSecret,
       accessToken: this.#vault.openAccessToken(place, connection.sealed),
-      refreshToken: refreshTokenIn(this.#vault.openRefreshToken(place, connection.sealed)),
+      refreshToken: this.#vault.openRefreshToken(place, connection.sealed),
     })
     if (request === undefined) return undefined
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {

@@ -1,5 +1,6 @@
 import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Secret } from '#foundation/secret.ts'
+import { refreshTokenIn } from './renewal-source.ts'
 
 /** The secrets of a connection. */
 export interface Tokens {
@@ -71,7 +72,13 @@ export class CredentialVault {
     return this.#envelope.open(sealed.dataKey, sealed.accessToken, tokenBinding(place, 'access_token'))
   }
 
+  /** A refresh token that may be told to its provider. */
   openRefreshToken(place: CredentialPlace, sealed: SealedTokens): Secret | undefined {
+    return refreshTokenIn(this.openRenewal(place, sealed))
+  }
+
+  /** What the next access token comes from: a refresh token, or what is kept in its place and told to nobody. */
+  openRenewal(place: CredentialPlace, sealed: SealedTokens): Secret | undefined {
     if (sealed.refreshToken === null) return undefined
     return this.#envelope.open(sealed.dataKey, sealed.refreshToken, tokenBinding(place, 'refresh_token'))
   }

@@ -155,7 +155,7 @@ export class TokenRefresh implements AsyncDisposable {
     try {
       const app = await this.#apps.of(connection)
       const place = placeOf(connection, connection.generation)
-      const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
+      const refreshToken = this.#vault.openRenewal(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(connection, claim, app)
       try {
         const grant = await this.#ask(app, refreshToken, connection, () => {
@@ -204,7 +204,7 @@ export class TokenRefresh implements AsyncDisposable {
     }
     const place = placeOf(connection, connection.generation + 1)
     const earlier = placeOf(connection, connection.generation)
-    const refreshToken = grant.refreshToken ?? this.#vault.openRefreshToken(earlier, connection.sealed)
+    const refreshToken = grant.refreshToken ?? this.#vault.openRenewal(earlier, connection.sealed)
     const sealed = this.#vault.sealTokens(
       place,
       { accessToken: grant.accessToken, refreshToken },
