@@ -61,7 +61,10 @@ export const ProviderView = Type.Object({
   id: ProviderId,
   name: Type.String(),
   category: ProviderCategory,
-  /** Where the app comes from: none yet, entered by an operator, or the sandbox on this machine. */
+  /**
+   * Where the app comes from: none yet, entered by an operator (or registered by Atom itself, where a server lets it), or the
+   * sandbox on this machine.
+   */
   app: Type.Union([Type.Literal('none'), Type.Literal('configured'), Type.Literal('sandbox')]),
   /** The sandbox can stand in for this provider. */
   sandboxAvailable: Type.Boolean(),

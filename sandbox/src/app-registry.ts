@@ -39,6 +39,10 @@ export class AppRegistry {
     this.#store.keepSetting('apps.redirectUris', JSON.stringify([...this.#redirectUris]))
   }
 
+  clientIdOf(provider: SandboxProviderId): string | undefined {
+    return this.#apps.get(provider)?.clientId
+  }
+
   knows(provider: SandboxProviderId, clientId: string): boolean {
     return this.#apps.get(provider)?.clientId === clientId
   }

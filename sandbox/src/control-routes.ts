@@ -96,6 +96,11 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     control.allowRedirect((body as { uri: string }).uri)
     return reply.status(204).send()
   })
+  app.get<{ Params: { provider: 'google' | 'salesforce' } }>(
+    '/_control/service-keys/:provider',
+    { schema: { params: { type: 'object', properties: { provider: { enum: ['google', 'salesforce'] } } } } },
+    async ({ params }) => ({ key: control.serviceKey(params.provider) }),
+  )
   app.post('/_control/reset', json({}), async (_request, reply) => {
     control.reset()
     return reply.status(204).send()

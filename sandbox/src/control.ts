@@ -1,3 +1,4 @@
+import type { KeyedProvider } from './service-keys.ts'
 import type { SandboxProviderId } from './stand-in.ts'
 
 /** What goes wrong on purpose. Faults live in memory: a restart forgets them. */
@@ -87,6 +88,11 @@ export interface Control {
    * Slack, ten seconds at HubSpot); the provider's own number where nothing is said.
    */
   rateLimit(provider: SandboxProviderId, perHour: number): void
+  /**
+   * What connects without consent: Google's key file of a service account that may act for everybody of the domain, and the
+   * private key of the certificate that was uploaded to the app at Salesforce.
+   */
+  serviceKey(provider: KeyedProvider): string
   /** Consents, tokens, effects, faults and data as on the first day; apps, secrets and redirect URIs stay. */
   reset(): void
 }

@@ -53,6 +53,7 @@ import { orgs } from './salesforce/salesforce-org.ts'
 import { salesforcePages } from './salesforce/salesforce-pages.ts'
 import { SandboxClock } from './sandbox-clock.ts'
 import { SandboxStore } from './sandbox-store.ts'
+import { ServiceKeys } from './service-keys.ts'
 import { slackFaults } from './slack/slack-answers.ts'
 import { slackApi } from './slack/slack-api.ts'
 import { SlackData } from './slack/slack-data.ts'
@@ -253,7 +254,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
     return person
   }
+  const keys = new ServiceKeys({ store, clock })
   const control: Control = {
+    serviceKey: (provider) => keys.given(provider),
     fault: (fault) => faults.add(fault),
     faults: () => faults.armed(),
     clearFaults: () => faults.clear(),
@@ -314,7 +317,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const views = new GithubViews(github.data, here)
     githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
     githubPages(scope, github.data)
-    googleOauth(scope, { server: google.server, apps, url: here })
+    googleOauth(scope, { server: google.server, apps, keys, url: here })
     calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
     calendarPages(scope, google.data)
     hubspotOauth(scope, { server: hubspot.server, apps })
@@ -333,7 +336,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })
     asanaPages(scope, asana.data)
     for (const { org, server: signIn, data } of salesforce) {
-      salesforceOauth(scope, { org, server: signIn, apps, clock, url: here })
+      salesforceOauth(scope, { org, server: signIn, apps, keys, clock, url: here })
       salesforceApi(scope, { org, server: signIn, data, limits, clock })
       salesforcePages(scope, { org, data })
     }

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
 import type { Role } from '@atom/contract/accounts.ts'
+import { startSandbox } from '@atom/sandbox/sandbox.ts'
 import { decodeProtectedHeader, jwtVerify } from 'jose'
 import sql from 'sql-template-tag'
+import { sandboxProviders } from '../src/local-sandbox.ts'
 import { type ConnectionHouse, openHouse, type Person, type Reply } from './support/connection-house.ts'
 import { TestClock } from './support/doors.ts'
 import { type Host, LoopbackProvider, type Said, type Seen } from './support/loopback-provider.ts'
@@ -424,4 +426,82 @@ test('[CN151] Salesforce: by assertion, in the app’s name, and for another tok
     assert.match(revoked, /^00D!server-\d+$/)
   }
   assert.deepEqual(await seenOutside(it, 'token-of-an-idp', key.split('\n')[3] ?? ''), [])
+})
+
+test('[SB73] through Atom the sandbox’s Google and Salesforce connect by a key, for whom it names, and refuse a foreign one', async () => {
+  await using sandbox = await startSandbox()
+  await using database = await testDatabase()
+  await using house = await openHouse({
+    database: database.database,
+    sandbox: { providers: sandboxProviders, running: () => sandbox, open: async () => sandbox },
+    reach: [sandbox.url],
+  })
+  const ada = await house.person('member')
+  const served = await fetch(`${sandbox.url}/_control/service-keys/google`)
+  const { key: keyFile } = (await served.json()) as { key: string }
+  const google = { provider: 'google', flow: 'jwt_bearer' }
+  const person = 'grace@atom-labs.example'
+  const calendars = await connected(ada, { ...google, credential: { keyFile, person } })
+  assert.deepEqual([calendars.status, calendars.sandbox, calendars.identity.email], ['active', true, person])
+  const privateKey = sandbox.control.serviceKey('salesforce')
+  const salesforce = { provider: 'salesforce', flow: 'jwt_bearer' }
+  const username = 'ada@atom-labs.example'
+  const records = await connected(ada, { ...salesforce, credential: { username, privateKey } })
+  assert.deepEqual([records.status, records.identity.name], ['active', 'Ada Lovelace'])
+  const query = `services/data/v62.0/query?q=${encodeURIComponent('select Id from Account limit 1')}`
+  const read = (id: string, path: string) => ada.call('GET', `/v1/connections/${id}/proxy/${path}`)
+  assert.equal((await read(records.id, query)).status, 200)
+  assert.equal((await read(calendars.id, 'calendar/v3/calendars/primary/events')).status, 200)
+  sandbox.control.expireTokens('google')
+  sandbox.control.expireTokens('salesforce')
+  assert.equal((await read(records.id, query)).status, 200)
+  assert.equal((await read(calendars.id, 'calendar/v3/calendars/primary/events')).status, 200)
+
+  const foreign = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString()
+  const wrong = JSON.stringify({ ...JSON.parse(keyFile), private_key: foreign })
+  const refusals: readonly (readonly [object, RegExp])[] = [
+    [{ ...google, credential: { keyFile: wrong, person } }, /invalid_grant/],
+    [{ ...google, credential: { keyFile, person: 'nobody@atom-labs.example' } }, /./],
+    [{ ...google, scopes: ['unheard.of'], credential: { keyFile, person } }, /./],
+    [{ ...salesforce, credential: { username, privateKey: foreign } }, /invalid_grant/],
+    [{ ...salesforce, credential: { username: 'nobody@x.example', privateKey } }, /invalid_grant/],
+  ]
+  for (const [wish, detail] of refusals) {
+    const reply = await connect(ada, wish)
+    assert.ok(reply.status >= 400, JSON.stringify(wish))
+    assert.match(reply.body.detail, detail)
+  }
+  assert.equal((await ada.call('DELETE', `/v1/connections/${records.id}`)).body.revocation, 'revoked')
+})
+
+test('[CN158] Salesforce: with the app’s own key only an operator connects, whom they name; without one nobody does', async () => {
+  await using it = await scene({ apps: false })
+  workAsSalesforceServer(it.loopback)
+  const admin = await it.person('admin')
+  const member = await it.house.person('member', admin.principal.workspaceId)
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const own = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const app = { clientId: '3MVG9.own', clientSecret: 'salesforce-own-secret-0123456789' }
+  const enter = (entry: object) => admin.call('PUT', '/v1/providers/salesforce/app', { json: entry })
+  const host = 'acme.my.salesforce.com'
+  const wish = {
+    provider: 'salesforce',
+    flow: 'jwt_bearer',
+    particulars: { login: host },
+    credential: { username: 'ada@acme.example' },
+  }
+  await enter(app)
+  assert.equal((await connect(admin, wish)).body.code, 'provider_not_configured')
+  assert.equal((await enter({ ...app, privateKey: own })).status, 200)
+  assert.equal((await connect(member, wish)).body.code, 'forbidden')
+  assert.equal(it.loopback.seen.length, 0)
+  assert.equal((await connected(admin, wish)).identity.id, '00D1.0051')
+  const [{ assertion = '' } = {}] = sent(it, host, '/services/oauth2/token')
+  const { payload } = await jwtVerify(assertion, publicKey, {
+    audience: `https://${host}`,
+    currentDate: it.clock.now(),
+  })
+  assert.deepEqual([payload.iss, payload.sub], [app.clientId, 'ada@acme.example'])
 })

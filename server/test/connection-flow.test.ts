@@ -351,7 +351,8 @@ test('[CN6] without an app or a sandbox connecting is provider_not_configured; a
       view.app,
       view.sandboxAvailable,
     ]),
-    [...catalog.keys()].map((id) => [id, 'none', false]),
+    // With an MCP server Atom registers itself.
+    [...catalog.keys()].map((id) => [id, id === 'mcp' ? 'configured' : 'none', false]),
   )
 })
 

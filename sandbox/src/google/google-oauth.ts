@@ -11,8 +11,9 @@ import {
 } from '../authorization-server.ts'
 import { consentPages } from '../consent-pages.ts'
 import { html, sendPage } from '../page.ts'
-import { type Person, workspaceDomain } from '../people.ts'
+import { type Person, people, workspaceDomain } from '../people.ts'
 import { basicOf, bearerOf, fieldsOf, paramOf, queryOf } from '../request-parts.ts'
+import { type ServiceKeys, serviceAccountEmail } from '../service-keys.ts'
 import { googleAnswer } from './google-answers.ts'
 
 const issuer = 'https://accounts.google.com'
@@ -93,9 +94,9 @@ export const googleDialect = (url: () => string): AuthorizationDialect => ({
 /** https://developers.google.com/identity/protocols/oauth2/web-server and …/openid-connect */
 export function googleOauth(
   app: FastifyInstance,
-  dependencies: { server: AuthorizationServer; apps: AppRegistry; url: () => string },
+  dependencies: { server: AuthorizationServer; apps: AppRegistry; keys: ServiceKeys; url: () => string },
 ): void {
-  const { server, apps, url } = dependencies
+  const { server, apps, keys, url } = dependencies
   const note = 'Sandbox: a stand-in for Google on this machine'
 
   consentPages(app, {
@@ -159,6 +160,10 @@ export function googleOauth(
     const sent = fieldsOf(request)
     const clientId = sent['client_id'] ?? basicOf(request)?.id ?? ''
     reply.header('cache-control', 'no-cache, no-store, max-age=0, must-revalidate')
+    if (sent['grant_type'] === 'urn:ietf:params:oauth:grant-type:jwt-bearer') {
+      const { status, body } = await serviceAccountToken(server, apps, keys, sent['assertion'] ?? '')
+      return googleAnswer(reply, body, status)
+    }
     if (!apps.knows('google', clientId)) {
       return googleAnswer(
         reply,
@@ -216,6 +221,56 @@ export function googleOauth(
       return googleAnswer(reply, userinfo(owner.person, owner.scopes, url()))
     })
   }
+}
+
+/**
+ * A token of the service account, acting for a person of its domain
+ * (https://developers.google.com/identity/protocols/oauth2/service-account). Here it has nothing of its own, so an assertion
+ * without `sub` is refused.
+ */
+async function serviceAccountToken(
+  server: AuthorizationServer,
+  apps: AppRegistry,
+  keys: ServiceKeys,
+  assertion: string,
+): Promise<{ status: number; body: object }> {
+  const refused = (error: string, description: string, status = 400) => ({
+    status,
+    body: { error, error_description: description },
+  })
+  const read = keys.read('google', assertion, {
+    issuer: serviceAccountEmail,
+    audiences: ['https://oauth2.googleapis.com/token', 'https://www.googleapis.com/oauth2/v4/token'],
+    longestSeconds: 3600,
+  })
+  if ('problem' in read) {
+    if (read.problem === 'malformed') return refused('invalid_request', 'Bad Request')
+    if (read.problem === 'signature') return refused('invalid_grant', 'Invalid JWT Signature.')
+    if (read.problem === 'issuer') return refused('invalid_grant', 'Invalid grant: account not found')
+    if (read.problem === 'audience') {
+      return refused('invalid_grant', 'Invalid JWT: Failed audience check.')
+    }
+    return refused(
+      'invalid_grant',
+      'Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.',
+    )
+  }
+  const scopes = scopeList(String(read.claims['scope'] ?? '')).map((scope) => shortNames[scope] ?? scope)
+  if (scopes.length === 0 || scopes.some((scope) => !(scope in meanings))) {
+    return refused('invalid_scope', 'Invalid OAuth scope or ID token audience provided.')
+  }
+  const { sub } = read.claims
+  const person = people.find(({ email }) => email === sub)
+  const clientId = apps.clientIdOf('google')
+  if (person === undefined || clientId === undefined) {
+    return refused(
+      'unauthorized_client',
+      'Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.',
+      401,
+    )
+  }
+  const token = await server.assume(person, clientId, scopes, 3599)
+  return { status: 200, body: { access_token: token, expires_in: 3599, token_type: 'Bearer' } }
 }
 
 function userinfo(person: Person, scopes: readonly string[], url: string) {

@@ -278,14 +278,17 @@ export class Apps {
     described: Provider,
     said: Particulars,
   ): Promise<App> {
-    const { scopes, ...found } = await this.#registration.find(described, said)
+    const found = await this.#registration.find(described, said)
     const particulars = { ...said, ...found.particulars }
+    const provider = await this.#metadata.described(settled(described, particulars), noStandIns)
+    // Whoever offers to keep the access is asked to: without, the person would have to come back every hour.
+    const keeps = provider.metadata?.scopes_supported?.includes('offline_access') === true
+    const scopes = keeps ? [...new Set([...found.scopes, 'offline_access'])] : found.scopes
     const entered = await this.#store.currentApp(person.workspaceId, described.id)
     if (entered !== undefined && entered.settings['issuer'] === particulars['issuer']) {
       const app = await this.#opened(described, entered, particulars, 'authorization_code')
       return entered.scopes === null ? { ...app, scopes } : app
     }
-    const provider = await this.#metadata.described(settled(described, particulars), noStandIns)
     const redirectUri = this.redirectUri(provider)
     const registeredWith = `${provider.issuer} ${redirectUri}`
     const { workspaceId } = person
@@ -361,6 +364,8 @@ export class Apps {
 
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
     const running = this.#sandbox?.running()
+    // Where Atom registers itself, nobody has to enter anything first.
+    const hasApp = configured !== undefined || provider.discovery === 'resource'
     const offered = this.#sandbox?.providers.includes(provider.id) === true
     const scopes = configured?.scopes ?? standardScopes(provider)
     const { guide } = provider
@@ -369,7 +374,7 @@ export class Apps {
       id: provider.id,
       name: provider.name,
       category: guide.category,
-      app: configured ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
+      app: hasApp ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
       sandboxAvailable: offered,
       scopes: explained(provider, scopes),
       furtherScopes: explained(

@@ -127,8 +127,13 @@ export class ClientRegistration {
     throw unsaid(server, 'does not say how to get access to it')
   }
 
-  #fetch(url: URL, request: OutboundRequest): Promise<Response> {
-    return this.#outbound.fetch(url, { ...request, timeoutMs: 15_000, maxBytes: largestDocument })
+  async #fetch(url: URL, request: OutboundRequest): Promise<Response> {
+    try {
+      return await this.#outbound.fetch(url, { ...request, timeoutMs: 15_000, maxBytes: largestDocument })
+    } catch (error) {
+      if (!(error instanceof AtomError) || error.code !== 'proxy_target_refused') throw error
+      throw new AtomError('provider_refused', error.detail)
+    }
   }
 }
 

@@ -33,7 +33,6 @@ import { requireOperator } from './flows/flow-needs.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
 import { keepAliveAt } from './refresh-times.ts'
 import { standingWithout } from './remedy.ts'
-import { refreshTokenIn } from './renewal-source.ts'
 import type { StrayGrants } from './stray-grant.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
@@ -461,7 +460,8 @@ export class Connections {
   async #revokeOne(provider: Provider, connection: LiveConnection): Promise<DisconnectReceipt['revocation']> {
     const slot = connection.further ?? connection.slot
     const shared = provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant
-    if ((await this.#store.sharers(connection, slot, shared)) > 0) return 'kept'
+    const mayShare = provider.ownGrants !== true
+    if (mayShare && (await this.#store.sharers(connection, slot, shared)) > 0) return 'kept'
     try {
       const app = await this.#apps.of(connection)
       const answer = await this.#sendRevocation(app, connection)
@@ -512,7 +512,7 @@ export class Connections {
       clientId: app.clientId,
       clientSecret: app.clientSecret,
       accessToken: await this.#vault.openAccessToken(place, connection.sealed),
-      refreshToken: refreshTokenIn(await this.#vault.openRefreshToken(place, connection.sealed)),
+      refreshToken: await this.#vault.openRefreshToken(place, connection.sealed),
     })
     if (request === undefined) return undefined
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
@@ -526,7 +526,10 @@ export class Connections {
   }
 
   /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
-  async #revokeByStandard(app: App, connection: LiveConnection): Promise<{ status: number; body: string }> {
+  async #revokeByStandard(
+    app: App,
+    connection: LiveConnection,
+  ): Promise<{ status: number; body: string } | undefined> {
     const { workspaceId, id: connectionId, generation, further } = connection
     const place = { workspaceId, connectionId, generation, further }
     const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
@@ -538,6 +541,8 @@ export class Connections {
       }
       return { status: 200, body: '' }
     } catch (error) {
+      // RFC 7009 2.2.1: a token that carries its own validity cannot be ended.
+      if (error instanceof GrantRefused && error.error === 'unsupported_token_type') return undefined
       if (error instanceof GrantRefused) return { status: 400, body: '' }
       if (error instanceof GrantOutage)
         throw new AtomError('provider_unavailable', undefined, { cause: error })

@@ -1,5 +1,6 @@
 import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Secret } from '#foundation/secret.ts'
+import { refreshTokenIn } from './renewal-source.ts'
 
 /** The secrets of a connection. */
 export interface Tokens {
@@ -82,7 +83,13 @@ export class CredentialVault {
     return await this.#envelope.open(sealed.dataKey, sealed.accessToken, tokenBinding(place, 'access_token'))
   }
 
+  /** A refresh token that may be told to its provider. */
   async openRefreshToken(place: CredentialPlace, sealed: SealedTokens): Promise<Secret | undefined> {
+    return refreshTokenIn(await this.openRenewal(place, sealed))
+  }
+
+  /** What the next access token comes from: a refresh token, or what is kept in its place and told to nobody. */
+  async openRenewal(place: CredentialPlace, sealed: SealedTokens): Promise<Secret | undefined> {
     if (sealed.refreshToken === null) return undefined
     return await this.#envelope.open(
       sealed.dataKey,

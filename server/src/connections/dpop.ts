@@ -84,10 +84,10 @@ export class DpopProofs {
 
   /** Remembers the nonce of an answer. True where the request has to be sent again with it (RFC 9449 9). */
   heard({ dpopKey }: Presented, url: URL, answer: Response | HeardAnswer): boolean {
+    if (dpopKey === undefined) return false
     const field = (name: string) => ('field' in answer ? answer.field(name) : answer.headers.get(name))
     const nonce = field('dpop-nonce')
-    if (dpopKey === undefined || nonce === null || !/^[\x21\x23-\x5b\x5d-\x7e]{1,512}$/.test(nonce))
-      return false
+    if (nonce === null || !/^[\x21\x23-\x5b\x5d-\x7e]{1,512}$/.test(nonce)) return false
     const key = nonceKey(dpopKey, url)
     const known = this.#nonces.get(key)
     this.#nonces.delete(key)

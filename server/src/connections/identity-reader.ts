@@ -105,6 +105,7 @@ export class IdentityReader {
       granted,
       subject,
       particulars,
+      clientId: app.clientId,
       get: (url, shape) => this.#read(app, url, shape, { headers }, token),
       post: (url, body, shape) =>
         this.#read(

@@ -3,7 +3,6 @@ import { AnswerRewriter } from './answer-rewriter.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from './connection-store.ts'
 import { scrubbed } from './credential-scrubber.ts'
 import type { CredentialVault } from './credential-vault.ts'
-import { refreshTokenIn } from './renewal-source.ts'
 import type { AccessToken, TokenRefresh } from './token-refresh.ts'
 
 /** A credential in the clear, with what finds it in an answer. */
@@ -88,9 +87,7 @@ export class ProxyCredentials implements Disposable {
         ? connection
         : await this.#store.live(connection.workspaceId, connection.id, connection.further)
     const refreshToken =
-      current === undefined
-        ? undefined
-        : refreshTokenIn(await this.#vault.openRefreshToken(placeOf(current), current.sealed))
+      current === undefined ? undefined : await this.#vault.openRefreshToken(placeOf(current), current.sealed)
     const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
     const opened = {
       connection: current ?? connection,

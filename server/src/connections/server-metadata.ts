@@ -49,10 +49,7 @@ export class ServerMetadata {
   async described(provider: Provider, standIns: StandIns): Promise<Provider> {
     if (provider.discovery === undefined || /[{}]/.test(provider.issuer)) return provider
     const metadata = await this.of(provider, standIns)
-    const { authorization_endpoint: authorization, token_endpoint: token } = metadata
-    if (authorization === undefined || token === undefined) {
-      throw new AtomError('provider_misconfigured', `${new URL(provider.issuer).host} offers no code flow.`)
-    }
+    const { authorization_endpoint: authorization = '', token_endpoint: token = '' } = metadata
     // Whoever registers with a server unseen must be able to protect its codes (OAuth 2.1 7.5.2, MCP authorization).
     if (
       provider.discovery === 'resource' &&
@@ -102,6 +99,15 @@ export class ServerMetadata {
     }
   }
 
+  async #fetch(url: URL, headers: Readonly<Record<string, string>>): Promise<Response> {
+    try {
+      return await this.#outbound.fetch(url, { headers, timeoutMs: 10_000, maxBytes: largestDocument })
+    } catch (error) {
+      if (!(error instanceof AtomError) || error.code !== 'proxy_target_refused') throw error
+      throw new AtomError('provider_misconfigured', error.detail)
+    }
+  }
+
   #keep(key: string, known: Known): void {
     this.#known.delete(key)
     const [oldest] = this.#known.keys()
@@ -120,12 +126,7 @@ export class ServerMetadata {
     for (const algorithm of algorithms) {
       const answer = await oauth.discoveryRequest(new URL(issuer), {
         algorithm,
-        [oauth.customFetch]: (url, { headers }) =>
-          this.#outbound.fetch(placed(url, standIns), {
-            headers,
-            timeoutMs: 10_000,
-            maxBytes: largestDocument,
-          }),
+        [oauth.customFetch]: (url, { headers }) => this.#fetch(placed(url, standIns), headers),
       })
       if (answer.status === 200) return await believed(issuer, answer)
       await answer.body?.cancel()
@@ -161,6 +162,10 @@ async function believed(issuer: string, answer: Response): Promise<oauth.Authori
     if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.hash !== '') {
       throw new AtomError('provider_misconfigured', `The ${name} of ${issuer} is no https address.`)
     }
+  }
+  // Refused here and not where it is needed, because what is believed is kept for an hour.
+  if (metadata.authorization_endpoint === undefined || metadata.token_endpoint === undefined) {
+    throw new AtomError('provider_misconfigured', `${new URL(issuer).host} offers no code flow.`)
   }
   return metadata
 }

@@ -185,7 +185,7 @@ export class TokenEndpoint {
           ...(openid && { expectedNonce: exchange.nonce }),
         })
         if (openid) await this.#verifySignature(app, issuing, answer)
-        const grant = this.#grant(provider, tokens)
+        const grant = this.#grant(provider, tokens, openid)
         // A server that does not bind them has answered with bearer tokens, which is its right (RFC 9449 5).
         return dpopKey !== undefined && tokens.token_type === 'dpop' ? { ...grant, dpopKey } : grant
       }),
@@ -222,11 +222,12 @@ export class TokenEndpoint {
         )
         const issuing = await issuingServer(provider, server, answer)
         const tokens = await oauth.processRefreshTokenResponse(issuing, client, answer)
-        if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
+        const verifiable = tokens.id_token !== undefined && provider.endpoints.jwks !== undefined
+        if (verifiable) await this.#verifySignature(app, issuing, answer)
         if (dpopKey !== undefined && tokens.token_type !== 'dpop') {
           throw new GrantRefused('refused', 'token_not_bound')
         }
-        return this.#grant(provider, tokens)
+        return this.#grant(provider, tokens, verifiable)
       }),
     )
   }
@@ -247,8 +248,9 @@ export class TokenEndpoint {
       )
       const issuing = await issuingServer(provider, server, answer)
       const tokens = await oauth.processGenericTokenEndpointResponse(issuing, client, answer)
-      if (tokens.id_token !== undefined) await this.#verifySignature(app, issuing, answer)
-      return this.#grant(provider, tokens)
+      const verifiable = tokens.id_token !== undefined && issuing.jwks_uri !== undefined
+      if (verifiable) await this.#verifySignature(app, issuing, answer)
+      return this.#grant(provider, tokens, verifiable)
     })
   }
 
@@ -344,8 +346,9 @@ export class TokenEndpoint {
       : new Date(this.#clock.now().getTime() + seconds * 1000)
   }
 
-  #grant(provider: Provider, tokens: oauth.TokenEndpointResponse): Grant {
-    const claims = oauth.getValidatedIdTokenClaims(tokens)
+  /** @param verified whether the signature of the id_token was checked; of another nothing is read */
+  #grant(provider: Provider, tokens: oauth.TokenEndpointResponse, verified: boolean): Grant {
+    const claims = verified ? oauth.getValidatedIdTokenClaims(tokens) : undefined
     const particulars: Record<string, string> = {}
     for (const [name, value] of Object.entries(
       provider.particularsOf?.({ answer: tokens, claims, metadata: provider.metadata }) ?? {},
@@ -543,6 +546,8 @@ const neverSent = new Set([
 ])
 
 function outage(error: AtomError): Error {
+  // An endpoint that leads into a private network; nothing was sent there.
+  if (error.code === 'proxy_target_refused') return new GrantRefused('operator', 'endpoint_not_called')
   if (error.code !== 'provider_unavailable') return error
   for (let at: unknown = error.cause; at instanceof Error; at = at.cause) {
     if ('code' in at && typeof at.code === 'string' && neverSent.has(at.code)) {

@@ -278,7 +278,7 @@ export class TokenRefresh implements AsyncDisposable {
     try {
       const app = await this.#apps.of(connection)
       const place = placeOf(connection, connection.generation)
-      const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
+      const refreshToken = await this.#vault.openRenewal(place, connection.sealed)
       if (refreshToken === undefined) return await this.#probe(attempt, claim, app)
       try {
         const grant = await this.#ask(app, refreshToken, connection, () => {
@@ -333,8 +333,7 @@ export class TokenRefresh implements AsyncDisposable {
     }
     const place = placeOf(connection, connection.generation + 1)
     const earlier = placeOf(connection, connection.generation)
-    const refreshToken =
-      grant.refreshToken ?? (await this.#vault.openRefreshToken(earlier, connection.sealed))
+    const refreshToken = grant.refreshToken ?? (await this.#vault.openRenewal(earlier, connection.sealed))
     const sealed = await this.#vault.sealTokens(
       place,
       { accessToken: grant.accessToken, refreshToken },

@@ -38,7 +38,8 @@ interface ApiKeyFlow extends Flow {
 
 /** RFC 8628. */
 interface DeviceCodeFlow extends Flow {
-  readonly endpoint: string
+  /** Absent: what the server says of itself, where it was discovered (RFC 8628 4). */
+  readonly endpoint?: string
 }
 
 /** RFC 6749 4.4: the app in its own name, which only an operator may begin. */
@@ -53,8 +54,8 @@ export interface AssertionParts {
   readonly issuer: string
   readonly subject?: string
   readonly keyId?: string
-  /** PEM or JWK. */
-  readonly privateKey: string
+  /** PEM or JWK; the app's own where absent, which only an operator may have sign. */
+  readonly privateKey?: string
 }
 
 /** RFC 7523 2.1. */

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { github } from './catalog/github.ts'
 import { microsoft } from './catalog/microsoft.ts'
+import { openid } from './catalog/openid.ts'
 import { salesforce } from './catalog/salesforce.ts'
+import { zendesk } from './catalog/zendesk.ts'
 import { catalog } from './catalog.ts'
 import { lintProvider } from './provider-lint.ts'
 
@@ -65,6 +67,34 @@ test('[CN60] lint finds what would be unsafe, unexplained or left out', () => {
         particulars: { ...salesforce.particulars, login: { meaning: 'The host.', pattern: /force/ } },
       },
       'particulars.login',
+    ],
+    [{ ...github, clientAuthentication: 'trust' }, 'clientAuthentication'],
+    [{ ...github, clientAuthentication: 'private_key_jwt' }, 'keyAssertion'],
+    [{ ...github, keyAssertion: { audience: 'issuer' } }, 'appKey'],
+    [{ ...github, clientAuthentication: 'none', pkce: { off: 'it breaks by PKCE, so they say' } }, 'pkce'],
+    [{ ...github, endpoints: { ...github.endpoints, refresh: 'http://github.com/r' } }, 'endpoints.refresh'],
+    [{ ...github, endpoints: { ...github.endpoints, pushed: 'https://{x}/p' } }, 'endpoints.pushed'],
+    [{ ...github, discovery: 'openid' }, 'endpoints'],
+    [{ ...openid, discovery: 'guess' }, 'discovery'],
+    [{ ...openid, issuer: '{userinfo}', particulars: openid.particulars?.['none'] }, 'issuer'],
+    [{ ...openid, revoked: undefined }, 'revocation'],
+    [
+      {
+        ...openid,
+        particulars: { ...openid.particulars, api: { ...openid.particulars?.['api'], label: '' } },
+      },
+      'particulars.api',
+    ],
+    [
+      {
+        ...openid,
+        particulars: { ...openid.particulars, api: { ...openid.particulars?.['api'], askable: true } },
+      },
+      'particulars.api',
+    ],
+    [
+      { ...zendesk, api: { ...zendesk.api, hosts: ['{subdomain}.zendesk.com', '*.zendesk.com'] } },
+      'api.hosts[1]',
     ],
   ]
   for (const [value, at] of cases) assert.ok(places(value).includes(at), `${at}: ${places(value)}`)

@@ -7,6 +7,7 @@ import {
   type Verdict,
   verdictOf,
 } from './provider.ts'
+import { lintFlows } from './provider-flow-lint.ts'
 
 /** Something that a provider file should say otherwise, and where. */
 export interface Finding {
@@ -60,6 +61,7 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...care(provider),
     ...ending(provider),
     ...guidance(provider),
+    ...lintFlows(provider),
   ]
 }
 

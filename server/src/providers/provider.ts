@@ -128,6 +128,8 @@ export interface ProviderReader {
   /** The same as `get`, with an assertion that the app signs with its own key in place of the token. */
   getAsApp<T extends TSchema>(url: string, shape: T): Promise<Static<T>>
   readonly granted: readonly string[]
+  /** The app that asks. */
+  readonly clientId: string
   readonly particulars: Particulars
 }
 
@@ -224,6 +226,8 @@ export interface Provider {
   readonly particulars?: Readonly<Record<string, Particular>>
   /** The particular that everyone of one installation has in common, where they also share one grant. */
   readonly sharedGrant?: string
+  /** Each consent is a grant of its own, also of those whom the provider does not tell apart. */
+  readonly ownGrants?: boolean
   /** Absent where a consent gives one credential, as nearly everywhere. */
   readonly slots?: ProviderSlots
   /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */

@@ -138,6 +138,7 @@ export class ConnectionHouse implements AsyncDisposable {
   /** Every answer given, head and body. */
   readonly answers: string[] = []
   readonly #tokens: AccessTokens
+  readonly #endSession: (sessionId: string) => Promise<void>
   readonly #parts: AsyncDisposableStack
 
   constructor(built: {
@@ -146,6 +147,7 @@ export class ConnectionHouse implements AsyncDisposable {
     outbound: Outbound
     lines: string[]
     tokens: AccessTokens
+    endSession: (sessionId: string) => Promise<void>
     parts: AsyncDisposableStack
   }) {
     this.url = built.url
@@ -153,6 +155,7 @@ export class ConnectionHouse implements AsyncDisposable {
     this.outbound = built.outbound
     this.lines = built.lines
     this.#tokens = built.tokens
+    this.#endSession = built.endSession
     this.#parts = built.parts
   }
 
@@ -173,6 +176,11 @@ export class ConnectionHouse implements AsyncDisposable {
   async visited({ principal }: Person): Promise<Person> {
     const { accessToken } = await this.#tokens.mint(principal)
     return new Person(this, principal, accessToken)
+  }
+
+  /** Ends the session of somebody, as signing out does. */
+  async signOut({ principal }: Person): Promise<void> {
+    await this.#endSession(principal.sessionId)
   }
 
   async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
@@ -267,7 +275,8 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
   )
   room.doors(createGuards({ http, tokens, log }))
   const listening = await http.listen({ host: '127.0.0.1', port: 0 })
-  return new ConnectionHouse({ url: listening, room, outbound, lines, tokens, parts })
+  const endSession = (id: string) => database.transaction((tx) => revocations.announce(tx, id))
+  return new ConnectionHouse({ url: listening, room, outbound, lines, tokens, endSession, parts })
 }
 
 async function ownFolder(parts: AsyncDisposableStack): Promise<string> {

@@ -59,6 +59,8 @@ const hosts = [
   'api.airtable.com',
   'account.box.com',
   'api.box.com',
+  'api.figma.com',
+  'acme.zendesk.com',
 ] as const
 export type Host = (typeof hosts)[number]
 
@@ -88,6 +90,8 @@ export class LoopbackProvider implements AsyncDisposable, SandboxOffer {
     dropbox: { clientId: 'dropbox-client', clientSecret: 'dropbox-client-secret-0123456789' },
     airtable: { clientId: 'airtable-client', clientSecret: 'airtable_client_secret.0123456789' },
     box: { clientId: 'box-client', clientSecret: 'box-client-secret-0123456789' },
+    figma: { clientId: 'figma-client', clientSecret: 'figma-client-secret-0123456789' },
+    zendesk: { clientId: 'zendesk_client', clientSecret: 'zendesk-client-secret-0123456789' },
   }
   readonly providers = Object.keys(this.apps)
   readonly #server: Server

@@ -4,7 +4,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
-import { filled, unfitParticulars } from '#providers/provider.ts'
+import { filled, unfitParticulars, verdictOf } from '#providers/provider.ts'
 import type { InstalledByKey } from '#providers/provider-flows.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from '../apps.ts'
@@ -45,7 +45,7 @@ export class AppInstallation {
     const { provider } = app
     const { parameters } = callback
     const error = parameters.get('error')
-    if (error !== null) throw refusal(app, error)
+    if (error !== null) throw refusal(app, verdictOf(provider, error), error)
     const installation = provider.flows?.app_installation
     if (installation === undefined || installation.by === 'consent') return { flow, app }
     if (parameters.get(installation.answer.pending?.name ?? '') === installation.answer.pending?.value) {

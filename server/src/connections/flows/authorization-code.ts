@@ -3,11 +3,15 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
-
 import { Secret } from '#foundation/secret.ts'
-
-import { filled, type Particulars, type Provider, scopeParameters, verdictOf } from '#providers/provider.ts'
-
+import {
+  filled,
+  type Particulars,
+  type Provider,
+  scopeParameters,
+  type Verdict,
+  verdictOf,
+} from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
@@ -251,7 +255,8 @@ export class AuthorizationCodeFlow {
         callback.parameters.get('state') ?? '',
       )
     } catch (thrown) {
-      if (thrown instanceof oauth.AuthorizationResponseError) throw refusal(app, thrown.error)
+      if (thrown instanceof oauth.AuthorizationResponseError)
+        throw refusal(app, verdictOf(provider, thrown.error), thrown.error)
       throw new AtomError('provider_refused', 'The answer is not one of this provider to this request.')
     }
     const { codeVerifier, nonce, dpopKey } = secrets
@@ -279,7 +284,7 @@ export class AuthorizationCodeFlow {
     }
     if (!(error instanceof GrantRefused)) return error
     if (error.error === 'invalid_client') await this.#apps.disowned(app)
-    return refusal(app, error.error, error)
+    return refusal(app, error.verdict, error.error, error)
   }
 
   async #whyNot(callback: Callback, stateHash: string, at: Date): Promise<AtomError> {
@@ -332,10 +337,10 @@ function browserHash(callback: Callback): string {
 }
 
 /** What a provider's refusal means for whoever wanted to connect. */
-export function refusal(app: App, error: string, cause?: Error): AtomError {
+export function refusal(app: App, verdict: Verdict, error: string, cause?: Error): AtomError {
   const { provider } = app
   const circumstances = cause === undefined ? {} : { cause }
-  switch (verdictOf(provider, error)) {
+  switch (verdict) {
     case 'denied':
       return new AtomError('consent_denied', undefined, circumstances)
     case 'operator':

@@ -25,7 +25,7 @@ import type { AppInstallation } from './app-installation.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import { requireOperator, requireParticulars } from './flow-needs.ts'
-import { jwtBearer } from './jwt-bearer.ts'
+import { jwtBearer, signsAsApp } from './jwt-bearer.ts'
 import { tokenExchange } from './token-exchange.ts'
 
 /** The flows that need no browser: what is given is enough, and the connection is there at once. */
@@ -83,6 +83,7 @@ export class CredentialFlow {
     const app = await this.#app(principal, provider, flow, said)
     const { particulars } = app
     requireParticulars(provider, flow, particulars)
+    if (flow === 'jwt_bearer' && this.#signsAsApp(app, values)) requireOperator(principal)
     const source = { flow, scopes: scopesOf(app, wish), values, particulars }
     const grant = await this.#first(app, source)
     return {
@@ -121,6 +122,15 @@ export class CredentialFlow {
       : await this.#ask(app, kept)
   }
 
+  #signsAsApp(app: App, values: CredentialValues): boolean {
+    try {
+      return signsAsApp(app, values)
+    } catch (error) {
+      if (error instanceof CredentialUnfit) throw unfit(error.field, error.message)
+      throw error
+    }
+  }
+
   async #app(
     { workspaceId, id: accountId }: AccountPrincipal,
     provider: Provider,
@@ -146,7 +156,7 @@ export class CredentialFlow {
           cause: error,
         })
       }
-      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
+      if (error instanceof GrantRefused) throw refusal(app, error.verdict, error.error, error)
       if (error instanceof CredentialUnfit) throw unfit(error.field, error.message)
       throw error
     }

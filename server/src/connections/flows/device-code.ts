@@ -56,7 +56,12 @@ export class DeviceCodeFlow {
     const { provider, particulars } = app
     requireParticulars(provider, 'device_code', particulars)
     const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
-    const endpoint = filled(provider.flows?.device_code?.endpoint ?? '', particulars)
+    const named = provider.flows?.device_code?.endpoint
+    const endpoint =
+      named === undefined ? provider.metadata?.device_authorization_endpoint : filled(named, particulars)
+    if (endpoint === undefined) {
+      throw new AtomError('provider_refused', `${provider.name}: the server gives out no device codes.`)
+    }
     const answer = await this.#authorization(app, endpoint, scopes)
     const interval = Math.max(1, Math.ceil(answer.interval ?? standardInterval))
     const id = newId()
@@ -128,7 +133,7 @@ export class DeviceCodeFlow {
       if (error.error === 'slow_down') return { pending: 'slower' }
       if (error.verdict === 'retry') return { pending: 'unreachable' }
       if (error.error === 'expired_token') throw new AtomError('flow_expired', undefined, { cause: error })
-      throw refusal(app, error.error, error)
+      throw refusal(app, error.verdict, error.error, error)
     }
   }
 
@@ -148,7 +153,7 @@ export class DeviceCodeFlow {
           cause: error,
         })
       }
-      if (error instanceof GrantRefused) throw refusal(app, error.error, error)
+      if (error instanceof GrantRefused) throw refusal(app, error.verdict, error.error, error)
       throw error
     }
   }

@@ -1,10 +1,16 @@
 import { AtomError } from '#foundation/errors.ts'
 import { filled } from '#providers/provider.ts'
-import { CredentialUnfit } from '#providers/provider-flows.ts'
+import { CredentialUnfit, type CredentialValues } from '#providers/provider-flows.ts'
 import type { App } from '../apps.ts'
 import type { RenewalSource } from '../renewal-source.ts'
 import { signedAssertion } from '../signed-assertion.ts'
 import type { TokenRequest } from '../token-endpoint.ts'
+
+/** Whether the app's own key would sign: then it speaks for itself, for whomever it likes. */
+export function signsAsApp(app: App, values: CredentialValues): boolean {
+  const parts = app.provider.flows?.jwt_bearer?.assertion({ clientId: app.clientId, values })
+  return parts !== undefined && parts.privateKey === undefined
+}
 
 /**
  * A signed assertion in place of consent (RFC 7523 2.1). Each request signs a new one.
@@ -13,7 +19,11 @@ import type { TokenRequest } from '../token-endpoint.ts'
 export async function jwtBearer(app: App, source: RenewalSource, now: Date): Promise<TokenRequest> {
   const flow = app.provider.flows?.jwt_bearer
   if (flow === undefined) throw new TypeError(`${app.provider.id} knows no assertions`)
-  const { privateKey, ...parts } = flow.assertion({ clientId: app.clientId, values: source.values })
+  const parts = flow.assertion({ clientId: app.clientId, values: source.values })
+  const privateKey = parts.privateKey ?? app.privateKey?.reveal()
+  if (privateKey === undefined) {
+    throw new AtomError('provider_not_configured', `The app of ${app.provider.name} has no private key here.`)
+  }
   const scope = source.scopes.join(app.provider.scopes.separator)
   const assertion = await signedAssertion({
     ...parts,

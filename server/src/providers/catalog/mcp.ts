@@ -51,10 +51,20 @@ export const mcp: Provider = {
       configurable: true,
     },
   },
+  ownGrants: true,
   clientAuthentication: 'client_secret_basic',
   pkce: 'S256',
-  authorizationExtras: {},
-  scopes: { separator: ' ', answerSeparator: /\s+/, standard: [], always: [], contains: {} },
+  // OpenID Connect Core 11: without it, a request for offline_access is to be ignored.
+  authorizationExtras: { prompt: 'consent' },
+  scopes: {
+    separator: ' ',
+    answerSeparator: /\s+/,
+    standard: [],
+    always: [],
+    contains: {},
+    // Not for the resource, so not among what the token may do there.
+    unsaid: ['offline_access'],
+  },
   refreshTokens: 'single_use',
   errors: { invalid_dpop_proof: 'operator', invalid_target: 'operator', invalid_request_uri: 'refused' },
   api: {

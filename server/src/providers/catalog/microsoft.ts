@@ -74,6 +74,11 @@ export const microsoft: Provider = {
     },
   },
   clientAuthentication: 'client_secret_post',
+  keyAssertion: { audience: 'token_endpoint' },
+  appKey: {
+    meaning:
+      'In place of the secret: the private key of the app’s certificate, as a JWK with its `x5t#S256`, by which Entra finds it.',
+  },
   pkce: 'S256',
   flows: {
     app_installation: {

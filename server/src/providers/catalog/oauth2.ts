@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { apiAt, httpsAddress } from '../https-address.ts'
 import { type ClientAuthentication, type Provider, ProviderAnswer } from '../provider.ts'
-import { textAt } from '../token-answer.ts'
+import { rewritten, textAt } from '../token-answer.ts'
 
 const Answer = Type.Record(Type.String(), Type.Unknown())
 const fieldPath = /^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+){0,3}$/
@@ -168,6 +168,10 @@ export const oauth2: Provider = {
       ...(api !== undefined && { api: { ...oauth2.api, ...apiAt(api) } }),
     }
   },
+
+  /** Whose keys would verify an id_token is not known here, so one is not read. */
+  tokenAnswer: (response) =>
+    rewritten(response, ({ id_token: _unread, ...answer }, status) => ({ status, answer })),
 
   async identify({ get, particulars }) {
     const { account = '', accountid = 'id', accountname = 'name' } = particulars

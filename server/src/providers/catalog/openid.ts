@@ -81,6 +81,40 @@ export const openid: Provider = {
   pkce: 'S256',
   // OpenID Connect Core 11: without it, a request for offline_access is to be ignored.
   authorizationExtras: { prompt: 'consent' },
+  flows: {
+    device_code: {},
+    // What the app may do is the server's to say.
+    client_credentials: { scopes: [] },
+    token_exchange: {
+      fields: [
+        {
+          name: 'token',
+          label: 'Token',
+          meaning: 'That the server exchanges for one of its own.',
+          secret: true,
+          multiline: true,
+        },
+        {
+          name: 'tokenType',
+          label: 'Type of the token',
+          meaning:
+            'urn:ietf:params:oauth:token-type:jwt, or of access_token, id_token, refresh_token, saml1, saml2.',
+          pattern: /^urn:ietf:params:oauth:token-type:(?:jwt|access_token|id_token|refresh_token|saml[12])$/,
+        },
+      ],
+      subjectToken: '{token}',
+      subjectTokenType: '{tokenType}',
+    },
+  },
+  byFlow: {
+    // A token of the app itself is nobody's, and no endpoint says whose it is.
+    client_credentials: {
+      identify: async ({ clientId, particulars }) => ({
+        id: `${particulars['issuer']}.${clientId}`,
+        name: clientId,
+      }),
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
@@ -108,7 +142,11 @@ export const openid: Provider = {
     return {
       clientAuthentication: authentication as ClientAuthentication,
       dpop: dpop === 'on',
-      ...(resource !== undefined && { resource }),
+      ...(resource !== undefined && {
+        resource,
+        // RFC 8707 2.2: the answer then names what the token may do at the resource, and not what was granted besides.
+        scopes: { ...openid.scopes, unsaid: openid.scopes.standard.map(({ scope }) => scope) },
+      }),
       ...(api !== undefined && { api: { ...openid.api, ...apiAt(api) } }),
     }
   },
@@ -141,13 +179,13 @@ export const openid: Provider = {
 }
 
 async function userInfo(reader: ProviderReader) {
-  const { userinfo } = reader.particulars
-  if (userinfo === undefined) return undefined
+  const { userinfo, resource } = reader.particulars
+  // RFC 8707: a token for one API is none for the server's own, which may refuse it. That says nothing against the token.
+  const foreign = resource !== undefined
+  if (userinfo === undefined || (foreign && reader.subject === undefined)) return undefined
   try {
     return await reader.get(userinfo, UserInfo)
   } catch (error) {
-    // RFC 8707: a token for one API may be refused by the server's own, and the id_token has named the person already.
-    const foreign = reader.particulars['resource'] !== undefined && reader.subject !== undefined
     if (foreign && error instanceof ProviderAnswer && error.status < 500) return undefined
     throw error
   }

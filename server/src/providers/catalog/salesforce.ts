@@ -57,6 +57,11 @@ export const salesforce: Provider = {
     },
   },
   clientAuthentication: 'client_secret_post',
+  keyAssertion: { audience: 'token_endpoint' },
+  appKey: {
+    meaning:
+      'In place of the secret, and to connect by assertion: the private key, RSA, whose certificate was uploaded with the app.',
+  },
   pkce: 'S256',
   authorizationExtras: {},
   accountHint: { login_hint: '{handle}' },
@@ -74,8 +79,10 @@ export const salesforce: Provider = {
         {
           name: 'privateKey',
           label: 'Private key',
-          meaning: 'The key of the certificate that was uploaded to the app, in PEM.',
+          meaning:
+            'The key of the certificate that was uploaded to the app, in PEM. Left out: the one that was entered with the app.',
           secret: true,
+          optional: true,
           multiline: true,
         },
       ],
@@ -88,7 +95,7 @@ export const salesforce: Provider = {
       assertion: ({ clientId, values }) => ({
         issuer: clientId,
         subject: values['username'] ?? '',
-        privateKey: values['privateKey'] ?? '',
+        ...(values['privateKey'] !== undefined && { privateKey: values['privateKey'] }),
       }),
     },
     token_exchange: {
