@@ -70,7 +70,7 @@ test('[CN60] lint finds what would be unsafe, unexplained or left out', () => {
     ],
     [{ ...github, clientAuthentication: 'trust' }, 'clientAuthentication'],
     [{ ...github, clientAuthentication: 'private_key_jwt' }, 'keyAssertion'],
-    [{ ...github, keyAssertion: { audience: 'issuer' } }, 'appKey'],
+    [{ ...github, appKey: undefined, keyAssertion: { audience: 'issuer' } }, 'appKey'],
     [{ ...github, clientAuthentication: 'none', pkce: { off: 'it breaks by PKCE, so they say' } }, 'pkce'],
     [{ ...github, endpoints: { ...github.endpoints, refresh: 'http://github.com/r' } }, 'endpoints.refresh'],
     [{ ...github, endpoints: { ...github.endpoints, pushed: 'https://{x}/p' } }, 'endpoints.pushed'],

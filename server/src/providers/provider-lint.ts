@@ -412,7 +412,12 @@ function guidance(provider: Provider): Finding[] {
   const standard = new Set(scopes.standard.map(({ scope }) => scope))
   const known = new Set(['email', 'handle', ...Object.keys(provider.particulars ?? {})])
   return [
-    ...when(guide.steps.length < 3, 'guide.steps', 'must lead from the console to client id and secret'),
+    // Where Atom registers itself, there is no console.
+    ...when(
+      guide.steps.length < (provider.discovery === 'resource' ? 1 : 3),
+      'guide.steps',
+      'must lead from the console to client id and secret',
+    ),
     ...when(
       !guide.steps.some((step) => step.includes('{redirectUri}')),
       'guide.steps',
