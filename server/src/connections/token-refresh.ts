@@ -83,7 +83,7 @@ export class TokenRefresh implements AsyncDisposable {
         newer &&
         stillValid &&
         error instanceof AtomError &&
-        error.row.category === 'provider' &&
+        (error.row.category === 'provider' || error.code === 'unavailable') &&
         !isLost(error)
       ) {
         this.#calmUntil.set(connection.id, now + calmMs)
