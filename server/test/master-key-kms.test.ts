@@ -159,14 +159,13 @@ test('[CR22] whatever KMS fails by, the answer is “unavailable” and never a 
   await using it = await scene()
   const lines: string[] = []
   const log = pino({}, { write: (line: string) => void lines.push(line) })
-  const patience = { connectMs: 1_000, attemptMs: 200, callMs: 1_000 }
-  const envelope = () =>
-    new Envelope({ keyring: new Keyring([new AwsKmsMasterKey(1, it.arn, log, patience)]) })
+  const hasty = { connectMs: 1_000, attemptMs: 300, callMs: 1_000 }
   const key = await it.envelope().createKey(row)
   const sealed = await it.envelope().seal(key, 'gho_token', field)
   for (const trouble of ['cut', 'denied', 'throttled', 'failing', 'silent'] as const) {
     it.kms.trouble = trouble
-    const troubled = envelope()
+    const master = new AwsKmsMasterKey(1, it.arn, log, trouble === 'silent' ? hasty : undefined)
+    const troubled = new Envelope({ keyring: new Keyring([master]) })
     const before = lines.length
     for (const work of [() => troubled.open(key, sealed, field), () => troubled.createKey(row)]) {
       await assert.rejects(work, (error) => {
@@ -177,6 +176,11 @@ test('[CR22] whatever KMS fails by, the answer is “unavailable” and never a 
     }
     assert.equal(lines.length - before, 1, `${trouble}: ${lines.slice(before).join('')}`)
     it.kms.trouble = undefined
+    // On a busy machine the hasty one may need several.
+    await until(async () => {
+      await troubled.open(key, sealed, field).catch(() => undefined)
+      return !master.failing
+    })
     assert.equal((await troubled.open(key, sealed, field)).reveal(), 'gho_token')
     assert.match(lines.at(-1) ?? '', /answers again/)
   }
