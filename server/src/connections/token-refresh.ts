@@ -139,7 +139,7 @@ export class TokenRefresh implements AsyncDisposable {
         newer &&
         stillValid &&
         error instanceof AtomError &&
-        error.row.category === 'provider' &&
+        (error.row.category === 'provider' || error.code === 'unavailable') &&
         !isLost(error)
       ) {
         this.#calmUntil.set(nameOf(connection), now + calmMs)

@@ -37,13 +37,17 @@ export class AwsKmsMasterKey implements MasterKey {
   readonly #log: Log | undefined
   readonly #patience: typeof standardPatience
   #opened: Promise<{ sdk: Sdk; client: KMSClient }> | undefined
-  failing = false
+  #failing = false
 
   constructor(version: number, arn: string, log?: Log, patience = standardPatience) {
     this.version = version
     this.arn = arn
     this.#log = log
     this.#patience = patience
+  }
+
+  get failing(): boolean {
+    return this.#failing
   }
 
   async wrap(dataKey: Buffer, place: KeyPlace): Promise<Buffer> {
@@ -90,14 +94,14 @@ export class AwsKmsMasterKey implements MasterKey {
   async #asking<T>(ask: Ask<T>): Promise<T> {
     try {
       const answer = await this.#persistently(ask)
-      if (this.failing) this.#log?.info({ arn: this.arn }, 'the master key in AWS KMS answers again')
-      this.failing = false
+      if (this.#failing) this.#log?.info({ arn: this.arn }, 'the master key in AWS KMS answers again')
+      this.#failing = false
       return answer
     } catch (error) {
       if (error instanceof Error && wrongCiphertext.has(error.name)) throw editedOrMoved(error)
       // Once for an outage, and not once for each of a thousand calls in it.
-      if (!this.failing) this.#log?.error({ arn: this.arn, err: error }, 'the master key in AWS KMS fails')
-      this.failing = true
+      if (!this.#failing) this.#log?.error({ arn: this.arn, err: error }, 'the master key in AWS KMS fails')
+      this.#failing = true
       throw new AtomError(
         'unavailable',
         'The key service that protects stored credentials does not answer. Nothing is lost; try again in a moment.',
