@@ -227,7 +227,10 @@ suite('the dashboard’s connections in every state', () => {
   test('[UI38] what a provider has to be told is asked for before connecting, and a key goes to the server and nowhere else', async () => {
     const script = troubled()
     const page = await at('/connections/catalogue', script)
-    await page.getByRole('listitem', { name: 'Linear' }).getByRole('link', { name: 'Connect Linear' }).click()
+    await page
+      .getByRole('listitem', { name: 'Linear' })
+      .getByRole('link', { name: 'Linear', exact: true })
+      .click()
     const panel = page.getByRole('region', { name: 'Provider' })
     await panel.getByLabel('API key').fill('lin_api_very_secret')
     assert.equal(await panel.getByLabel('API key').getAttribute('type'), 'password')
@@ -241,7 +244,9 @@ suite('the dashboard’s connections in every state', () => {
     })
     await panel.getByRole('button', { name: 'Connect', exact: true }).click()
     await page.getByText('Linear is connected as Person 9').waitFor()
-    assert.deepEqual(bodies, [{ provider: 'linear', credential: { key: 'lin_api_very_secret' } }])
+    assert.deepEqual(bodies, [
+      { provider: 'linear', flow: 'api_key', credential: { key: 'lin_api_very_secret' } },
+    ])
     const kept = await page.evaluate(
       'location.href + JSON.stringify(sessionStorage) + JSON.stringify(localStorage) + document.body.innerHTML',
     )

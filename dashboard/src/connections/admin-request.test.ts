@@ -12,6 +12,6 @@ test('the message for an admin names the account, the reason and the access, and
     'Salesforce',
   )
   assert.match(text, /Salesforce account \(Grace Hopper, grace@example.com\)/)
-  assert.match(text, /Salesforce says: The policy asks for a fresh sign-in\.\n/)
+  assert.match(text, /The reason: The policy asks for a fresh sign-in\.\n/)
   assert.match(text, /api, openid/)
 })

@@ -8,7 +8,7 @@ export function adminRequest(
   const account = [identity.name, identity.email ?? identity.handle].filter(Boolean).join(', ')
   return [
     `Hello, my ${provider} account (${account}) is connected to Atom and has stopped working.`,
-    ...(reason === undefined ? [] : [`${provider} says: ${reason.replace(/\.$/, '')}.`]),
+    ...(reason === undefined ? [] : [`The reason: ${reason.replace(/\.$/, '')}.`]),
     'Could you allow it in the administration of our organisation?',
     ...(askedScopes.length === 0 ? [] : [`It asks for: ${askedScopes.join(', ')}.`]),
   ].join('\n')

@@ -11,17 +11,20 @@ import { DeviceCode } from './device-code.tsx'
 import { forgetDeviceWait, keepDeviceWait, keptDeviceWait } from './device-wait.ts'
 import { type Entry, EntryField, entered } from './entry-field.tsx'
 import { flowWords, opensWindow } from './flow-words.ts'
-import { askedOfPerson } from './needs-form.ts'
+import { askedOfPerson } from './ways.ts'
 
 /** Every way to connect an account of a provider, with what has to be said first. */
 export function ConnectForm({
   provider,
+  ways,
   onConnected,
 }: {
   provider: ProviderView
+  /** Not empty; the first is chosen until another is. */
+  ways: readonly FlowName[]
   onConnected: (connection: Connection) => void
 }) {
-  const [flow, setFlow] = useState<FlowName>(provider.flows[0] ?? 'authorization_code')
+  const [flow, setFlow] = useState<FlowName>(ways[0] ?? 'authorization_code')
   const [waiting, setWaiting] = useState(() => keptDeviceWait(provider.id))
   const particulars = askedOfPerson(provider).map(
     ({ name, meaning, standard, required }): Entry => ({
@@ -100,7 +103,13 @@ export function ConnectForm({
       {connect.error !== undefined && !atField && (
         <ConnectProblem error={connect.error} onDismiss={connect.clear} />
       )}
-      {provider.flows.length > 1 && <Ways provider={provider} chosen={flow} onChoose={setFlow} />}
+      {ways.length > 1 ? (
+        <Ways provider={provider} ways={ways} chosen={flow} onChoose={setFlow} />
+      ) : (
+        flow !== 'authorization_code' && (
+          <p className="text-quiet">{flowWords(flow, provider.name).explanation}</p>
+        )
+      )}
       {entries.map((entry) => (
         <EntryField key={entry.name} entry={entry} problem={problemAt(entry.name)} />
       ))}
@@ -113,10 +122,12 @@ export function ConnectForm({
 
 function Ways({
   provider,
+  ways,
   chosen,
   onChoose,
 }: {
   provider: ProviderView
+  ways: readonly FlowName[]
   chosen: FlowName
   onChoose: (flow: FlowName) => void
 }) {
@@ -124,7 +135,7 @@ function Ways({
   return (
     <fieldset className="grid gap-2">
       <legend className="mb-1.5 font-medium">How</legend>
-      {provider.flows.map((flow) => {
+      {ways.map((flow) => {
         const { title, explanation } = flowWords(flow, provider.name)
         return (
           <div key={flow} className="flex items-start gap-2.5">

@@ -7,13 +7,14 @@ import { plural } from '../ui/clock-text.ts'
 import { categoryWords } from './category-words.ts'
 import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
-import { needsForm } from './needs-form.ts'
 import { ProviderMark } from './provider-mark.tsx'
 import { useProviders } from './providers-context.ts'
+import { needsForm, waysOf } from './ways.ts'
 
 export function ProviderCard({ provider, accounts }: { provider: ProviderView; accounts: number }) {
   const operator = isOperator(useMe())
   const navigate = useNavigate()
+  const ways = waysOf(provider, operator)
   const { reload } = useProviders()
   const connect = useAction(async (how: 'as_it_is' | 'in_the_sandbox') => {
     if (how === 'in_the_sandbox') {
@@ -46,7 +47,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
           <p className="truncate text-sm text-quiet">
             {[
               categoryWords[provider.category],
-              accounts > 0 ? plural(accounts, 'account') : appWords(provider, operator),
+              accounts > 0 ? plural(accounts, 'account') : appWords(provider, operator, ways.length > 0),
             ].join(' · ')}
           </p>
         </div>
@@ -92,6 +93,16 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
           >
             Set up
           </Link>
+        ) : ways.length > 0 ? (
+          <Link
+            to="/connections/catalogue/$provider"
+            params={{ provider: provider.id }}
+            search={(kept) => kept}
+            aria-label={`Connect ${provider.name}`}
+            className={`${buttonClass('plain')} relative`}
+          >
+            Connect
+          </Link>
         ) : null}
       </div>
       {connect.error !== undefined && (
@@ -103,9 +114,9 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
   )
 }
 
-function appWords(provider: ProviderView, operator: boolean): string {
+function appWords(provider: ProviderView, operator: boolean, withoutApp: boolean): string {
   if (provider.app === 'configured') return 'ready'
   if (provider.app === 'sandbox') return 'in the sandbox'
-  if (!operator) return 'an owner or admin has to set it up'
+  if (!operator) return withoutApp ? 'with a key of yours' : 'an owner or admin has to set it up'
   return provider.sandboxAvailable ? 'try it at once' : 'not set up yet'
 }

@@ -11,6 +11,7 @@ import { ProviderMark } from './provider-mark.tsx'
 import { useProvider, useProviders } from './providers-context.ts'
 import { ScopeLine } from './scope-line.tsx'
 import { SidePanel } from './side-panel.tsx'
+import { waysOf } from './ways.ts'
 
 /** One provider of the catalogue: connect an account, what it is asked for, where the app comes from. */
 export function ProviderPanel() {
@@ -51,6 +52,7 @@ function About({ provider }: { provider: ProviderView }) {
   const operator = isOperator(useMe())
   const navigate = useNavigate()
   const { reload } = useProviders()
+  const ways = waysOf(provider, operator)
   const open = useAction(async () => {
     await atom.connections.openSandbox()
     reload()
@@ -70,12 +72,16 @@ function About({ provider }: { provider: ProviderView }) {
           }
         />
       </div>
-      {provider.app !== 'none' ? (
+      {ways.length > 0 && (
         <ConnectForm
+          // What an app makes possible is offered as soon as there is one.
+          key={provider.app}
           provider={provider}
+          ways={ways}
           onConnected={({ id }) => void navigate({ to: '/connections', search: { connected: id } })}
         />
-      ) : operator ? (
+      )}
+      {provider.app !== 'none' ? null : operator ? (
         <div className="grid gap-3">
           {open.error !== undefined && <ProblemNotice error={open.error} onDismiss={open.clear} />}
           <div className="flex flex-wrap gap-2">
@@ -83,7 +89,7 @@ function About({ provider }: { provider: ProviderView }) {
               to="/connections/catalogue/$provider/setup"
               params={{ provider: provider.id }}
               search={(kept) => kept}
-              className={buttonClass('primary')}
+              className={buttonClass(ways.length > 0 ? 'plain' : 'primary')}
             >
               Set up your app
             </Link>
@@ -95,9 +101,11 @@ function About({ provider }: { provider: ProviderView }) {
           </div>
         </div>
       ) : (
-        <p className="text-quiet">
-          An owner or admin of the workspace enters the app of {provider.name} first. Ask one of them.
-        </p>
+        ways.length === 0 && (
+          <p className="text-quiet">
+            An owner or admin of the workspace enters the app of {provider.name} first. Ask one of them.
+          </p>
+        )
       )}
       <section className="grid gap-2">
         <h2 className="text-sm text-quiet">What an account is asked for</h2>

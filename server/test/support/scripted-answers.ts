@@ -103,8 +103,10 @@ export function troubled(): Script {
       provider('slack', 'Slack', { category: 'communication' }),
       provider('linear', 'Linear', {
         category: 'projects',
-        app: 'configured',
-        flows: ['api_key', 'authorization_code'],
+        // Nobody has entered an app, and a key needs none.
+        app: 'none',
+        sandboxAvailable: false,
+        flows: ['authorization_code', 'api_key'],
         credentialFields: [
           {
             flow: 'api_key',
