@@ -48,7 +48,7 @@ export class ProxyCredentials implements Disposable {
 
   /** The connection as it stands now; read anew only where that is not how it stood. Undefined where it is gone. */
   async connection(standing: Standing): Promise<LiveConnection | undefined> {
-    const kept = this.#open.get(standing.id)
+    const kept = this.#open.get(placeOf(standing))
     if (kept !== undefined && kept.until > performance.now() && isAs(kept.connection, standing)) {
       return kept.connection
     }
@@ -57,7 +57,7 @@ export class ProxyCredentials implements Disposable {
 
   /** @throws AtomError as `TokenRefresh.access` */
   async of(connection: LiveConnection): Promise<OpenedCredential> {
-    const kept = this.#open.get(connection.id)
+    const kept = this.#open.get(placeOf(connection))
     if (kept !== undefined && kept.until > performance.now() && this.#stillFits(kept, connection)) return kept
     return await this.#keep(connection, await this.#tokenRefresh.access(connection))
   }
@@ -89,7 +89,7 @@ export class ProxyCredentials implements Disposable {
     const refreshToken =
       current === undefined
         ? undefined
-        : this.#vault.openRefreshToken(
+        : await this.#vault.openRefreshToken(
             { workspaceId: current.workspaceId, connectionId: current.id, generation: current.generation },
             current.sealed,
           )
@@ -102,8 +102,8 @@ export class ProxyCredentials implements Disposable {
     }
     const [oldest] = this.#open.keys()
     if (this.#open.size >= mostOpen && oldest !== undefined) this.#open.delete(oldest)
-    this.#open.delete(connection.id)
-    this.#open.set(connection.id, opened)
+    this.#open.delete(placeOf(connection))
+    this.#open.set(placeOf(connection), opened)
     this.#sweep ??= setInterval(() => this.#close(), openMs).unref()
     return opened
   }
@@ -115,6 +115,11 @@ export class ProxyCredentials implements Disposable {
     clearInterval(this.#sweep)
     this.#sweep = undefined
   }
+}
+
+/** Which credential: generations are counted for each. */
+function placeOf({ id }: Pick<Standing, 'id'>): string {
+  return id
 }
 
 function isAs(connection: LiveConnection, standing: Standing): boolean {
