@@ -181,7 +181,7 @@ test('[CN148] a flow that is not offered, and a credential that does not fit, ar
   const file = (more: object) => ({ keyFile: JSON.stringify({ type: 'service_account', ...more }) })
   const cases: readonly (readonly [object, string])[] = [
     [{ provider: 'github', flow: 'jwt_bearer' }, '/flow'],
-    [{ provider: 'github', flow: 'app_installation' }, '/flow'],
+    [{ provider: 'linear', flow: 'app_installation' }, '/flow'],
     [{ provider: 'github', credential: { key: 'a-key-of-mine' } }, '/credential'],
     [{ provider: 'github', flow: 'api_key' }, '/credential/key'],
     [{ provider: 'github', flow: 'api_key', credential: { key: 'two\r\nlines-of-key' } }, '/credential/key'],
@@ -231,9 +231,11 @@ test('[CN149] in the app’s own name only an operator connects; a new token is 
   it.loopback.on('graph.microsoft.com', '/v1.0/organization', () => ({
     body: { value: [{ id: tenant, displayName: 'Contoso' }] },
   }))
-  it.loopback.on('graph.microsoft.com', '/v1.0/users', ({ headers }) => ({
-    body: { as: headers.authorization },
-  }))
+  const used: (string | undefined)[] = []
+  it.loopback.on('graph.microsoft.com', '/v1.0/users', ({ headers }) => {
+    used.push(headers.authorization)
+    return { body: {} }
+  })
   const member = await it.person('member')
   assert.equal((await connect(member, wish)).body.code, 'forbidden')
   const nowhere = await connect(admin, { ...wish, particulars: { tenant: 'common' } })
@@ -259,7 +261,8 @@ test('[CN149] in the app’s own name only an operator connects; a new token is 
   const callers = await Promise.all(
     Array.from({ length: 20 }, () => admin.call('GET', `${path}/proxy/graph.microsoft.com/v1.0/users`)),
   )
-  assert.deepEqual(new Set(callers.map(({ text }) => text)), new Set(['{"as":"Bearer app-token-2"}']))
+  assert.deepEqual(new Set(callers.map(({ status }) => status)), new Set([200]))
+  assert.deepEqual([used.length, new Set(used)], [20, new Set(['Bearer app-token-2'])])
   const again = sent(it, 'login.microsoftonline.com', `/${tenant}/oauth2/v2.0/token`)
   assert.deepEqual(again, [first[0], first[0]])
 
@@ -268,7 +271,8 @@ test('[CN149] in the app’s own name only an operator connects; a new token is 
     body: { error: 'invalid_client', error_description: 'AADSTS7000222' },
   }))
   assert.equal((await admin.call('POST', `${path}/refresh`)).body.code, 'provider_misconfigured')
-  assert.equal((await admin.call('GET', path)).body.status, 'active')
+  const blamed = (await admin.call('GET', path)).body
+  assert.deepEqual([blamed.status, blamed.remedy?.whose], ['degraded', 'operator'])
   it.loopback.on('graph.microsoft.com', '/v1.0/organization', () => ({ status: 403, body: {} }))
   const receipt = (await admin.call('DELETE', path)).body
   assert.equal(receipt.revocation, 'unsupported')

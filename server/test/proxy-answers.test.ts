@@ -140,6 +140,28 @@ test('[CN228] an answer that breaks off before anything of it was passed on is p
   assert.equal(reply.body.code, 'provider_unavailable')
 })
 
+test('[CN228] an answer that was packed small and is long arrives whole; a coding that nobody asked for is refused', async () => {
+  await using it = await proxyScene()
+  const long = JSON.stringify({ text: 'a'.repeat(3_000_000) })
+  it.provider.on('api.github.com', '/long', () => {
+    const packed = gzipSync(long)
+    return {
+      headers: {
+        'content-type': 'application/json',
+        'content-encoding': 'gzip',
+        'content-length': String(packed.length),
+      },
+      body: packed,
+    }
+  })
+  assert.equal((await it.ada.call('GET', `${it.proxy}/long`)).text, long)
+  it.provider.on('api.github.com', '/odd', () => ({
+    headers: { 'content-encoding': 'aes128gcm' },
+    body: 'x',
+  }))
+  assert.equal((await it.ada.call('GET', `${it.proxy}/odd`)).body.code, 'provider_refused')
+})
+
 test('[CN228] many at once on one connection each see what was true when they came', async () => {
   await using it = await proxyScene()
   const all = await Promise.all(Array.from({ length: 50 }, () => it.ada.call('GET', `${it.proxy}/user`)))

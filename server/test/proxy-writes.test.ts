@@ -191,6 +191,19 @@ test('[CN224] where surely nothing happened, the same key goes again: too many r
   assert.deepEqual((await written(it, 'k-2', { at: event })).body, { calls: 3 })
 })
 
+test('[CN224] a refusal of the credential that comes with status 200 gives the key back as well', async () => {
+  await using it = await proxyScene('slack')
+  const post = '/api/chat.postMessage'
+  let calls = 0
+  it.provider.on('slack.com', post, () =>
+    ++calls <= 2 ? { body: { ok: false, error: 'token_expired' } } : { body: { ok: true, calls } },
+  )
+  it.provider.on('slack.com', '/api/oauth.v2.access', () => ({ status: 503, body: {} }))
+  assert.notEqual((await written(it, 'k-1', { at: '/chat.postMessage' })).body.ok, true)
+  calls = 2
+  assert.equal((await written(it, 'k-1', { at: '/chat.postMessage' })).body.ok, true)
+})
+
 test('[CN224] what the provider answered with an error is its answer too', async () => {
   await using it = await proxyScene()
   let calls = 0

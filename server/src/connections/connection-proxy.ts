@@ -324,8 +324,13 @@ export class ConnectionProxy {
     const tells = isJson && (status === 403 || status === api.failures?.status)
     try {
       if (length !== undefined && length <= onePieceBytes) {
-        const { opening } = await openingOf(body, onePieceBytes * 16)
-        return { body: opening, failure: tells ? failureIn(api, status, opening) : undefined }
+        // Its length is that of what was packed; what is in it may be longer.
+        const { opening, rest } = await openingOf(body, onePieceBytes)
+        const isWhole = rest === undefined
+        return {
+          body: rest ?? opening,
+          failure: tells && isWhole ? failureIn(api, status, opening) : undefined,
+        }
       }
       if (!tells) return { body, failure: undefined }
       const { opening, rest } = await openingOf(body, errorBytes)

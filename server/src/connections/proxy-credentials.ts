@@ -24,7 +24,7 @@ const marginMs = 60_000
 
 /**
  * Credentials that are in use, opened once and not for every request. Each request names the generation that its row has now,
- * so what was replaced is not used again; and nothing stays in the clear for longer than ten seconds.
+ * so what was replaced is not used again; and what was opened is used for ten seconds and forgotten within twenty.
  */
 export class ProxyCredentials implements Disposable {
   readonly #store: ConnectionStore

@@ -87,7 +87,11 @@ export class SingleWrites {
       late.abort(new AtomError('provider_unavailable', 'The provider did not answer the write in time.'))
     }, patienceMs)
     try {
-      return await this.#keep({ id, workspaceId: write.workspaceId }, await send(progress, late.signal))
+      return await this.#keep(
+        { id, workspaceId: write.workspaceId },
+        await send(progress, late.signal),
+        progress,
+      )
     } catch (error) {
       await this.#settle(id, progress)
       throw error
@@ -118,9 +122,13 @@ export class SingleWrites {
   }
 
   /** The answer is stored before anybody has it. */
-  async #keep(write: { id: string; workspaceId: string }, answer: WriteAnswer): Promise<WriteAnswer> {
+  async #keep(
+    write: { id: string; workspaceId: string },
+    answer: WriteAnswer,
+    { sent }: WriteProgress,
+  ): Promise<WriteAnswer> {
     // Too many requests, or a credential that is not taken: the provider has done nothing, and the next try may go.
-    if (answer.status === 429 || answer.status === 401) {
+    if (!sent || answer.status === 429 || answer.status === 401) {
       await this.#store.release(write.id)
       return answer
     }

@@ -273,6 +273,12 @@ function unpacked(
     body.destroy()
     throw refuse()
   }
+  if (length === '0') return body
+  const decoder = decoderOf(coding)
+  if (decoder === undefined && coding !== 'identity') {
+    body.destroy()
+    throw new AtomError('provider_refused', 'The answer came in a content coding that nobody asked for.')
+  }
   // The parser holds a body to the length that it announced.
   if (length !== undefined && coding === 'identity') return body
   let bytes = 0
@@ -283,7 +289,6 @@ function unpacked(
       else done(null, chunk)
     },
   })
-  const decoder = decoderOf(coding)
   return chained(decoder === undefined ? [body, counted] : [body, decoder, counted])
 }
 
