@@ -56,6 +56,7 @@ class House {
       sandbox: false,
       ownerId: randomUUID(),
       expiresAt: null,
+      credentials: [{ slot: 'main', expiresAt: null, refreshExpiresAt: null }],
       connectedAt: new Date().toISOString(),
       lastUsedAt: null,
     }

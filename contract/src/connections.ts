@@ -87,6 +87,36 @@ export const ConnectionStatus = Type.Union([
 ])
 export type ConnectionStatus = Static<typeof ConnectionStatus>
 
+/** What mends a connection: whose job it is, and the one button for it. */
+export const Remedy = Type.Object({
+  whose: Type.Union([Type.Literal('person'), Type.Literal('admin'), Type.Literal('operator')], {
+    description:
+      'The person who connected it, an admin of their organisation at the provider, or Atom’s operator.',
+  }),
+  action: Type.Union([
+    Type.Literal('reconnect'),
+    Type.Literal('allow_more'),
+    Type.Literal('ask_admin'),
+    Type.Literal('configure_app'),
+    Type.Literal('wait'),
+  ]),
+  label: Type.String({ description: 'The words on the button.' }),
+})
+export type Remedy = Static<typeof Remedy>
+
+/** One of the secrets a connection holds, without the secret. */
+export const CredentialView = Type.Object({
+  slot: Type.String({
+    description:
+      '`main`, or its name where one consent gives several (Slack: `bot`, `user`); the proxy takes it in `Atom-Credential`.',
+  }),
+  /** When its access token expires; null where the provider does not say. */
+  expiresAt: Type.Union([Time, Type.Null()]),
+  /** When it can no longer be refreshed, as far as the provider says; each refresh may move it. */
+  refreshExpiresAt: Type.Union([Time, Type.Null()]),
+})
+export type CredentialView = Static<typeof CredentialView>
+
 export const Connection = Type.Object({
   id: Id,
   provider: ProviderId,
@@ -94,6 +124,8 @@ export const Connection = Type.Object({
   status: ConnectionStatus,
   /** Plain words: why it is not active. */
   reason: Type.Optional(Type.String()),
+  /** There whenever the status is `degraded` or `needs_reconnect`. */
+  remedy: Type.Optional(Remedy),
   identity: Type.Object({
     id: Type.String({ description: 'The provider’s own id of the person.' }),
     name: Type.String(),
@@ -107,6 +139,8 @@ export const Connection = Type.Object({
   ownerId: Id,
   /** When the access token expires; null where the provider does not say. Atom refreshes by itself. */
   expiresAt: Type.Union([Time, Type.Null()]),
+  /** The one that is used when nothing is said comes first. */
+  credentials: Type.Array(CredentialView),
   connectedAt: Time,
   lastUsedAt: Type.Union([Time, Type.Null()]),
 })

@@ -177,6 +177,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       publicUrl,
       sessionEnded: (id) => revocations.has(id),
       sandbox,
+      dataDir,
     }),
   )
   const { connections, apps, proxy } = connectionRoom

@@ -181,7 +181,7 @@ test('[CN148] a flow that is not offered, and a credential that does not fit, ar
   const file = (more: object) => ({ keyFile: JSON.stringify({ type: 'service_account', ...more }) })
   const cases: readonly (readonly [object, string])[] = [
     [{ provider: 'github', flow: 'jwt_bearer' }, '/flow'],
-    [{ provider: 'github', flow: 'app_installation' }, '/flow'],
+    [{ provider: 'gitlab', flow: 'app_installation' }, '/flow'],
     [{ provider: 'github', credential: { key: 'a-key-of-mine' } }, '/credential'],
     [{ provider: 'github', flow: 'api_key' }, '/credential/key'],
     [{ provider: 'github', flow: 'api_key', credential: { key: 'two\r\nlines-of-key' } }, '/credential/key'],
@@ -268,7 +268,8 @@ test('[CN149] in the app’s own name only an operator connects; a new token is 
     body: { error: 'invalid_client', error_description: 'AADSTS7000222' },
   }))
   assert.equal((await admin.call('POST', `${path}/refresh`)).body.code, 'provider_misconfigured')
-  assert.equal((await admin.call('GET', path)).body.status, 'active')
+  const { status, remedy } = (await admin.call('GET', path)).body
+  assert.deepEqual([status, remedy.whose], ['degraded', 'operator'])
   it.loopback.on('graph.microsoft.com', '/v1.0/organization', () => ({ status: 403, body: {} }))
   const receipt = (await admin.call('DELETE', path)).body
   assert.equal(receipt.revocation, 'unsupported')

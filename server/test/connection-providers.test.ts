@@ -176,9 +176,13 @@ test('[CN53] Slack: the token of a team is ended with the last connection that l
   assert.notEqual(first.id, second.id)
   const kept = await it.ada.call('DELETE', `/v1/connections/${first.id}`)
   assert.equal(kept.body.revocation, 'kept')
-  assert.equal(it.loopback.requests('slack.com', '/api/auth.revoke').length, 0)
-  const ended = await it.ada.call('DELETE', `/v1/connections/${second.id}`)
-  assert.equal(ended.body.revocation, 'revoked')
+  // What Ada's consent gave for her alone ends with her connection.
+  const ended = it.loopback
+    .requests('slack.com', '/api/auth.revoke')
+    .map(({ headers }) => headers.authorization)
+  assert.deepEqual(ended, ['Bearer xoxe.xoxp-person'])
+  const last = await it.ada.call('DELETE', `/v1/connections/${second.id}`)
+  assert.equal(last.body.revocation, 'revoked')
 })
 
 test('[CN54] Asana: the refresh token of the consent is kept through refreshes, and is what is revoked', async () => {

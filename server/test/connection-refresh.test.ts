@@ -355,7 +355,7 @@ test('[CN13] a token that is still valid goes on being used while it cannot be r
   assert.deepEqual(bearers(it), new Set(['Bearer google-access-token-1']))
 })
 
-test('[CN13] an app that the provider does not know any more is the operator’s matter: the connection stays as it is', async () => {
+test('[CN13] [CN62] an app that the provider does not know any more is the operator’s matter: it is said so, and over once the app is mended', async () => {
   await using it = await scene()
   await it.expire()
   it.provider.on('oauth2.googleapis.com', tokenPath, () => ({
@@ -364,7 +364,17 @@ test('[CN13] an app that the provider does not know any more is the operator’s
   }))
   const reply = await it.ada.call('POST', `/v1/connections/${it.connection.id}/refresh`)
   assert.equal(reply.body.code, 'provider_misconfigured')
-  assert.equal((await it.ada.call('GET', `/v1/connections/${it.connection.id}`)).body.status, 'active')
+  const blamed = (await it.ada.call('GET', `/v1/connections/${it.connection.id}`)).body
+  assert.equal(blamed.status, 'degraded')
+  assert.match(blamed.reason, /deleted_client/)
+  assert.deepEqual(blamed.remedy, {
+    whose: 'operator',
+    action: 'configure_app',
+    label: 'Set up the Google app',
+  })
+  it.provider.workAsGoogle()
+  const mended = (await it.ada.call('POST', `/v1/connections/${it.connection.id}/refresh`)).body
+  assert.deepEqual([mended.status, mended.reason, mended.remedy], ['active', undefined, undefined])
 })
 
 test('[CN14] an answer that was lost on the way is asked for once more, and said to be unknown when that is refused', async () => {

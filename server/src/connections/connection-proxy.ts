@@ -71,7 +71,7 @@ export class ConnectionProxy {
    * `connection_needs_reconnect` · `provider_unavailable` · `provider_misconfigured` · `provider_refused`
    */
   async request(principal: Principal, connectionId: string, request: ProxyRequest): Promise<ProxyAnswer> {
-    const connection = await this.#owned(principal, connectionId)
+    const connection = await this.#owned(principal, connectionId, slotIn(request.headers))
     const { api } = this.#apps.settled(connection)
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
@@ -79,7 +79,7 @@ export class ConnectionProxy {
     this.#noteUse(connection)
     const answer = await this.#send(api, standIns, target, request, token)
     if (answer.status !== 401) return this.#outgoing(connection, answer, token)
-    const current = (await this.#store.live(connection.workspaceId, connection.id)) ?? connection
+    const current = (await this.#again(connection)) ?? connection
     const next = await this.#tokenRefresh.access(current, token)
     // The provider knows this very token: its 401 is about something else, and the caller's to judge.
     if (next.generation === token.generation) return this.#outgoing(connection, answer, token)
@@ -91,18 +91,33 @@ export class ConnectionProxy {
       )
     }
     // A renewed token may belong to another place: Salesforce moves organisations between instances.
-    const renewed = this.#apps.settled(
-      (await this.#store.live(connection.workspaceId, connection.id)) ?? current,
-    ).api
+    const renewed = this.#apps.settled((await this.#again(connection)) ?? current).api
     const again = await this.#send(renewed, standIns, proxyTarget(renewed, request.path), request, next)
     return this.#outgoing(connection, again, next)
   }
 
-  async #owned(principal: Principal, connectionId: string): Promise<LiveConnection> {
+  /** With the credential that is asked for by name, where one is. */
+  async #owned(
+    principal: Principal,
+    connectionId: string,
+    slot: string | undefined,
+  ): Promise<LiveConnection> {
     const connection = await this.#store.live(principal.workspaceId, connectionId)
     if (connection === undefined || connection.ownerId !== personOf(principal))
       throw new AtomError('not_found')
-    return connection
+    if (slot === undefined || slot === connection.slot) return connection
+    const other = connection.others.some((credential) => credential.slot === slot)
+      ? await this.#store.live(principal.workspaceId, connectionId, slot)
+      : undefined
+    if (other !== undefined) return other
+    const names = [connection, ...connection.others].map((credential) => credential.slot).join(', ')
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: 'headers/atom-credential', detail: `This account has: ${names}.` }],
+    })
+  }
+
+  async #again({ workspaceId, id, further }: LiveConnection): Promise<LiveConnection | undefined> {
+    return await this.#store.live(workspaceId, id, further)
   }
 
   /** Follows redirects within the provider's hosts, as its SDKs would; any other is the caller's to follow, without us. */
@@ -199,4 +214,9 @@ export class ConnectionProxy {
       this.#log.warn({ connectionId: connection.id, err: error }, 'the use of a connection was not noted')
     })
   }
+}
+
+/** Which credential the caller names, where a connection has several (Slack: `bot`, `user`). */
+function slotIn(headers: ProxyRequest['headers']): string | undefined {
+  return new Headers(headers).get('atom-credential') ?? undefined
 }

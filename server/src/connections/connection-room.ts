@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Guards } from '#access/guarded-route.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Envelope } from '#foundation/crypto/envelope.ts'
@@ -20,14 +21,17 @@ import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { CredentialFlow } from './flows/credential-flow.ts'
 import { DeviceCodeFlow } from './flows/device-code.ts'
 import { IdentityReader } from './identity-reader.ts'
+import { KeepAlive } from './keep-alive.ts'
+import { RefreshJournal } from './refresh-journal.ts'
 import { ServerMetadata } from './server-metadata.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
-import { TokenRefresh } from './token-refresh.ts'
+import { type RefreshCheckpoint, TokenRefresh } from './token-refresh.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
+  readonly keepAlive: KeepAlive
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -47,6 +51,13 @@ export function createConnectionRoom(outside: {
   readonly sandbox: SandboxOffer | undefined
   /** Other providers than those that Atom ships. */
   readonly catalog?: ReadonlyMap<string, Provider>
+  /** Where renewals are journalled. */
+  readonly dataDir: string
+  /** What a test may change of refreshing. */
+  readonly refresh?: {
+    readonly leaseSeconds?: number
+    readonly checkpoint?: (name: RefreshCheckpoint) => void
+  }
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
@@ -68,10 +79,14 @@ export function createConnectionRoom(outside: {
     apps,
     source: credentialFlow,
     identityReader,
+    journal: new RefreshJournal({ folder: join(outside.dataDir, 'refreshes'), log }),
     clock,
     log,
     changed: (connection) => news.tellOf(connection),
+    ...outside.refresh,
+    noted: (event) => log.debug(event, 'a credential was cared for'),
   })
+  const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
   const flows = {
     flow,
     deviceCode,
@@ -103,9 +118,11 @@ export function createConnectionRoom(outside: {
     connections,
     apps,
     proxy,
+    keepAlive,
     doors: (guards) => connectionDoors(guards, { connections, apps, proxy }),
     [Symbol.asyncDispose]: async () => {
       await devicePolls[Symbol.asyncDispose]()
+      await keepAlive[Symbol.asyncDispose]()
       await tokenRefresh[Symbol.asyncDispose]()
     },
   }

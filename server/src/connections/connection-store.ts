@@ -1,4 +1,4 @@
-import type { ConnectionStatus, FlowName } from '@atom/contract/connections.ts'
+import type { ConnectionStatus, FlowName, Remedy } from '@atom/contract/connections.ts'
 import type { ErrorCode } from '@atom/contract/errors.ts'
 import sql, { empty, type Sql } from 'sql-template-tag'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
@@ -99,6 +99,13 @@ export interface StoredIdentity {
   readonly avatarUrl?: string
 }
 
+/** A credential of a connection besides its first. */
+export interface FurtherCredential {
+  readonly slot: string
+  readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+}
+
 export interface ConnectionRow {
   readonly id: string
   readonly workspaceId: string
@@ -112,23 +119,43 @@ export interface ConnectionRow {
   readonly sandbox: boolean
   readonly status: Exclude<ConnectionStatus, 'revoked'>
   readonly reason: string | null
+  readonly remedy: Remedy | null
   readonly identityId: string
   readonly identity: StoredIdentity
   readonly scopes: readonly string[]
   readonly missingScopes: readonly string[]
   readonly connectedAt: Date
   readonly lastUsedAt: Date | null
+  /** Of the credential that is used when nothing is said, as are the fields below. */
+  readonly slot: string
   readonly generation: number
   readonly issuedAt: Date
   readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
   readonly particulars: Particulars
+  readonly others: readonly FurtherCredential[]
 }
 
-/** A connection with its sealed credential: what the proxy and the refresh work on. */
+/**
+ * A connection with its sealed credential: what the proxy and the refresh work on. With one of its other credentials, that
+ * one's fields stand in the place of the first one's.
+ */
 export interface LiveConnection extends ConnectionRow {
   readonly sealed: SealedTokens
   /** The key that its tokens are bound to (RFC 9449); null: bearer tokens. */
   readonly sealedDpopKey: Buffer | null
+  /** Which of the others it is; undefined for the first. */
+  readonly further?: string | undefined
+}
+
+/** A credential that consent gave besides the first. */
+export interface ConsentedFurther {
+  readonly slot: string
+  readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly keepAliveAt: Date | null
+  /** Called once the generation is known, with the data key of the connection. */
+  seal(connectionId: string, generation: number, dataKey: Buffer): SealedTokens
 }
 
 export interface ConsentedConnection {
@@ -144,29 +171,52 @@ export interface ConsentedConnection {
   readonly sandbox: boolean
   readonly status: ConnectionRow['status']
   readonly reason: string | null
+  readonly remedy: Remedy | null
   readonly identityId: string
   readonly identity: StoredIdentity
   readonly scopes: readonly string[]
   readonly missingScopes: readonly string[]
   readonly at: Date
+  readonly slot: string
   readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly keepAliveAt: Date | null
   readonly particulars: Particulars
+  readonly others: readonly ConsentedFurther[]
   /** Called inside the transaction, once id and generation are known. `dpopKey`: what the tokens are bound to. */
   seal(connectionId: string, generation: number): SealedTokens & { readonly dpopKey?: Buffer }
 }
 
-export interface Renewal {
+/** One credential: the first of its connection, or another. */
+interface CredentialKey {
   readonly connectionId: string
-  /** The generation that was refreshed; the new pair is the next one. */
-  readonly generation: number
-  readonly sealed: SealedTokens
-  readonly issuedAt: Date
-  readonly expiresAt: Date | null
-  readonly particulars: Particulars
+  /** Which of the others; undefined for the first. */
+  readonly further?: string | undefined
 }
 
-export interface Claim {
-  readonly connectionId: string
+export interface Renewal extends CredentialKey {
+  /** The generation that was refreshed; the new pair is the next one. */
+  readonly generation: number
+  /** Under the data key that the connection has already. */
+  readonly sealed: Pick<SealedTokens, 'accessToken' | 'refreshToken'>
+  readonly issuedAt: Date
+  readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly keepAliveAt: Date | null
+  /** Of the connection; another than its first credential does not change them. */
+  readonly particulars: Particulars
+  /** How the connection stands where nothing but the app was wrong. */
+  readonly standing: Standing
+}
+
+/** How a connection stands, and why. */
+export interface Standing {
+  readonly status: ConnectionRow['status']
+  readonly reason: string | null
+  readonly remedy: Remedy | null
+}
+
+export interface Claim extends CredentialKey {
   readonly generation: number
   readonly holder: string
   readonly leaseSeconds: number
@@ -185,13 +235,27 @@ const flowColumns = sql`
 
 const connectionColumns = sql`
   c.id, c.workspace_id as "workspaceId", c.owner_id as "ownerId", c.provider, c.flow, c.app_id as "appId",
-  c.client_id as "clientId", c.sandbox, c.status, c.reason, c.identity_id as "identityId", c.identity, c.scopes,
+  c.client_id as "clientId", c.sandbox, c.status, c.reason, c.remedy, c.identity_id as "identityId", c.identity, c.scopes,
   c.missing_scopes as "missingScopes", c.connected_at as "connectedAt", c.last_used_at as "lastUsedAt",
-  k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt", k.particulars`
+  k.slot, k.generation, k.issued_at as "issuedAt", k.expires_at as "expiresAt",
+  k.refresh_expires_at as "refreshExpiresAt", k.particulars,
+  (select json_agg(json_build_array(o.slot, extract(epoch from o.expires_at), extract(epoch from o.refresh_expires_at))
+    order by o.slot) from further_credentials o where o.connection_id = c.id) as others`
 
 const sealedColumns = sql`
   k.data_key as "dataKey", k.access_token as "accessToken", k.refresh_token as "refreshToken",
   k.dpop_key as "sealedDpopKey"`
+
+/** Of another credential, in the place of the first one's. */
+const furtherColumns = sql`
+  f.slot as further, f.generation, f.issued_at as "issuedAt", f.expires_at as "expiresAt",
+  f.refresh_expires_at as "refreshExpiresAt", f.lost, k.data_key as "dataKey", f.access_token as "accessToken",
+  f.refresh_token as "refreshToken"`
+
+type RawFurther = readonly [slot: string, expires: number | null, refreshExpires: number | null]
+
+/** A row as it comes: the others as lists of slot and ends in Unix seconds. */
+type RawConnection = Omit<ConnectionRow, 'others'> & { readonly others: readonly RawFurther[] | null }
 
 /** Where the wrapped data keys are, for the rotation of master keys, which has the one statement for all of them. */
 export const dataKeyColumns = {
@@ -473,25 +537,51 @@ export class ConnectionStore {
     ownerId: string,
     page: { before?: string | undefined; limit: number; provider?: string | undefined },
   ): Promise<ConnectionRow[]> {
-    return await this.#database.query<ConnectionRow>(sql`
+    const rows = await this.#database.query<RawConnection>(sql`
       select ${connectionColumns} from connections c join credentials k on k.connection_id = c.id
       where c.workspace_id = ${workspaceId} and c.owner_id = ${ownerId}
         ${page.before === undefined ? empty : sql`and c.id < ${page.before}`}
         ${page.provider === undefined ? empty : sql`and c.provider = ${page.provider}`}
       order by c.id desc limit ${page.limit}`)
+    return rows.map(withOthers)
   }
 
-  async live(workspaceId: string, id: string): Promise<LiveConnection | undefined> {
-    return await this.#live(this.#database, sql`c.id = ${id} and c.workspace_id = ${workspaceId}`)
+  /** @param further which of its other credentials; the first where absent */
+  async live(workspaceId: string, id: string, further?: string): Promise<LiveConnection | undefined> {
+    const condition = sql`c.id = ${id} and c.workspace_id = ${workspaceId}`
+    return further === undefined
+      ? await this.#live(this.#database, condition)
+      : await this.#liveFurther(condition, further)
   }
 
   async #live(on: Queryable, condition: Sql): Promise<LiveConnection | undefined> {
-    const [row] = await on.query<Omit<LiveConnection, 'sealed'> & SealedTokens>(sql`
+    const [row] = await on.query<RawConnection & SealedTokens & Pick<LiveConnection, 'sealedDpopKey'>>(sql`
       select ${connectionColumns}, ${sealedColumns}
       from connections c join credentials k on k.connection_id = c.id where ${condition}`)
     if (row === undefined) return undefined
-    const { dataKey, accessToken, refreshToken, ...connection } = row
-    return { ...connection, sealed: { dataKey, accessToken, refreshToken } }
+    const { dataKey, accessToken, refreshToken, sealedDpopKey, ...connection } = row
+    return { ...withOthers(connection), sealedDpopKey, sealed: { dataKey, accessToken, refreshToken } }
+  }
+
+  async #liveFurther(condition: Sql, further: string): Promise<LiveConnection | undefined> {
+    // Of two columns with one name the later one counts, so these replace the first credential's.
+    const [row] = await this.#database.query<
+      RawConnection & SealedTokens & { further: string; lost: string | null }
+    >(sql`
+      select ${connectionColumns}, ${furtherColumns}
+      from connections c join credentials k on k.connection_id = c.id
+        join further_credentials f on f.connection_id = c.id and f.slot = ${further}
+      where ${condition}`)
+    if (row === undefined) return undefined
+    const { dataKey, accessToken, refreshToken, lost, ...connection } = row
+    return {
+      ...withOthers(connection),
+      ...(lost !== null && { status: 'needs_reconnect', reason: lost }),
+      further,
+      // A consent that binds its tokens gives one credential.
+      sealedDpopKey: null,
+      sealed: { dataKey, accessToken, refreshToken },
+    }
   }
 
   /** Writes what consent gave: a new connection, or the next credential of the one that this person had already. */
@@ -500,14 +590,14 @@ export class ConnectionStore {
       const identity = JSON.stringify(consented.identity)
       const [connection] = await tx.query<{ id: string }>(sql`
         insert into connections as c (id, workspace_id, owner_id, provider, flow, app_id, client_id, sandbox, status, reason,
-          identity_id, identity, scopes, missing_scopes, connected_at)
+          remedy, identity_id, identity, scopes, missing_scopes, connected_at)
         values (${consented.newId}, ${consented.workspaceId}, ${consented.ownerId}, ${consented.provider},
           ${consented.flow}, ${consented.appId}, ${consented.clientId}, ${consented.sandbox}, ${consented.status},
-          ${consented.reason}, ${consented.identityId}, ${identity}, ${consented.scopes}, ${consented.missingScopes},
+          ${consented.reason}, ${json(consented.remedy)}, ${consented.identityId}, ${identity}, ${consented.scopes}, ${consented.missingScopes},
           ${consented.at})
         on conflict (workspace_id, owner_id, provider, sandbox, identity_id) do update set flow = excluded.flow,
           app_id = excluded.app_id, client_id = excluded.client_id, status = excluded.status, reason = excluded.reason,
-          identity = excluded.identity, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes,
+          remedy = excluded.remedy, identity = excluded.identity, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes,
           connected_at = excluded.connected_at
         returning c.id`)
       const { id } = present(connection)
@@ -520,19 +610,45 @@ export class ConnectionStore {
       const sealed = consented.seal(id, generation)
       await tx.query(sql`
         insert into credentials (connection_id, workspace_id, data_key, access_token, refresh_token, generation, issued_at,
-          expires_at, particulars)
+          expires_at, refresh_expires_at, keep_alive_at, slot, particulars)
         values (${id}, ${consented.workspaceId}, ${sealed.dataKey}, ${sealed.accessToken}, ${sealed.refreshToken},
-          ${generation}, ${consented.at}, ${consented.expiresAt}, ${JSON.stringify(consented.particulars)})
+          ${generation}, ${consented.at}, ${consented.expiresAt}, ${consented.refreshExpiresAt}, ${consented.keepAliveAt},
+          ${consented.slot}, ${JSON.stringify(consented.particulars)})
         on conflict (connection_id) do update set data_key = excluded.data_key, access_token = excluded.access_token,
           refresh_token = excluded.refresh_token, generation = excluded.generation, issued_at = excluded.issued_at,
-          expires_at = excluded.expires_at, particulars = excluded.particulars, lease_holder = null, lease_until = null, unanswered = false`)
+          expires_at = excluded.expires_at, refresh_expires_at = excluded.refresh_expires_at,
+          keep_alive_at = excluded.keep_alive_at, slot = excluded.slot, particulars = excluded.particulars,
+          lease_holder = null, lease_until = null, unanswered = false`)
       await tx.query(
         sql`update credentials set dpop_key = ${sealed.dpopKey ?? null} where connection_id = ${id}`,
       )
+      await this.#connectOthers(tx, id, consented, sealed.dataKey)
       if (consented.flowId !== undefined) await this.#endFlow(tx, consented.flowId, { connectionId: id })
       await dropUnusedApps(tx, consented.workspaceId, consented.provider)
       return present(await this.#live(tx, sql`c.id = ${id}`))
     })
+  }
+
+  /** The data key is a new one, so what it does not seal could not be opened any more and goes. */
+  async #connectOthers(
+    tx: Transaction,
+    id: string,
+    { at, others }: ConsentedConnection,
+    dataKey: Buffer,
+  ): Promise<void> {
+    const before = await tx.query<{ slot: string; generation: number }>(
+      sql`delete from further_credentials where connection_id = ${id} returning slot, generation`,
+    )
+    for (const other of others) {
+      // Never a generation again: a refresh of the older one may still be under way.
+      const generation = (before.find(({ slot }) => slot === other.slot)?.generation ?? 0) + 1
+      const sealed = other.seal(id, generation, dataKey)
+      await tx.query(sql`
+        insert into further_credentials (connection_id, slot, access_token, refresh_token, generation, issued_at,
+          expires_at, refresh_expires_at, keep_alive_at)
+        values (${id}, ${other.slot}, ${sealed.accessToken}, ${sealed.refreshToken}, ${generation}, ${at},
+          ${other.expiresAt}, ${other.refreshExpiresAt}, ${other.keepAliveAt})`)
+    }
   }
 
   /** Notes a use at most once a minute: the proxy must not cost a write per call. */
@@ -555,9 +671,10 @@ export class ConnectionStore {
 
   /**
    * How many other connections live from the same grant at the provider.
+   * @param slot the credential that is looked at; others have grants of their own
    * @param sharedGrant the particular that decides it, where not the person does
    */
-  async sharers(connection: ConnectionRow, sharedGrant?: string): Promise<number> {
+  async sharers(connection: ConnectionRow, slot: string, sharedGrant?: string): Promise<number> {
     const common = sharedGrant === undefined ? undefined : connection.particulars[sharedGrant]
     const same =
       sharedGrant === undefined || common === undefined
@@ -566,7 +683,9 @@ export class ConnectionStore {
     const [row] = await this.#database.query<{ n: number }>(sql`
       select count(*)::int as n from connections c join credentials k on k.connection_id = c.id
       where c.provider = ${connection.provider} and c.client_id = ${connection.clientId}
-        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}`)
+        and c.sandbox = ${connection.sandbox} and ${same} and c.id <> ${connection.id}
+        and (k.slot = ${slot} or exists (
+          select from further_credentials f where f.connection_id = c.id and f.slot = ${slot}))`)
     return row?.n ?? 0
   }
 
@@ -578,58 +697,151 @@ export class ConnectionStore {
    * was stored. Undefined where another holds it or the generation has moved on.
    */
   async claim(claim: Claim): Promise<{ unanswered: boolean } | undefined> {
+    const { table, itself } = placeOf(claim)
     const [row] = await this.#database.query<{ unanswered: boolean }>(sql`
-      update credentials k
+      update ${table} k
       set lease_holder = ${claim.holder}, lease_until = now() + make_interval(secs => ${claim.leaseSeconds}),
         unanswered = true
       from (
-        select connection_id, unanswered from credentials
-        where connection_id = ${claim.connectionId} and generation = ${claim.generation}
-          and (lease_until is null or lease_until < now())
+        select connection_id, unanswered from ${table} k
+        where ${itself} and generation = ${claim.generation} and (lease_until is null or lease_until < now())
         for update
       ) free
-      where k.connection_id = free.connection_id
+      where ${itself} and k.connection_id = free.connection_id
       returning free.unanswered`)
     return row
   }
 
-  async release(claim: Claim, unanswered: boolean): Promise<void> {
-    await this.#database.query(sql`
-      update credentials set lease_holder = null, lease_until = null, unanswered = ${unanswered}
-      where connection_id = ${claim.connectionId} and generation = ${claim.generation}
-        and lease_holder = ${claim.holder}`)
-  }
-
-  /**
-   * The next pair in place of the one it came from. False where that one is not current any more: consent was given anew in
-   * the meantime, and the newer pair stays.
-   */
-  async renew(renewal: Renewal): Promise<boolean> {
+  /** Longer, because the request is still under way. False where another has it now. */
+  async hold(claim: Claim): Promise<boolean> {
+    const { table, itself } = placeOf(claim)
     const rows = await this.#database.query(sql`
-      update credentials set access_token = ${renewal.sealed.accessToken}, refresh_token = ${renewal.sealed.refreshToken},
-        generation = generation + 1, issued_at = ${renewal.issuedAt}, expires_at = ${renewal.expiresAt},
-        particulars = ${JSON.stringify(renewal.particulars)},
-        lease_holder = null, lease_until = null, unanswered = false
-      where connection_id = ${renewal.connectionId} and generation = ${renewal.generation}
+      update ${table} k set lease_until = now() + make_interval(secs => ${claim.leaseSeconds})
+      where ${itself} and generation = ${claim.generation} and lease_holder = ${claim.holder}
       returning connection_id`)
     return rows.length > 0
   }
 
-  /** The grant is gone; only while `generation` is still the one that was refused. */
-  async needsReconnect(claim: Claim, reason: string): Promise<boolean> {
+  async release(claim: Claim, unanswered: boolean): Promise<void> {
+    const { table, itself } = placeOf(claim)
+    await this.#database.query(sql`
+      update ${table} k set lease_holder = null, lease_until = null, unanswered = ${unanswered}
+      where ${itself} and generation = ${claim.generation} and lease_holder = ${claim.holder}`)
+  }
+
+  /**
+   * The next pair in place of the one it came from, and whatever was wrong with the app is over. False where that one is not
+   * current any more: consent was given anew in the meantime, and the newer pair stays.
+   */
+  async renew(renewal: Renewal): Promise<boolean> {
+    const { table, itself } = placeOf(renewal)
+    const { sealed, standing } = renewal
+    const rows = await this.#database.query(sql`
+      with renewed as (
+        update ${table} k set access_token = ${sealed.accessToken}, refresh_token = ${sealed.refreshToken},
+          generation = generation + 1, issued_at = ${renewal.issuedAt}, expires_at = ${renewal.expiresAt},
+          refresh_expires_at = ${renewal.refreshExpiresAt}, keep_alive_at = ${renewal.keepAliveAt},
+          ${renewal.further === undefined ? sql`particulars = ${JSON.stringify(renewal.particulars)},` : sql`lost = null,`}
+          lease_holder = null, lease_until = null, unanswered = false
+        where ${itself} and generation = ${renewal.generation}
+        returning connection_id
+      ), mended as (
+        -- A pair that came after all, however the connection was given up meanwhile, is worth more than the opinion.
+        update connections set status = ${standing.status}, reason = ${standing.reason}, remedy = ${json(standing.remedy)}
+        where id in (select connection_id from renewed)
+          and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
+      )
+      select connection_id from renewed`)
+    return rows.length > 0
+  }
+
+  /**
+   * The grant is gone; only while `generation` is still the one that was refused. Where it is another credential than the
+   * first, the connection lives on from that one, and is degraded.
+   */
+  async needsReconnect(claim: Claim, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
     return await this.#database.transaction(async (tx) => {
+      const { table, itself } = placeOf(claim)
+      const { further } = claim
       // The connection first, as `connect` does: the other order could lock both out.
       await tx.query(sql`select id from connections where id = ${claim.connectionId} for update`)
       const refused = await tx.query(sql`
-        update credentials set lease_holder = null, lease_until = null, unanswered = false
-        where connection_id = ${claim.connectionId} and generation = ${claim.generation}
+        update ${table} k set lease_holder = null, lease_until = null, unanswered = false, keep_alive_at = null
+          ${further === undefined ? empty : sql`, lost = ${loss.reason}`}
+        where ${itself} and generation = ${claim.generation}
         returning connection_id`)
       if (refused.length === 0) return false
       await tx.query(sql`
-        update connections set status = 'needs_reconnect', reason = ${reason} where id = ${claim.connectionId}`)
+        update connections set status = ${further === undefined ? 'needs_reconnect' : 'degraded'},
+          reason = ${loss.reason}, remedy = ${json(loss.remedy)}
+        where id = ${claim.connectionId} ${further === undefined ? empty : sql`and status <> 'needs_reconnect'`}`)
       return true
     })
   }
+
+  /** It works for as long as its token does, but cannot be renewed until the operator has mended the app. */
+  async appRefused(connectionId: string, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
+    const rows = await this.#database.query(sql`
+      update connections set status = 'degraded', reason = ${loss.reason}, remedy = ${json(loss.remedy)}
+      where id = ${connectionId}
+        and (status = 'active' or (status = 'degraded' and remedy ->> 'action' = 'allow_more'))
+      returning id`)
+    return rows.length > 0
+  }
+
+  /**
+   * Credentials that would die of not being used, soonest first. Taking them puts their turn off, so that no other process
+   * takes them as well, and none is tried without a pause.
+   */
+  async takeUnused(
+    at: Date,
+    again: Date,
+    limit: number,
+  ): Promise<(CredentialKey & { workspaceId: string })[]> {
+    const firsts = await this.#database.query<CredentialKey & { workspaceId: string }>(sql`
+      with due as (
+        select k.connection_id from credentials k join connections c on c.id = k.connection_id
+        where k.keep_alive_at <= ${at} and c.status <> 'needs_reconnect'
+        order by k.keep_alive_at limit ${limit} for update of k skip locked
+      )
+      update credentials k set keep_alive_at = ${again} from due where k.connection_id = due.connection_id
+      returning k.connection_id as "connectionId", k.workspace_id as "workspaceId"`)
+    const others = await this.#database.query<CredentialKey & { workspaceId: string }>(sql`
+      with due as (
+        select f.connection_id, f.slot, c.workspace_id
+        from further_credentials f join connections c on c.id = f.connection_id
+        where f.keep_alive_at <= ${at} and f.lost is null and c.status <> 'needs_reconnect'
+        order by f.keep_alive_at limit ${limit} for update of f skip locked
+      )
+      update further_credentials f set keep_alive_at = ${again} from due
+      where f.connection_id = due.connection_id and f.slot = due.slot
+      returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
+    return [...firsts, ...others]
+  }
+}
+
+function placeOf({ connectionId, further }: CredentialKey): { table: Sql; itself: Sql } {
+  return further === undefined
+    ? { table: sql`credentials`, itself: sql`k.connection_id = ${connectionId}` }
+    : {
+        table: sql`further_credentials`,
+        itself: sql`k.connection_id = ${connectionId} and k.slot = ${further}`,
+      }
+}
+
+function withOthers<Row extends { readonly others: readonly RawFurther[] | null }>(row: Row) {
+  const others = (row.others ?? []).map(
+    ([slot, expires, refreshExpires]): FurtherCredential => ({
+      slot,
+      expiresAt: expires === null ? null : new Date(expires * 1000),
+      refreshExpiresAt: refreshExpires === null ? null : new Date(refreshExpires * 1000),
+    }),
+  )
+  return { ...row, others }
+}
+
+function json(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value)
 }
 
 /** A finished flow is kept this long after its end, so that a late replay is called by its name. */

@@ -5,7 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, ProviderAnswer } from '#providers/provider.ts'
+import { missingScopes, type Provider, ProviderAnswer } from '#providers/provider.ts'
 import { type CredentialValues, credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
@@ -23,6 +23,8 @@ import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import { requireOperator } from './flows/flow-needs.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import { keepAliveAt } from './refresh-times.ts'
+import { standingWithout } from './remedy.ts'
 import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
@@ -329,14 +331,36 @@ export class Connections {
       appId: flow.appId,
       clientId: flow.clientId,
       sandbox: app.sandbox,
-      status: missing.length === 0 ? 'active' : 'degraded',
-      reason: missing.length === 0 ? null : `${app.provider.name} was not allowed: ${missing.join(', ')}.`,
+      ...standingWithout(app.provider, missing),
       identityId: person.id,
       identity: person.identity,
       scopes: granted,
       missingScopes: missing,
       at,
+      slot: grant.slot,
       expiresAt: grant.expiresAt,
+      refreshExpiresAt: grant.refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: grant.refreshToken !== undefined,
+        at,
+        refreshExpiresAt: grant.refreshExpiresAt,
+      }),
+      others: grant.others.map((other) => ({
+        slot: other.slot,
+        expiresAt: other.expiresAt,
+        refreshExpiresAt: null,
+        keepAliveAt: keepAliveAt(app.provider, {
+          refreshable: other.refreshToken !== undefined,
+          at,
+          refreshExpiresAt: null,
+        }),
+        seal: (connectionId, generation, dataKey) =>
+          this.#vault.sealTokens(
+            { workspaceId: flow.workspaceId, connectionId, generation, further: other.slot },
+            other,
+            dataKey,
+          ),
+      })),
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
       seal: (connectionId, generation) => {
         const place = { workspaceId: flow.workspaceId, connectionId, generation }
@@ -348,36 +372,74 @@ export class Connections {
     })
   }
 
+  /** Every credential by itself: those of a team may have to stay while the person's own end. */
   async #revoke(connection: LiveConnection): Promise<Pick<DisconnectReceipt, 'revocation' | 'detail'>> {
     const provider = this.#apps.settled(connection)
-    const failed = {
-      revocation: 'failed',
-      detail: `${provider.name} could not be told. Atom has destroyed its copy; remove Atom in your ${provider.name} settings to end the access there too.`,
-    } as const
-    const mayShare = provider.ownGrants !== true
-    if (mayShare && (await this.#store.sharers(connection, provider.sharedGrant)) > 0) {
+    const { name } = provider
+    const outcomes = [await this.#revokeOne(provider, connection)]
+    for (const { slot } of connection.others) {
+      const other = await this.#store.live(connection.workspaceId, connection.id, slot)
+      if (other !== undefined) outcomes.push(await this.#revokeOne(provider, other))
+    }
+    if (outcomes.includes('failed')) {
       return {
-        revocation: 'kept',
-        detail: `Another connection lives from the same consent at ${provider.name}, so it stays. Atom has destroyed this copy.`,
+        revocation: 'failed',
+        detail: `${name} could not be told. Atom has destroyed its copy; remove Atom in your ${name} settings to end the access there too.`,
       }
     }
+    if (outcomes.includes('kept')) {
+      const ended = outcomes.includes('revoked') ? ` What ${name} gave for you alone has ended.` : ''
+      return {
+        revocation: 'kept',
+        detail: `Another connection lives from the same consent at ${name}, so it stays. Atom has destroyed this copy.${ended}`,
+      }
+    }
+    return {
+      revocation: outcomes.includes('revoked') ? 'revoked' : 'unsupported',
+      detail: provider.afterRevocation,
+    }
+  }
+
+  async #revokeOne(provider: Provider, connection: LiveConnection): Promise<DisconnectReceipt['revocation']> {
+    const slot = connection.further ?? connection.slot
+    const shared = provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant
+    const mayShare = provider.ownGrants !== true
+    if (mayShare && (await this.#store.sharers(connection, slot, shared)) > 0) return 'kept'
     try {
       const app = await this.#apps.of(connection)
       const answer = await this.#sendRevocation(app, connection)
-      if (answer === undefined) return { revocation: 'unsupported', detail: provider.afterRevocation }
+      if (answer === undefined) return 'unsupported'
       const { status, body } = answer
-      if (provider.revoked?.(status, body) === true)
-        return { revocation: 'revoked', detail: provider.afterRevocation }
-      this.#log.warn({ connectionId: connection.id, provider: provider.id, status }, 'revocation refused')
-      return failed
+      if (provider.revoked?.(status, body) === true) return 'revoked'
+      if (status < 500 && (await this.#revokeRenewed(app, connection))) return 'revoked'
+      this.#log.warn(
+        { connectionId: connection.id, provider: provider.id, slot, status },
+        'revocation refused',
+      )
+      return 'failed'
     } catch (error) {
       if (!(error instanceof AtomError) || error.row.category !== 'provider') throw error
       this.#log.warn(
-        { connectionId: connection.id, provider: provider.id, code: error.code },
+        { connectionId: connection.id, provider: provider.id, slot, code: error.code },
         'revocation failed',
       )
-      return failed
+      return 'failed'
     }
+  }
+
+  /** Where a provider revokes with a token that works only, an expired one is renewed for its end. */
+  async #revokeRenewed(app: App, connection: LiveConnection): Promise<boolean> {
+    if (connection.sealed.refreshToken === null || connection.status === 'needs_reconnect') return false
+    try {
+      await this.#tokenRefresh.renew(connection)
+    } catch (error) {
+      // The provider ended the grant before: nothing is left to revoke.
+      if (error instanceof AtomError && error.code === 'connection_needs_reconnect') return true
+      throw error
+    }
+    const renewed = await this.#store.live(connection.workspaceId, connection.id, connection.further)
+    const answer = renewed && (await this.#sendRevocation(app, renewed))
+    return answer !== undefined && app.provider.revoked?.(answer.status, answer.body) === true
   }
 
   /** Undefined where the provider offers no way. */
@@ -385,11 +447,8 @@ export class Connections {
     app: App,
     connection: LiveConnection,
   ): Promise<{ status: number; body: string } | undefined> {
-    const place = {
-      workspaceId: connection.workspaceId,
-      connectionId: connection.id,
-      generation: connection.generation,
-    }
+    const { workspaceId, id: connectionId, generation, further } = connection
+    const place = { workspaceId, connectionId, generation, further }
     if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)
     const request = app.provider.revocation?.({
       particulars: connection.particulars,
@@ -414,11 +473,8 @@ export class Connections {
     app: App,
     connection: LiveConnection,
   ): Promise<{ status: number; body: string } | undefined> {
-    const place = {
-      workspaceId: connection.workspaceId,
-      connectionId: connection.id,
-      generation: connection.generation,
-    }
+    const { workspaceId, id: connectionId, generation, further } = connection
+    const place = { workspaceId, connectionId, generation, further }
     const refreshToken = this.#vault.openRefreshToken(place, connection.sealed)
     try {
       if (refreshToken !== undefined) await this.#tokenEndpoint.revoke(app, refreshToken, 'refresh_token')
@@ -475,12 +531,18 @@ function viewOf(row: ConnectionRow): Connection {
     flow: row.flow,
     status: row.status,
     ...(row.reason !== null && { reason: row.reason }),
+    ...(row.remedy !== null && { remedy: row.remedy }),
     identity: { id: row.identityId, ...row.identity },
     scopes: [...row.scopes],
     missingScopes: [...row.missingScopes],
     sandbox: row.sandbox,
     ownerId: row.ownerId,
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    credentials: [row, ...row.others].map(({ slot, expiresAt, refreshExpiresAt }) => ({
+      slot,
+      expiresAt: expiresAt?.toISOString() ?? null,
+      refreshExpiresAt: refreshExpiresAt?.toISOString() ?? null,
+    })),
     connectedAt: row.connectedAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }

@@ -19,6 +19,8 @@ export interface CredentialPlace {
   readonly workspaceId: string
   readonly connectionId: string
   readonly generation: number
+  /** Which of the other credentials of the connection; undefined for its first. */
+  readonly further?: string | undefined
 }
 
 type ConnectionPlace = Omit<CredentialPlace, 'generation'>
@@ -147,6 +149,7 @@ function tokenBinding(place: CredentialPlace, field: 'access_token' | 'refresh_t
     ...dataKeyBinding('connection', place.workspaceId, place.connectionId),
     field,
     version: String(place.generation),
+    ...(place.further !== undefined && { slot: place.further }),
   }
 }
 

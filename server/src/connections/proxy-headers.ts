@@ -20,6 +20,7 @@ const hopByHop = [
 const neverSent = new Set([
   ...hopByHop,
   'accept-encoding',
+  'atom-credential',
   'authorization',
   'content-length',
   'cookie',

@@ -23,8 +23,13 @@ import type { DpopProofs } from './dpop.ts'
 export interface Grant {
   readonly accessToken: Secret
   readonly refreshToken: Secret | undefined
+  /** Its name where one consent gives several; `main` otherwise. */
+  readonly slot: string
+  readonly others: readonly FurtherGrant[]
   /** null: the provider does not say. */
   readonly expiresAt: Date | null
+  /** Until when it can be refreshed; null: the provider does not say. */
+  readonly refreshExpiresAt: Date | null
   /** Undefined where the answer names none, which means: what was asked for (RFC 6749 5.1). */
   readonly granted: readonly string[] | undefined
   /** The person as the verified id_token names them. */
@@ -33,6 +38,14 @@ export interface Grant {
   readonly particulars: Particulars
   /** The key that a new consent's tokens are bound to. */
   readonly dpopKey?: Secret
+}
+
+/** A credential that a consent gave besides the first. */
+interface FurtherGrant {
+  readonly slot: string
+  readonly accessToken: Secret
+  readonly refreshToken: Secret | undefined
+  readonly expiresAt: Date | null
 }
 
 /** The provider said no. Carries its error code and nothing else of its answer. */
@@ -81,6 +94,11 @@ export interface TokenRequest {
 }
 
 const requestTimeoutMs = 20_000
+/**
+ * A refresh token that is spent by its use must not be given up on while the answer, with its only successor, may still come:
+ * asking again would be reuse, for which some providers end the whole family.
+ */
+const refreshTimeoutMs = { lasting: requestTimeoutMs, single_use: 120_000 } as const
 const largestAnswer = 1024 * 1024
 
 /**
@@ -198,7 +216,7 @@ export class TokenEndpoint {
           await clientAuthentication(app),
           refreshToken.reveal(),
           {
-            ...(await this.#options(app, dpopKey)),
+            ...(await this.#options(app, dpopKey, refreshTimeoutMs[provider.refreshTokens])),
             additionalParameters: { ...refreshParameters(provider, granted), ...resourceOf(provider) },
           },
         )
@@ -263,9 +281,9 @@ export class TokenEndpoint {
     return { client_id: app.clientId, [oauth.clockSkew]: skew, [oauth.clockTolerance]: 30 }
   }
 
-  async #options(app: App, dpopKey: Secret | undefined) {
+  async #options(app: App, dpopKey: Secret | undefined, timeoutMs?: number) {
     return {
-      [oauth.customFetch]: this.#dial(app),
+      [oauth.customFetch]: this.#dial(app, timeoutMs),
       ...(dpopKey !== undefined && { DPoP: await this.#proofs.handle(dpopKey) }),
     }
   }
@@ -297,7 +315,7 @@ export class TokenEndpoint {
     })
   }
 
-  #dial(app: App) {
+  #dial(app: App, timeoutMs = requestTimeoutMs) {
     return async (
       url: string,
       init: oauth.CustomFetchOptions<'POST', URLSearchParams>,
@@ -310,7 +328,7 @@ export class TokenEndpoint {
               body: JSON.stringify(Object.fromEntries(init.body)),
             }
           : { headers: init.headers, body: init.body.toString() }),
-        timeoutMs: requestTimeoutMs,
+        timeoutMs,
         maxBytes: largestAnswer,
       })
       if (answer.status >= 500 || answer.status === 429 || answer.status === 408) {
@@ -319,6 +337,13 @@ export class TokenEndpoint {
       }
       return (await app.provider.tokenAnswer?.(answer)) ?? answer
     }
+  }
+
+  /** null where no number of seconds is said. */
+  #end(seconds: number | undefined): Date | null {
+    return seconds === undefined || !Number.isFinite(seconds)
+      ? null
+      : new Date(this.#clock.now().getTime() + seconds * 1000)
   }
 
   /** @param verified whether the signature of the id_token was checked; of another nothing is read */
@@ -332,18 +357,38 @@ export class TokenEndpoint {
     if (unfitParticulars(provider, particulars).length > 0) {
       throw new GrantRefused('refused', 'unexpected_particulars')
     }
+    const { first, others } = provider.slots?.of({ answer: tokens, claims }) ?? { first: 'main', others: {} }
     return {
+      slot: first,
+      others: Object.entries(others).map(([slot, other]) => ({
+        slot,
+        accessToken: new Secret(other.accessToken),
+        refreshToken: other.refreshToken === undefined ? undefined : new Secret(other.refreshToken),
+        expiresAt: this.#end(other.expiresIn),
+      })),
       accessToken: new Secret(tokens.access_token),
       refreshToken: tokens.refresh_token === undefined ? undefined : new Secret(tokens.refresh_token),
-      expiresAt:
-        tokens.expires_in === undefined
-          ? null
-          : new Date(this.#clock.now().getTime() + tokens.expires_in * 1000),
-      granted: tokens.scope === undefined ? undefined : scopesIn(provider, tokens.scope),
+      expiresAt: this.#end(tokens.expires_in),
+      // GitHub's and Google's word for it, and that of Airtable and Keycloak.
+      refreshExpiresAt: this.#end(Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])),
+      granted: grantedIn(provider, first, { ...others, [first]: { scope: tokens.scope } }),
       subject: claims === undefined ? undefined : subjectOf(provider, claims),
       particulars,
     }
   }
+}
+
+/** All that was granted, over all credentials of an answer; undefined where the first one names nothing. */
+function grantedIn(
+  provider: Provider,
+  first: string,
+  slots: Readonly<Record<string, { readonly scope: string | undefined }>>,
+): readonly string[] | undefined {
+  if (slots[first]?.scope === undefined) return undefined
+  return Object.entries(slots).flatMap(([slot, { scope = '' }]) => {
+    const prefix = provider.slots?.others[slot]?.prefix ?? ''
+    return scopesIn(provider, scope).map((name) => prefix + name)
+  })
 }
 
 export function authorizationServer(provider: Provider): oauth.AuthorizationServer {

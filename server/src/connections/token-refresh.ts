@@ -4,14 +4,16 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Secret } from '#foundation/secret.ts'
-import type { Verdict } from '#providers/provider.ts'
 import type { KeyAttachment } from '#providers/provider-flows.ts'
 import type { App, Apps } from './apps.ts'
-import type { Claim, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
+import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from './connection-store.ts'
 import { keyAttachment } from './credential-attachment.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { IdentityReader } from './identity-reader.ts'
+import type { RefreshJournal } from './refresh-journal.ts'
+import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
+import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
 import { type Grant, GrantOutage, GrantRefused } from './token-endpoint.ts'
 
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
@@ -24,11 +26,42 @@ export interface AccessToken {
   readonly generation: number
 }
 
-/** Longer than two requests to the token endpoint with their timeouts, so that the holder is done before it ends. */
-const leaseSeconds = 90
+/** What became of a credential, for the timeline of its connection. */
+export interface RefreshEvent {
+  readonly workspaceId: string
+  readonly connectionId: string
+  readonly slot: string
+  readonly at: Date
+  readonly kind: 'refreshed' | 'refresh_failed' | 'kept_alive' | 'lost'
+  /** In plain words. */
+  readonly detail: string
+  /** The generation that it has now. */
+  readonly generation: number
+  /** Of the request to the provider, with waiting for it. */
+  readonly durationMs: number
+}
+
+/** Why a refresh is made: a call needs the token, a person wants it, or it must not die of not being used. */
+type Occasion = 'needed' | 'asked' | 'unused'
+
+/** Moments of a refresh at which a test may let the power go. */
+export type RefreshCheckpoint = 'claimed' | 'answered' | 'journalled' | 'stored'
+
+interface Flight {
+  readonly token: Promise<AccessToken>
+  callers: number
+}
+
+/**
+ * How long a holder that says nothing more is believed to be alive. A living one renews its lease for as long as its request
+ * is under way, however long that is.
+ */
+const standardLeaseSeconds = 30
 const pollMs = 100
 /** After an outage a token that is still valid is used without asking again for so long. */
 const calmMs = 30_000
+/** Where nothing valid is left, a provider that failed twice is left alone for a second, then two, then four, at most so long. */
+const longestRestMs = 30_000
 
 /**
  * The one place where access tokens are renewed (RFC 6749 6). One flight in this process and one holder in the cluster per
@@ -41,11 +74,16 @@ export class TokenRefresh implements AsyncDisposable {
   readonly #apps: Apps
   readonly #source: Pick<CredentialFlow, 'refresh'>
   readonly #identityReader: IdentityReader
+  readonly #journal: RefreshJournal
   readonly #clock: Clock
   readonly #log: Log
   readonly #changed: (connection: ConnectionRow) => void
-  readonly #flights = new Map<string, Promise<AccessToken>>()
+  readonly #noted: (event: RefreshEvent) => void
+  readonly #leaseSeconds: number
+  readonly #checkpoint: (name: RefreshCheckpoint) => void
+  readonly #flights = new Map<string, Flight>()
   readonly #calmUntil = new Map<string, number>()
+  readonly #rests = new Map<string, Rest>()
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -54,18 +92,26 @@ export class TokenRefresh implements AsyncDisposable {
     /** Where the next access token comes from. */
     source: Pick<CredentialFlow, 'refresh'>
     identityReader: IdentityReader
+    journal: RefreshJournal
     clock: Clock
     log: Log
     changed: (connection: ConnectionRow) => void
+    noted: (event: RefreshEvent) => void
+    leaseSeconds?: number | undefined
+    checkpoint?: ((name: RefreshCheckpoint) => void) | undefined
   }) {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#source = dependencies.source
     this.#identityReader = dependencies.identityReader
+    this.#journal = dependencies.journal
     this.#clock = dependencies.clock
     this.#log = dependencies.log
     this.#changed = dependencies.changed
+    this.#noted = dependencies.noted
+    this.#leaseSeconds = dependencies.leaseSeconds ?? standardLeaseSeconds
+    this.#checkpoint = dependencies.checkpoint ?? (() => undefined)
   }
 
   /**
@@ -79,12 +125,14 @@ export class TokenRefresh implements AsyncDisposable {
     if (connection.status === 'needs_reconnect') throw needsReconnect(connection)
     const now = this.#clock.now().getTime()
     const newer = rejected === undefined || connection.generation > rejected.generation
-    if (newer && !staleAt(connection, now)) return this.#opened(connection)
+    const due = earlyRefreshAt(connection)
+    if (newer && (due === null || now < due.getTime())) return this.#opened(connection)
     const stillValid = connection.expiresAt === null || connection.expiresAt.getTime() > now
-    if (newer && stillValid && (this.#calmUntil.get(connection.id) ?? 0) > now)
+    if (newer && stillValid && (this.#calmUntil.get(nameOf(connection)) ?? 0) > now)
       return this.#opened(connection)
+    this.#requireNoRest(connection, now)
     try {
-      return await this.#flight(connection)
+      return await this.#flight(connection, 'needed')
     } catch (error) {
       // An early refresh that failed costs nobody a token that still works.
       if (
@@ -94,7 +142,7 @@ export class TokenRefresh implements AsyncDisposable {
         error.row.category === 'provider' &&
         !isLost(error)
       ) {
-        this.#calmUntil.set(connection.id, now + calmMs)
+        this.#calmUntil.set(nameOf(connection), now + calmMs)
         return this.#opened(connection)
       }
       throw error
@@ -102,47 +150,121 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** Renews now, whether or not it is time. @throws as `access` */
-  async renew(connection: LiveConnection): Promise<ConnectionRow> {
+  async renew(connection: LiveConnection, occasion: Occasion = 'asked'): Promise<ConnectionRow> {
     if (connection.status === 'needs_reconnect') throw needsReconnect(connection)
-    await this.#flight(connection)
+    await this.#flight(connection, occasion)
     const now = await this.#store.live(connection.workspaceId, connection.id)
     if (now === undefined) throw new AtomError('not_found', 'The account was disconnected.')
     return now
   }
 
+  /** @throws AtomError as the last attempt, where it is too soon for another */
+  #requireNoRest(connection: LiveConnection, now: number): void {
+    const rest = this.#rests.get(nameOf(connection))
+    if (rest === undefined || rest.until <= now) return
+    throw new AtomError(rest.error.code, rest.error.detail, {
+      cause: rest.error,
+      retryAfterMs: rest.until - now,
+    })
+  }
+
+  /** After a failure that the next caller would only repeat. */
+  #rest(connection: LiveConnection, error: AtomError): void {
+    const failures = (this.#rests.get(nameOf(connection))?.failures ?? 0) + 1
+    const pauseMs = failures < 2 ? 0 : Math.min(1000 * 2 ** (failures - 2), longestRestMs)
+    this.#rests.set(nameOf(connection), {
+      failures,
+      until: this.#clock.now().getTime() + pauseMs,
+      error,
+    })
+  }
+
   /** Waits for requests under way: what they bring must still be stored. */
   async [Symbol.asyncDispose](): Promise<void> {
-    while (this.#flights.size > 0) await Promise.allSettled(this.#flights.values())
+    while (this.#flights.size > 0)
+      await Promise.allSettled([...this.#flights.values()].map(({ token }) => token))
   }
 
-  #flight(connection: LiveConnection): Promise<AccessToken> {
-    const key = `${connection.id} ${connection.generation}`
+  #flight(connection: LiveConnection, occasion: Occasion): Promise<AccessToken> {
+    const key = `${nameOf(connection)} ${connection.generation}`
     const underWay = this.#flights.get(key)
-    if (underWay !== undefined) return underWay
-    const flight = this.#refresh(connection).finally(() => this.#flights.delete(key))
+    if (underWay !== undefined) {
+      underWay.callers += 1
+      return underWay.token
+    }
+    const attempt: Attempt = { connection, occasion, began: performance.now(), callers: () => flight.callers }
+    const flight: Flight = {
+      token: this.#refresh(attempt).finally(() => this.#flights.delete(key)),
+      callers: 1,
+    }
     this.#flights.set(key, flight)
-    return flight
+    return flight.token
   }
 
-  async #refresh(connection: LiveConnection): Promise<AccessToken> {
+  async #refresh(attempt: Attempt): Promise<AccessToken> {
+    const { connection } = attempt
+    await this.recover()
     const claim: Claim = {
       connectionId: connection.id,
+      further: connection.further,
       generation: connection.generation,
       holder: newId(),
-      leaseSeconds,
+      leaseSeconds: this.#leaseSeconds,
     }
     for (;;) {
       const held = await this.#store.claim(claim)
-      if (held !== undefined) return await this.#settle(connection, claim, held.unanswered)
+      if (held !== undefined) {
+        this.#checkpoint('claimed')
+        using _lease = this.#held(claim)
+        return await this.#settle(attempt, claim, held.unanswered)
+      }
       const moved = await this.#moved(connection)
       if (moved !== undefined) return moved
       await pause(pollMs / 2 + Math.random() * pollMs)
     }
   }
 
+  /**
+   * Stores what was answered before and could not be stored then. Happens by itself before anything is asked for anew.
+   * @throws AtomError `unavailable`
+   */
+  async recover(): Promise<void> {
+    for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
+      const stored = await this.#store.renew(renewal)
+      await this.#journal.forget(renewal)
+      const { connectionId, generation } = renewal
+      this.#log.warn({ connectionId, generation, stored }, 'a journalled renewal was found')
+      if (stored) await this.#tell({ workspaceId, id: connectionId })
+    }
+  }
+
+  /**
+   * Keeps the lease for as long as the request is under way. Whoever loses it all the same, because the database was away,
+   * goes on: the generation decides whose pair counts.
+   */
+  #held(claim: Claim): Disposable {
+    const timer = setInterval(
+      () => {
+        this.#store.hold(claim).then(
+          (still) => {
+            if (!still) this.#log.debug({ connectionId: claim.connectionId }, 'a refresh claim is over')
+          },
+          (error: unknown) => {
+            this.#log.warn(
+              { connectionId: claim.connectionId, err: error },
+              'a refresh claim could not be prolonged',
+            )
+          },
+        )
+      },
+      (claim.leaseSeconds * 1000) / 3,
+    )
+    return { [Symbol.dispose]: () => clearInterval(timer) }
+  }
+
   /** What another has made of it meanwhile; undefined while the generation is the same. */
   async #moved(connection: LiveConnection): Promise<AccessToken | undefined> {
-    const now = await this.#store.live(connection.workspaceId, connection.id)
+    const now = await this.#store.live(connection.workspaceId, connection.id, connection.further)
     if (now === undefined) throw new AtomError('not_found', 'The account was disconnected.')
     if (now.generation !== connection.generation) return this.#opened(now)
     if (now.status === 'needs_reconnect') throw needsReconnect(now)
@@ -150,26 +272,27 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   /** The claim is ours: whatever happens in here gives it back. */
-  async #settle(connection: LiveConnection, claim: Claim, unanswered: boolean): Promise<AccessToken> {
+  async #settle(attempt: Attempt, claim: Claim, unanswered: boolean): Promise<AccessToken> {
+    const { connection } = attempt
     let unsure = unanswered
     try {
       const app = await this.#apps.of(connection)
       const place = placeOf(connection, connection.generation)
       const refreshToken = this.#vault.openRenewal(place, connection.sealed)
-      if (refreshToken === undefined) return await this.#probe(connection, claim, app)
+      if (refreshToken === undefined) return await this.#probe(attempt, claim, app)
       try {
         const grant = await this.#ask(app, refreshToken, connection, () => {
           unsure = true
         })
-        return await this.#keep(connection, claim, grant)
+        // Until the answer is stored, the token that was sent may be one that is spent.
+        unsure = true
+        return await this.#keep(attempt, claim, app, grant)
       } catch (error) {
-        if (
-          error instanceof GrantRefused &&
-          (error.verdict === 'reconnect' || error.verdict === 'reconsent')
-        ) {
-          return await this.#giveUp(connection, claim, refusedReason(app, error.verdict, unsure))
-        }
-        throw outward(error)
+        if (!(error instanceof GrantRefused)) throw error
+        const trouble = troubleOf(app.provider, error.error, unsure)
+        if (endsGrant(error.verdict)) return await this.#giveUp(attempt, claim, trouble)
+        if (error.verdict === 'operator') await this.#blameApp(connection, trouble)
+        throw error
       }
     } catch (error) {
       await this.#store.release(claim, unsure).catch((failure: unknown) => {
@@ -178,7 +301,15 @@ export class TokenRefresh implements AsyncDisposable {
           'a refresh claim runs out by itself',
         )
       })
-      throw error
+      const told = outward(error)
+      if (told instanceof AtomError && isLost(told)) this.#rests.delete(nameOf(connection))
+      else {
+        this.#note(attempt, 'refresh_failed', told instanceof Error ? told.message : String(told))
+        const needed = attempt.occasion === 'needed'
+        if (needed && told instanceof AtomError && told.row.category === 'provider')
+          this.#rest(connection, told)
+      }
+      throw told
     }
   }
 
@@ -194,13 +325,11 @@ export class TokenRefresh implements AsyncDisposable {
     }
   }
 
-  async #keep(connection: LiveConnection, claim: Claim, grant: Grant): Promise<AccessToken> {
+  async #keep(attempt: Attempt, claim: Claim, app: App, grant: Grant): Promise<AccessToken> {
+    const { connection } = attempt
     if (grant.subject !== undefined && grant.subject !== connection.identityId) {
-      return await this.#giveUp(
-        connection,
-        claim,
-        'The provider answered for another person than the one who connected.',
-      )
+      const reason = 'The provider answered for another person than the one who connected.'
+      return await this.#giveUp(attempt, claim, lost(app.provider, reason))
     }
     const place = placeOf(connection, connection.generation + 1)
     const earlier = placeOf(connection, connection.generation)
@@ -211,23 +340,46 @@ export class TokenRefresh implements AsyncDisposable {
       connection.sealed.dataKey,
     )
     const issuedAt = this.#clock.now()
-    const stored = await this.#persist(connection, () =>
-      this.#store.renew({
-        connectionId: connection.id,
-        generation: connection.generation,
-        sealed,
-        issuedAt,
-        expiresAt: grant.expiresAt,
-        particulars: { ...connection.particulars, ...grant.particulars },
+    // A refresh token that stays keeps its end; one that is replaced has the new one's, or none that is said.
+    const refreshExpiresAt =
+      grant.refreshExpiresAt ?? (grant.refreshToken === undefined ? connection.refreshExpiresAt : null)
+    const renewal: Renewal = {
+      connectionId: connection.id,
+      further: connection.further,
+      generation: connection.generation,
+      sealed,
+      issuedAt,
+      expiresAt: grant.expiresAt,
+      refreshExpiresAt,
+      keepAliveAt: keepAliveAt(app.provider, {
+        refreshable: refreshToken !== undefined,
+        at: issuedAt,
+        refreshExpiresAt,
       }),
-    )
-    this.#calmUntil.delete(connection.id)
+      particulars: { ...connection.particulars, ...grant.particulars },
+      standing: standingWithout(app.provider, connection.missingScopes),
+    }
+    this.#checkpoint('answered')
+    await this.#journal.write(connection.workspaceId, renewal)
+    this.#checkpoint('journalled')
+    const stored = await this.#persist(renewal)
+    this.#checkpoint('stored')
+    await this.#journal.forget(renewal)
+    this.#calmUntil.delete(nameOf(connection))
+    this.#rests.delete(nameOf(connection))
     if (stored) {
       this.#log.info(
         { connectionId: connection.id, provider: connection.provider, generation: place.generation },
         'access token refreshed',
       )
-      this.#changed({ ...connection, generation: place.generation, issuedAt, expiresAt: grant.expiresAt })
+      const callers = attempt.callers()
+      this.#note(
+        attempt,
+        attempt.occasion === 'unused' ? 'kept_alive' : 'refreshed',
+        callers === 1 ? 'Renewed with one request.' : `Renewed with one request for ${callers} callers.`,
+        place.generation,
+      )
+      await this.#tell(connection)
       return {
         value: grant.accessToken,
         generation: place.generation,
@@ -240,27 +392,27 @@ export class TokenRefresh implements AsyncDisposable {
     return moved
   }
 
-  /** A pair that only exists in this process is worth waiting for a database that is away for a moment. */
-  async #persist(connection: LiveConnection, store: () => Promise<boolean>): Promise<boolean> {
+  /** A pair that the provider will not give again is worth waiting for a database that is away for a moment. */
+  async #persist(renewal: Renewal): Promise<boolean> {
+    const { connectionId } = renewal
     for (let attempt = 0; ; attempt++) {
       try {
-        return await store()
+        return await this.#store.renew(renewal)
       } catch (error) {
         if (attempt === 9 || !(error instanceof AtomError) || error.code !== 'unavailable') {
-          this.#log.error(
-            { connectionId: connection.id, err: error },
-            'a refreshed token could not be stored',
-          )
+          this.#journal.leave(renewal)
+          this.#log.error({ connectionId, err: error }, 'a refreshed token could not be stored')
           throw error
         }
-        this.#log.warn({ connectionId: connection.id, attempt }, 'a refreshed token is not stored yet')
+        this.#log.warn({ connectionId, attempt }, 'a refreshed token is not stored yet')
         await pause(Math.min(100 * 2 ** attempt, 5_000))
       }
     }
   }
 
   /** Without a refresh token all that can be done is to ask whether the provider still knows the token. */
-  async #probe(connection: LiveConnection, claim: Claim, app: App): Promise<AccessToken> {
+  async #probe(attempt: Attempt, claim: Claim, app: App): Promise<AccessToken> {
+    const { connection } = attempt
     const token = this.#opened(connection)
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
     const context = { ...connection, dpopKey: token.dpopKey }
@@ -268,25 +420,57 @@ export class TokenRefresh implements AsyncDisposable {
       await this.#store.release(claim, false)
       return token
     }
-    return await this.#giveUp(
-      connection,
-      claim,
-      expired
-        ? `The access to ${app.provider.name} has expired and cannot be renewed. Reconnect the account.`
-        : `${app.provider.name} does not accept the access any more: it was revoked there. Reconnect the account.`,
-    )
+    const reason = expired
+      ? `The access to ${app.provider.name} has expired and cannot be renewed. Reconnect the account.`
+      : `${app.provider.name} does not accept the access any more: it was revoked there. Reconnect the account.`
+    return await this.#giveUp(attempt, claim, lost(app.provider, reason))
   }
 
   /** The grant seems gone. Whoever reconnected meanwhile has made a newer one, which is then the answer. */
-  async #giveUp(connection: LiveConnection, claim: Claim, reason: string): Promise<AccessToken> {
-    if (!(await this.#store.needsReconnect(claim, reason))) {
+  async #giveUp(attempt: Attempt, claim: Claim, trouble: Trouble): Promise<AccessToken> {
+    const { connection } = attempt
+    if (!(await this.#store.needsReconnect(claim, trouble))) {
       const moved = await this.#moved(connection)
       if (moved !== undefined) return moved
     }
-    const lost = { ...connection, status: 'needs_reconnect', reason } as const
+    const { reason } = trouble
     this.#log.warn({ connectionId: connection.id, provider: connection.provider, reason }, 'connection lost')
-    this.#changed(lost)
-    throw needsReconnect(lost)
+    this.#note(attempt, 'lost', reason)
+    await this.#tell(connection)
+    throw needsReconnect({ reason })
+  }
+
+  async #blameApp(connection: LiveConnection, trouble: Trouble): Promise<void> {
+    if (await this.#store.appRefused(connection.id, trouble)) await this.#tell(connection)
+  }
+
+  /** As the whole connection is now, whichever of its credentials it was about. */
+  async #tell({ workspaceId, id }: Pick<LiveConnection, 'workspaceId' | 'id'>): Promise<void> {
+    try {
+      const now = await this.#store.live(workspaceId, id)
+      if (now !== undefined) this.#changed(now)
+    } catch (error) {
+      // What happened is stored; only those who listen hear of it later, when they look.
+      this.#log.warn({ connectionId: id, err: error }, 'a change of a connection was not told')
+    }
+  }
+
+  #note(
+    { connection, began }: Attempt,
+    kind: RefreshEvent['kind'],
+    detail: string,
+    generation = connection.generation,
+  ): void {
+    this.#noted({
+      workspaceId: connection.workspaceId,
+      connectionId: connection.id,
+      slot: connection.further ?? connection.slot,
+      at: this.#clock.now(),
+      kind,
+      detail,
+      generation,
+      durationMs: Math.round(performance.now() - began),
+    })
   }
 
   #opened(connection: LiveConnection): AccessToken {
@@ -305,36 +489,36 @@ export class TokenRefresh implements AsyncDisposable {
   }
 }
 
-function placeOf(connection: LiveConnection, generation: number) {
-  return { workspaceId: connection.workspaceId, connectionId: connection.id, generation }
+/** A provider that fails is not asked by every caller. */
+interface Rest {
+  readonly failures: number
+  readonly until: number
+  readonly error: AtomError
 }
 
-/**
- * Refreshed before it expires: in the last tenth of its life, at most five minutes before its end, earlier by up to half as
- * much again for some connections than for others, so that those connected together do not all refresh together.
- */
-function staleAt(connection: ConnectionRow, now: number): boolean {
-  if (connection.expiresAt === null) return false
-  const end = connection.expiresAt.getTime()
-  const life = end - connection.issuedAt.getTime()
-  const spread = Number.parseInt(connection.id.slice(-4), 16) / 0xffff
-  return now >= end - Math.min(life / 10, 300_000) * (1 + spread / 2)
+interface Attempt {
+  readonly connection: LiveConnection
+  readonly occasion: Occasion
+  /** Of `performance.now()`. */
+  readonly began: number
+  callers(): number
+}
+
+function placeOf({ workspaceId, id, further }: LiveConnection, generation: number) {
+  return { workspaceId, connectionId: id, generation, further }
+}
+
+/** Of the credential: each of a connection is refreshed by itself. */
+function nameOf({ id, further }: LiveConnection): string {
+  return further === undefined ? id : `${id} ${further}`
 }
 
 function isLost(error: AtomError): boolean {
   return error.code === 'connection_needs_reconnect'
 }
 
-function needsReconnect(connection: ConnectionRow): AtomError {
+function needsReconnect(connection: Pick<ConnectionRow, 'reason'>): AtomError {
   return new AtomError('connection_needs_reconnect', connection.reason ?? undefined)
-}
-
-function refusedReason(app: App, verdict: Verdict, unsure: boolean): string {
-  const name = app.provider.name
-  if (verdict === 'reconsent') return `${name} wants you to allow the access anew. Reconnect the account.`
-  return unsure
-    ? `${name} does not accept the stored access. An earlier renewal was cut off before its answer arrived, so ${name} may have replaced it. Reconnect the account.`
-    : `${name} has ended the access: it was revoked, or not used for too long. Reconnect the account.`
 }
 
 function outward(error: unknown): unknown {

@@ -8,6 +8,11 @@ import { zendesk } from './catalog/zendesk.ts'
 import { catalog } from './catalog.ts'
 import { lintProvider } from './provider-lint.ts'
 
+const trouble = (action: string, reason = 'The access is over, as everything once is.') => ({
+  whose: 'person',
+  action,
+  reason,
+})
 const places = (value: unknown) => lintProvider(value).map(({ at }) => at)
 
 test('[CN60] every provider that Atom ships passes lint', () => {
@@ -36,6 +41,15 @@ test('[CN60] lint finds what would be unsafe, unexplained or left out', () => {
     [{ ...github, errors: { bad: 'maybe' } }, 'errors.bad'],
     [{ ...github, errors: { invalid_grant: 'retry' } }, 'errors.invalid_grant'],
     [{ ...github, sharedGrant: 'team' }, 'sharedGrant'],
+    [{ ...github, idleLimitDays: 0.5 }, 'idleLimitDays'],
+    [
+      { ...github, slots: { others: { user: { prefix: '', parameter: 'user_scope' } } } },
+      'slots.others.user',
+    ],
+    [{ ...github, slots: { others: { user: { prefix: 'u/', parameter: 'scope' } } } }, 'slots.others.user'],
+    [{ ...github, troubles: { invalid_grant: trouble('ask_admin') } }, 'troubles.invalid_grant'],
+    [{ ...github, troubles: { invalid_grant: trouble('reconnect', 'gone') } }, 'troubles.invalid_grant'],
+    [{ ...github, troubles: { server_error: trouble('reconnect') } }, 'troubles.server_error'],
     [{ ...github, subjectClaims: ['oid'] }, 'endpoints.jwks'],
     [halfEnding, 'revocation'],
     [noEnding, 'afterRevocation'],

@@ -56,7 +56,9 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...particulars(provider),
     ...protocol(provider),
     ...scopes(provider),
+    ...slots(provider),
     ...errors(provider),
+    ...care(provider),
     ...ending(provider),
     ...lintFlows(provider),
   ]
@@ -269,6 +271,15 @@ function protocol(provider: Provider): Finding[] {
     )
 }
 
+function slots({ slots: declared }: Provider): Finding[] {
+  return Object.entries(declared?.others ?? {}).flatMap(([slot, { prefix, parameter }]) => {
+    const at = `slots.others.${slot}`
+    return when(!/^[a-z]{1,20}$/.test(slot), at, 'must be one word in lower case: it is said in a header')
+      .concat(when(prefix === '', at, 'needs a prefix, or its scopes could not be told from the first one’s'))
+      .concat(when(parameter === '' || parameter === 'scope', at, 'needs a parameter of its own'))
+  })
+}
+
 function scopes({ scopes: { standard, always, contains, separator, answerSeparator } }: Provider): Finding[] {
   const names = standard.map(({ scope }) => scope)
   return standard
@@ -318,6 +329,35 @@ function errors(provider: Provider): Finding[] {
         )
       }),
     )
+}
+
+/** What Atom does unasked, and says, so that no grant dies unnoticed. */
+function care(provider: Provider): Finding[] {
+  const { idleLimitDays, troubles = {} } = provider
+  return when(
+    idleLimitDays !== undefined && !(Number.isInteger(idleLimitDays) && idleLimitDays >= 7),
+    'idleLimitDays',
+    'must be whole days, and at least a week, or nobody could keep it alive',
+  ).concat(
+    Object.entries(troubles).flatMap(([code, { whose, action, reason }]) => {
+      const at = `troubles.${code}`
+      return when(
+        !['operator', 'reconnect', 'reconsent'].includes(verdictOf(provider, code)),
+        at,
+        `means ${verdictOf(provider, code)}, which leaves a connection as it is`,
+      )
+        .concat(
+          when(!(doers[whose] ?? []).includes(action), at, `${action} is nothing that the ${whose} does`),
+        )
+        .concat(when(!/^[A-Z].{20,}[.]$/.test(reason), at, 'must say in a sentence what happened'))
+    }),
+  )
+}
+
+const doers: Readonly<Record<string, readonly string[]>> = {
+  person: ['reconnect', 'allow_more', 'wait'],
+  admin: ['ask_admin'],
+  operator: ['configure_app', 'wait'],
 }
 
 function ending({

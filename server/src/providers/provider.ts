@@ -37,6 +37,15 @@ interface ProviderScopes {
  */
 export type Verdict = 'denied' | 'operator' | 'reconnect' | 'reconsent' | 'refresh' | 'retry' | 'refused'
 
+/** What one of the provider's error codes means, where the verdict alone says too little. */
+interface ProviderTrouble {
+  /** The person who connected it, an admin of their organisation there, or Atom's operator. */
+  readonly whose: 'person' | 'admin' | 'operator'
+  readonly action: 'reconnect' | 'allow_more' | 'ask_admin' | 'configure_app' | 'wait'
+  /** In plain words, with the next step. */
+  readonly reason: string
+}
+
 /**
  * What differs from connection to connection and is no secret: Microsoft's tenant, Salesforce's host. `{name}` in an address
  * of a provider file stands for it.
@@ -138,9 +147,34 @@ export interface GrantFacts {
   readonly metadata?: AuthorizationServer | undefined
 }
 
+/** A credential in a token answer, besides or instead of the one in RFC 6749's own fields. */
+export interface SlotTokens {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+  /** Seconds. */
+  readonly expiresIn: number | undefined
+  readonly scope: string | undefined
+}
+
+/** One consent gives several credentials, each with a name, a life and scopes of its own. */
+export interface ProviderSlots {
+  /**
+   * Of those besides the first: scopes that begin with `prefix` are its own, and are asked for, without it, in `parameter`.
+   * `own`: it is the person's, also where a whole team shares the first (`sharedGrant`).
+   */
+  readonly others: Readonly<
+    Record<string, { readonly prefix: string; readonly parameter: string; readonly own: boolean }>
+  >
+  /** The name of the credential in the answer's own fields, and what else is in it. */
+  of(facts: GrantFacts): {
+    readonly first: string
+    readonly others: Readonly<Record<string, SlotTokens>>
+  }
+}
+
 /**
  * A SaaS, described by data; addresses are the real ones, always. What cannot be data is one of six small functions:
- * `adapt`, `tokenAnswer`, `particularsOf`, `identify`, `revocation`, `revoked`.
+ * `adapt`, `tokenAnswer`, `particularsOf`, `slots.of`, `identify`, `revocation`, `revoked`.
  */
 export interface Provider {
   readonly id: string
@@ -184,6 +218,8 @@ export interface Provider {
   readonly sharedGrant?: string
   /** Each consent is a grant of its own, also of those whom the provider does not tell apart. */
   readonly ownGrants?: boolean
+  /** Absent where a consent gives one credential, as nearly everywhere. */
+  readonly slots?: ProviderSlots
   /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */
   readonly clientAuthentication: ClientAuthentication
   /** Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience. */
@@ -203,8 +239,12 @@ export interface Provider {
   readonly scopes: ProviderScopes
   /** `single_use`: every refresh answers with the next token and ends the old one. */
   readonly refreshTokens: 'lasting' | 'single_use'
+  /** Days without a refresh after which the refresh token ends; Atom uses it before. Absent where none is documented. */
+  readonly idleLimitDays?: number
   /** OAuth error codes beyond RFC 6749's, or with another meaning here. */
   readonly errors: Readonly<Record<string, Verdict>>
+  /** Of error codes that end an access or keep it from being renewed: whose job it is, and why. */
+  readonly troubles?: Readonly<Record<string, ProviderTrouble>>
   readonly api: ProviderApi
   /** What disconnecting leaves behind or takes along, for the receipt. */
   readonly afterRevocation: string
@@ -279,6 +319,20 @@ export function missingScopes(
     for (const inner of contained ?? []) held.add(inner)
   }
   return asked.filter((scope) => !held.has(scope))
+}
+
+/** The parameters of an authorization request that name these scopes. */
+export function scopeParameters(
+  { scopes: { separator }, slots }: Provider,
+  asked: readonly string[],
+): Readonly<Record<string, string>> {
+  const named: Record<string, string[]> = {}
+  for (const scope of asked) {
+    const slot = Object.values(slots?.others ?? {}).find(({ prefix }) => scope.startsWith(prefix))
+    const parameter = slot?.parameter ?? 'scope'
+    named[parameter] = [...(named[parameter] ?? []), scope.slice(slot?.prefix.length ?? 0)]
+  }
+  return Object.fromEntries(Object.entries(named).map(([name, scopes]) => [name, scopes.join(separator)]))
 }
 
 /** The scopes that an answer names, as a request would name them. */

@@ -180,6 +180,7 @@ export function githubConnection(ownerId: string, changes: Partial<Connection> =
     sandbox: true,
     ownerId,
     expiresAt: null,
+    credentials: [{ slot: 'main', expiresAt: null, refreshExpiresAt: null }],
     connectedAt: new Date().toISOString(),
     lastUsedAt: null,
     ...changes,

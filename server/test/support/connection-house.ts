@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { type IncomingMessage, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Role } from '@atom/contract/accounts.ts'
@@ -13,6 +16,7 @@ import { SigningKeyStore } from '#access/signing-key-store.ts'
 import { AccessTokens, accessTokenLifetimeMs } from '#access/tokens.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { type ConnectionRoom, createConnectionRoom } from '#connections/connection-room.ts'
+import type { RefreshCheckpoint } from '#connections/token-refresh.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { type Keyring, parseKeyring } from '#foundation/crypto/keyring.ts'
@@ -32,6 +36,12 @@ export interface HouseOptions {
   readonly detour?: StandIns
   /** Shared between houses that are processes of one installation. */
   readonly keyring?: Keyring
+  /** Shared with an earlier process of the same installation; else one of its own. */
+  readonly dataDir?: string
+  readonly refresh?: {
+    readonly leaseSeconds?: number
+    readonly checkpoint?: (name: RefreshCheckpoint) => void
+  }
 }
 
 export interface Reply {
@@ -251,12 +261,20 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       publicUrl: () => http.publicUrl,
       sessionEnded: (id) => revocations.has(id),
       sandbox: options.sandbox,
+      dataDir: options.dataDir ?? (await ownFolder(parts)),
+      ...(options.refresh && { refresh: options.refresh }),
     }),
   )
   room.doors(createGuards({ http, tokens, log }))
   const listening = await http.listen({ host: '127.0.0.1', port: 0 })
   const endSession = (id: string) => database.transaction((tx) => revocations.announce(tx, id))
   return new ConnectionHouse({ url: listening, room, outbound, lines, tokens, endSession, parts })
+}
+
+async function ownFolder(parts: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'atom-house-'))
+  parts.defer(() => rm(folder, { recursive: true, force: true }))
+  return folder
 }
 
 /** The connection that a finished flow led to. */

@@ -97,6 +97,9 @@ export class AppInstallation {
     return {
       accessToken: new Secret(body.token),
       refreshToken: undefined,
+      slot: 'main',
+      others: [],
+      refreshExpiresAt: null,
       expiresAt: Number.isNaN(expiresAt.getTime()) ? null : expiresAt,
       granted: Object.entries(body.permissions ?? {}).map(([name, level]) => `${name}:${level}`),
       subject: undefined,

@@ -4,7 +4,14 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
-import { filled, type Particulars, type Provider, type Verdict, verdictOf } from '#providers/provider.ts'
+import {
+  filled,
+  type Particulars,
+  type Provider,
+  scopeParameters,
+  type Verdict,
+  verdictOf,
+} from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
 import type { ConnectionStore, FlowRow } from '../connection-store.ts'
@@ -120,7 +127,7 @@ export class AuthorizationCodeFlow {
       response_type: 'code',
       client_id: app.clientId,
       redirect_uri: redirectUri,
-      ...(scopes.length > 0 && { scope: scopes.join(provider.scopes.separator) }),
+      ...scopeParameters(provider, scopes),
       state,
       ...(provider.pkce === 'S256' && {
         code_challenge: await oauth.calculatePKCECodeChallenge(secrets.codeVerifier),

@@ -187,6 +187,9 @@ function keyGrant(key: string): Grant {
   return {
     accessToken: new Secret(key),
     refreshToken: undefined,
+    slot: 'main',
+    others: [],
+    refreshExpiresAt: null,
     expiresAt: null,
     granted: [],
     subject: undefined,

@@ -54,6 +54,7 @@ export const airtable: Provider = {
     contains: {},
   },
   refreshTokens: 'single_use',
+  idleLimitDays: 60,
   errors: {},
   api: {
     base: 'https://api.airtable.com',

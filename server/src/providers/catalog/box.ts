@@ -32,6 +32,7 @@ export const box: Provider = {
     contains: { root_readwrite: ['root_readonly'] },
   },
   refreshTokens: 'single_use',
+  idleLimitDays: 60,
   errors: {},
   api: {
     base: 'https://api.box.com/2.0',

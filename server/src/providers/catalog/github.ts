@@ -145,6 +145,13 @@ export const github: Provider = {
     device_flow_disabled: 'operator',
     incorrect_device_code: 'refused',
   },
+  troubles: {
+    application_suspended: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'GitHub has suspended Atom’s app. The owner of the app has to ask GitHub why.',
+    },
+  },
   api: {
     base: 'https://api.github.com',
     hosts: ['api.github.com', 'uploads.github.com'],

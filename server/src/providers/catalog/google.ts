@@ -123,6 +123,7 @@ export const google: Provider = {
     },
   },
   refreshTokens: 'lasting',
+  idleLimitDays: 180,
   errors: {
     admin_policy_enforced: 'operator',
     deleted_client: 'operator',
@@ -131,6 +132,36 @@ export const google: Provider = {
     redirect_uri_mismatch: 'operator',
     invalid_rapt: 'reconnect',
     rate_limit_exceeded: 'retry',
+  },
+  troubles: {
+    invalid_rapt: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason:
+        'Your Google Workspace ends the sessions of apps after some hours. An admin can exempt Atom under Security, Access and data control, Google Cloud session control; until then, reconnecting helps for as long as a session lasts.',
+    },
+    admin_policy_enforced: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason:
+        'Your Google Workspace does not let Atom in. An admin has to trust the app under Security, API controls.',
+    },
+    org_internal: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason:
+        'The Google app is for people of its own organisation only. Its user type has to be External for this account.',
+    },
+    deleted_client: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'Google no longer knows Atom’s app: its OAuth client was deleted (deleted_client).',
+    },
+    disabled_client: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'Google has disabled Atom’s app. The Cloud console says why (disabled_client).',
+    },
   },
   api: {
     base: 'https://www.googleapis.com',

@@ -98,6 +98,7 @@ export const jira: Provider = {
     contains: {},
   },
   refreshTokens: 'single_use',
+  idleLimitDays: 90,
   errors: {},
   api: {
     base: 'https://api.atlassian.com',

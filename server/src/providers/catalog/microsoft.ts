@@ -119,7 +119,27 @@ export const microsoft: Provider = {
     },
   },
   refreshTokens: 'lasting',
+  idleLimitDays: 90,
   errors: { invalid_resource: 'operator', interaction_required: 'reconsent' },
+  troubles: {
+    interaction_required: {
+      whose: 'person',
+      action: 'reconnect',
+      reason: 'Microsoft wants you to sign in again: your organisation asks for it. Reconnect the account.',
+    },
+    consent_required: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason:
+        'Your organisation has to consent to the app at Microsoft. An admin does so in Entra, under Enterprise applications.',
+    },
+    invalid_client: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason:
+        'Microsoft does not accept the client secret of Atom’s app. Secrets end after two years at most; Entra makes a new one under Certificates & secrets.',
+    },
+  },
   api: {
     base: 'https://graph.microsoft.com',
     hosts: ['graph.microsoft.com'],

@@ -139,6 +139,28 @@ export const salesforce: Provider = {
     REQUEST_LIMIT_EXCEEDED: 'retry',
     rate_limit_exceeded: 'retry',
   },
+  troubles: {
+    inactive_user: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'Your user at Salesforce is not active any more. An admin can activate it again.',
+    },
+    inactive_org: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'Your organisation at Salesforce is locked or closed. An admin has to ask Salesforce why.',
+    },
+    invalid_app_access: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'Your user may not use the app at Salesforce. An admin admits it in the policies of the app.',
+    },
+    OAUTH_APP_BLOCKED: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'Salesforce blocks the app in your organisation. An admin has to install or unblock it.',
+    },
+  },
   api: {
     base: 'https://{instance}',
     hosts: ['{instance}'],

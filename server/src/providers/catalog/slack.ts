@@ -29,8 +29,8 @@ const UserInfo = Type.Object({
 /**
  * Sources: docs.slack.dev "Installing with OAuth", "Using token rotation", "PKCE" (2026-03-30), methods oauth.v2.access,
  * auth.test, auth.revoke, users.info. Failures come with status 200 and `ok: false`. The connection holds the bot's
- * credential, which everyone of one workspace has in common; `authed_user` says who installed it. Where only user scopes were
- * asked for, it holds the person's.
+ * credential, which everyone of one workspace has in common; `authed_user` says who installed it. Where user scopes were asked
+ * for (`user/search:read`), it holds the person's as well, with a life of its own; where only those were, it holds that alone.
  */
 export const slack: Provider = {
   id: 'slack',
@@ -46,6 +46,23 @@ export const slack: Provider = {
     person: { meaning: 'Who installed the app.', pattern: /^[UW][A-Z0-9]{2,30}$/ },
   },
   sharedGrant: 'team',
+  slots: {
+    others: { user: { prefix: 'user/', parameter: 'user_scope', own: true } },
+    of({ answer }) {
+      const accessToken = textAt(answer, 'authed_user', 'access_token')
+      if (accessToken === undefined) return { first: 'bot', others: {} }
+      // The bot's is missing, so `tokenAnswer` has put the person's in its place.
+      if (accessToken === answer['access_token']) return { first: 'user', others: {} }
+      const expiresIn = textAt(answer, 'authed_user', 'expires_in')
+      const user = {
+        accessToken,
+        refreshToken: textAt(answer, 'authed_user', 'refresh_token'),
+        expiresIn: expiresIn === undefined ? undefined : Number(expiresIn),
+        scope: textAt(answer, 'authed_user', 'scope'),
+      }
+      return { first: 'bot', others: { user } }
+    },
+  },
   clientAuthentication: 'client_secret_post',
   pkce: {
     off: 'switching it on makes the app a public client for good, whose refresh tokens end after 30 days; state and secret protect the code instead',
@@ -119,6 +136,23 @@ export const slack: Provider = {
     ratelimited: 'retry',
     request_timeout: 'retry',
     service_unavailable: 'retry',
+  },
+  troubles: {
+    account_inactive: {
+      whose: 'admin',
+      action: 'ask_admin',
+      reason: 'The account or the workspace was deactivated in Slack. An admin can activate it again.',
+    },
+    org_login_required: {
+      whose: 'person',
+      action: 'reconnect',
+      reason: 'Your workspace has moved to an organisation in Slack. Reconnect the account.',
+    },
+    bad_client_secret: {
+      whose: 'operator',
+      action: 'configure_app',
+      reason: 'Slack does not accept the client secret of Atom’s app. Enter the current one.',
+    },
   },
   api: {
     base: 'https://slack.com/api/',

@@ -29,6 +29,7 @@ export const zoom: Provider = {
   authorizationExtras: {},
   scopes: { separator: ' ', answerSeparator: /\s+/, standard: [], always: [], contains: {} },
   refreshTokens: 'single_use',
+  idleLimitDays: 90,
   errors: {},
   api: {
     base: 'https://api.zoom.us/v2',

@@ -1,0 +1,95 @@
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+import type { ConnectionStore } from './connection-store.ts'
+import type { TokenRefresh } from './token-refresh.ts'
+
+const minuteMs = 60_000
+/** Between two looks; each process looks at its own times. */
+const everyMs = 10 * minuteMs
+/** Until a credential that could not be refreshed is tried again: limits are weeks, outages are hours. */
+const againMs = 6 * 60 * minuteMs
+const batch = 20
+/** Of one look: the rest is found by the next, so that many at once are no storm at the provider. */
+const mostBatches = 10
+
+/**
+ * Refreshes what nobody uses before it dies of that: refresh tokens end after months of rest at Google, Microsoft and others,
+ * and GitHub's end by themselves. One at a time; whatever goes wrong is the matter of that one connection.
+ */
+export class KeepAlive implements AsyncDisposable {
+  readonly #store: ConnectionStore
+  readonly #tokenRefresh: TokenRefresh
+  readonly #clock: Clock
+  readonly #log: Log
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+  #underWay: Promise<unknown> = Promise.resolve()
+
+  constructor(dependencies: { store: ConnectionStore; tokenRefresh: TokenRefresh; clock: Clock; log: Log }) {
+    this.#store = dependencies.store
+    this.#tokenRefresh = dependencies.tokenRefresh
+    this.#clock = dependencies.clock
+    this.#log = dependencies.log
+    this.#next()
+  }
+
+  /** Looks once, also for renewals that were left behind. How many live longer now, and how many could not be helped. */
+  async sweep(): Promise<{ kept: number; failed: number }> {
+    await this.#tokenRefresh.recover()
+    let kept = 0
+    let failed = 0
+    for (let n = 0; n < mostBatches && !this.#closed; n++) {
+      const at = this.#clock.now()
+      // Not all at the same time again.
+      const again = new Date(at.getTime() + againMs * (0.75 + Math.random() / 2))
+      const due = await this.#store.takeUnused(at, again, batch)
+      for (const { workspaceId, connectionId, further } of due) {
+        if (this.#closed) break
+        if (await this.#keep(workspaceId, connectionId, further)) kept += 1
+        else failed += 1
+      }
+      if (due.length < batch) break
+    }
+    if (kept + failed > 0) this.#log.info({ kept, failed }, 'unused credentials were refreshed')
+    return { kept, failed }
+  }
+
+  /** Waits for the one that is being refreshed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#underWay
+  }
+
+  async #keep(workspaceId: string, connectionId: string, further: string | undefined): Promise<boolean> {
+    try {
+      const connection = await this.#store.live(workspaceId, connectionId, further)
+      // Disconnected since.
+      if (connection === undefined) return true
+      await this.#tokenRefresh.renew(connection, 'unused')
+      return true
+    } catch (error) {
+      // Of others nothing is known by this: a row that was edited must not let the rest die.
+      if (error instanceof AtomError)
+        this.#log.info({ connectionId, code: error.code }, 'an unused credential was not refreshed')
+      else this.#log.error({ connectionId, err: error }, 'an unused credential cannot be refreshed')
+      return false
+    }
+  }
+
+  #next(): void {
+    if (this.#closed) return
+    this.#timer = setTimeout(
+      () => {
+        this.#underWay = this.sweep()
+          .catch((error: unknown) => {
+            this.#log.error({ err: error }, 'unused credentials could not be looked through')
+          })
+          .finally(() => this.#next())
+      },
+      everyMs * (0.5 + Math.random()),
+    )
+    this.#timer.unref()
+  }
+}
