@@ -16,6 +16,7 @@ const marks: Readonly<Record<string, Mark>> = {
   box: { icon: 'box' },
   discord: { icon: 'discord-icon' },
   dropbox: { icon: 'dropbox' },
+  figma: { icon: 'figma' },
   github: { icon: 'github-icon' },
   gitlab: { icon: 'gitlab-icon' },
   google: { icon: 'google-icon' },
@@ -27,6 +28,7 @@ const marks: Readonly<Record<string, Mark>> = {
   notion: { icon: 'notion-icon' },
   salesforce: { icon: 'salesforce' },
   slack: { icon: 'slack-icon' },
+  zendesk: { icon: 'zendesk-icon' },
   zoom: { icon: 'zoom-icon' },
 }
 
