@@ -454,6 +454,20 @@ test('[CN109] an MCP server is connected by its address alone: found, registered
   assert.equal(receipt.body.revocation, 'revoked', receipt.text)
 })
 
+test('[CN109] reconnecting an MCP server asks it anew, and names its resource again', async () => {
+  await using it = await scene('mcp', { registration: true })
+  it.server.workAsMcp()
+  const { connection } = await connect(it, 'mcp', { particulars: { server: `${api}/mcp` } })
+  const again = await connect(it, 'mcp', { connectionId: connection.id })
+  assert.equal(again.connection.id, connection.id)
+  const pushed = it.server.requests('/request')
+  assert.deepEqual(
+    pushed.map((sent) => sent.get('resource')),
+    [`${api}/mcp`, `${api}/mcp`],
+  )
+  assert.equal(it.server.requests('/reg').length, 1)
+})
+
 test('[CN109] a registration that its server has forgotten is made anew the next time', async () => {
   await using it = await scene('mcp', { registration: true })
   it.server.workAsMcp()

@@ -99,6 +99,8 @@ export class AppTester {
   /** The address a person would be sent to, asked for without a person: what is plainly wrong is refused before any sign-in. */
   async #consentPage(app: App, redirectUri: string): Promise<AppCheck[]> {
     const { provider } = app
+    // Where requests are pushed, the page has nothing to judge before; what the token endpoint says of the client has to do.
+    if (provider.endpoints.pushed !== undefined) return []
     const url = placed(provider.endpoints.authorization, app.standIns)
     const parameters = {
       response_type: 'code',

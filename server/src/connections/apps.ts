@@ -192,8 +192,11 @@ export class Apps {
     connection: AppSource & { readonly particulars: Particulars },
   ): Promise<App> {
     const { flow, appId, provider, particulars } = connection
+    // What an API says of how to get access to it is asked anew: the person said no more than its address.
     const replaced =
-      appId !== null && (await this.#store.currentApp(person.workspaceId, provider)) !== undefined
+      appId !== null &&
+      (this.provider(provider).discovery === 'resource' ||
+        (await this.#store.currentApp(person.workspaceId, provider)) !== undefined)
     return replaced ? await this.current(person, provider, particulars, flow) : await this.of(connection)
   }
 
@@ -278,6 +281,9 @@ export class Apps {
     described: Provider,
     said: Particulars,
   ): Promise<App> {
+    if (said['server'] === undefined) {
+      throw new AtomError('provider_not_configured', 'Which server it is, each connection says for itself.')
+    }
     const found = await this.#registration.find(described, said)
     const particulars = { ...said, ...found.particulars }
     const provider = await this.#metadata.described(settled(described, particulars), noStandIns)

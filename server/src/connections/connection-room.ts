@@ -81,7 +81,7 @@ export function createConnectionRoom(outside: {
   const identityReader = new IdentityReader({ outbound, log, proofs, clock })
   const news = new ConnectionNews({ log })
   const history = new ConnectionHistory({ store, clock, log })
-  const strayGrants = new StrayGrants({ store, outbound, log })
+  const strayGrants = new StrayGrants({ store, outbound, tokenEndpoint, log })
   const appTester = new AppTester({ apps, tokenEndpoint, outbound })
   const forecast = new Forecast({ catalog: providers, ...outside, store, clock })
   const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })

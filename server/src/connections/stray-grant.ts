@@ -5,7 +5,7 @@ import type { Particulars } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 import type { ConnectionStore } from './connection-store.ts'
-import type { Grant } from './token-endpoint.ts'
+import type { Grant, TokenEndpoint } from './token-endpoint.ts'
 
 const largestAnswer = 64 * 1024
 
@@ -22,11 +22,18 @@ interface GrantOwner {
 export class StrayGrants {
   readonly #store: ConnectionStore
   readonly #outbound: Outbound
+  readonly #tokenEndpoint: TokenEndpoint
   readonly #log: Log
 
-  constructor(dependencies: { store: ConnectionStore; outbound: Outbound; log: Log }) {
+  constructor(dependencies: {
+    store: ConnectionStore
+    outbound: Outbound
+    tokenEndpoint: TokenEndpoint
+    log: Log
+  }) {
     this.#store = dependencies.store
     this.#outbound = dependencies.outbound
+    this.#tokenEndpoint = dependencies.tokenEndpoint
     this.#log = dependencies.log
   }
 
@@ -51,13 +58,22 @@ export class StrayGrants {
     const { provider, clientId, clientSecret } = app
     const { particulars } = owner
     const request = provider.revocation?.({ particulars, clientId, clientSecret, accessToken, refreshToken })
-    if (request === undefined) return
-    const shared = await this.#store.sharers(
-      { ...owner, id: newId(), provider: provider.id, clientId, sandbox: app.id === null },
-      slot,
-      provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant,
-    )
+    const standard = provider.endpoints.revocation !== undefined
+    if (request === undefined && !standard) return
+    const shared =
+      provider.ownGrants === true
+        ? 0
+        : await this.#store.sharers(
+            { ...owner, id: newId(), provider: provider.id, clientId, sandbox: app.id === null },
+            slot,
+            provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant,
+          )
     if (shared > 0) return
+    if (standard) {
+      const kind = refreshToken === undefined ? 'access_token' : 'refresh_token'
+      return await this.#tokenEndpoint.revoke(app, refreshToken ?? accessToken, kind)
+    }
+    if (request === undefined) return
     const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
       method: request.method,
       headers: request.headers,
