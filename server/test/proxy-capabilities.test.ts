@@ -39,6 +39,7 @@ test('[CN220] a capability opens the proxy for its methods and paths and for not
     ['GET', '/repos/o/r/issues/1'],
     ['GET', '/repos/x/r/issues'],
     ['GET', '/repos/o/r%2Fother/issues'],
+    ['GET', '/repos/o/r%252Fother/issues'],
     ['GET', '/orgs/o'],
     ['GET', '/uploads.github.com/user'],
   ] as const) {
@@ -60,6 +61,11 @@ test('[CN220] a redirect that leads beyond a capability is handed over instead o
   const narrow = await asks(it, token, 'GET', '/repos/old')
   assert.equal(narrow.status, 301)
   assert.equal(it.provider.requests('api.github.com', '/repositories/1').length, 0)
+  it.provider.on('api.github.com', '/repos/odd', () => ({
+    status: 301,
+    headers: { location: 'https://api.github.com/repos/100%25' },
+  }))
+  assert.equal((await asks(it, token, 'GET', '/repos/odd')).status, 301)
   const { token: wide } = await lent(it, { paths: ['/**'] })
   assert.deepEqual((await asks(it, wide, 'GET', '/repos/old')).body, { id: 1 })
 })
