@@ -207,7 +207,7 @@ export class Connections {
       }
       case 'app_installation':
         if (provider.flows?.app_installation?.by !== 'consent') requireOperator(principal)
-        return await this.#flow.begin(person, wish, flow)
+        return await this.#flow.begin(person, wish, flow, target)
       default: {
         const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow })
         return { connection: await this.arrive(arrival, arrival.grant) }

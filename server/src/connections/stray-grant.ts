@@ -5,6 +5,7 @@ import type { Particulars } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
 import type { ConnectionStore } from './connection-store.ts'
+import { refreshTokenIn } from './renewal-source.ts'
 import type { Grant, TokenEndpoint } from './token-endpoint.ts'
 
 const largestAnswer = 64 * 1024
@@ -52,11 +53,12 @@ export class StrayGrants {
 
   async #endOne(
     app: App,
-    { slot, accessToken, refreshToken }: Pick<Grant, 'slot' | 'accessToken' | 'refreshToken'>,
+    { slot, accessToken, refreshToken: renewing }: Pick<Grant, 'slot' | 'accessToken' | 'refreshToken'>,
     owner: GrantOwner,
   ): Promise<void> {
     const { provider, clientId, clientSecret } = app
     const { particulars } = owner
+    const refreshToken = refreshTokenIn(renewing)
     const request = provider.revocation?.({ particulars, clientId, clientSecret, accessToken, refreshToken })
     const standard = provider.endpoints.revocation !== undefined
     if (request === undefined && !standard) return
@@ -64,7 +66,7 @@ export class StrayGrants {
       provider.ownGrants === true
         ? 0
         : await this.#store.sharers(
-            { ...owner, id: newId(), provider: provider.id, clientId, sandbox: app.id === null },
+            { ...owner, id: newId(), provider: provider.id, clientId, sandbox: app.sandbox },
             slot,
             provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant,
           )

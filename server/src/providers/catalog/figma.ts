@@ -21,10 +21,11 @@ export const figma: Provider = {
   guide: {
     category: 'design',
     steps: [
-      'Open https://www.figma.com/developers/apps and choose “Create a new app”.',
-      'Enter a name and the address of this server, and {redirectUri} as a redirect URL.',
-      'Under “OAuth scopes”, tick {scopes}.',
-      'Copy client ID and client secret; the secret is shown once.',
+      'Open the apps page of Figma’s developer site and create a new app.',
+      'Enter a name, the address of this server as its website, and {redirectUri} as a redirect URL.',
+      'Under “OAuth scopes”, choose: {scopes}.',
+      'Copy client ID and client secret at once: Figma shows the secret only once.',
+      'Publish the app, privately for your organisation or for everybody; Figma reviews the second.',
     ],
   },
   issuer: 'https://www.figma.com',

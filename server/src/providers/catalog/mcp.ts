@@ -21,7 +21,9 @@ export const mcp: Provider = {
   guide: {
     category: 'standard',
     steps: [
-      'Nothing has to be set up: Atom registers itself with the authorization server that the MCP server names, with {redirectUri} as its redirect URI.',
+      'There is nothing to set up: Atom asks the server how it is protected, and registers itself as a client where the server lets it.',
+      'Where a server registers nobody by itself, it has to be told of {redirectUri} as the redirect URI.',
+      'People say the address of the server when they connect.',
     ],
   },
   issuer: '{issuer}',

@@ -17,9 +17,10 @@ export const oauth2: Provider = {
   guide: {
     category: 'standard',
     steps: [
-      'At the provider, register a client for the authorization code flow.',
-      'Enter {redirectUri} as its redirect URI.',
-      'Copy client ID and client secret, and from its documentation the addresses of the authorization endpoint, the token endpoint and the API.',
+      'Register Atom as a confidential client at the server, with the authorization code flow and refresh tokens.',
+      'Enter {redirectUri} there as the redirect URI, exactly so.',
+      'Copy client ID and client secret, or leave the secret out where the client proves itself by a private key.',
+      'Enter here the addresses of the server as its documentation names them, and the scopes that a connection is to ask for.',
     ],
   },
   issuer: '{issuer}',

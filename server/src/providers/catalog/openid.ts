@@ -25,9 +25,10 @@ export const openid: Provider = {
   guide: {
     category: 'standard',
     steps: [
-      'At the provider, register a client of the kind “web” or “confidential” for the authorization code flow.',
-      'Enter {redirectUri} as its redirect URI.',
-      'Copy client ID and client secret, and the issuer: the address whose /.well-known/openid-configuration describes the provider.',
+      'Register Atom as a confidential client at the provider, with the authorization code flow and refresh tokens.',
+      'Enter {redirectUri} there as the redirect URI, exactly so.',
+      'Copy client ID and client secret, or leave the secret out where the client proves itself by a private key.',
+      'Enter here the issuer; Atom reads all other addresses from its discovery document.',
     ],
   },
   issuer: '{issuer}',

@@ -22,10 +22,10 @@ export const zendesk: Provider = {
   guide: {
     category: 'support',
     steps: [
-      'In the Admin Center of your Zendesk, open “Apps and integrations”, “APIs”, “OAuth clients”, and add a client.',
-      'Choose “Confidential” as its kind, and enter {redirectUri} as a redirect URL.',
-      'Copy the unique identifier, which is the client ID, and the secret; the secret is shown once.',
-      'A client made there connects the people of that one Zendesk. For those of others, ask Zendesk to make it a global client.',
+      'Open the Admin Center of your Zendesk, “Apps and integrations”, “OAuth clients”, and add a client. For other organisations than your own, Zendesk makes it a global client on request.',
+      'Choose the client kind “Confidential”.',
+      'Enter {redirectUri} among the redirect URLs.',
+      'Save, and copy the identifier, which is the client ID, and the secret at once: Zendesk shows it only once.',
     ],
   },
   issuer: 'https://{subdomain}.zendesk.com',
