@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RefreshCheckpoint } from '#connections/token-refresh.ts'
+import type { RefreshCheckpoint } from '#connections/refresh/token-refresh.ts'
 import { Network } from './support/network.ts'
 import { RefreshScene } from './support/refresh-scene.ts'
 import { until } from './support/until.ts'

@@ -1,6 +1,6 @@
 import type { Connection } from '@atom/contract/connections.ts'
 import type { AgentPrincipal } from '#access/principal.ts'
-import type { ConnectionProxy } from '#connections/connection-proxy.ts'
+import type { ConnectionProxy } from '#connections/proxy/connection-proxy.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { ProviderAccount, ProviderAnswer, ProviderRequest } from './tools/tool.ts'

@@ -8,7 +8,12 @@ import type { Outbound } from '#foundation/outbound.ts'
 import { standardParticulars } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
-import { authorizationServer, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
+import {
+  authorizationServer,
+  GrantOutage,
+  GrantRefused,
+  type TokenEndpoint,
+} from './authorization-server/token-endpoint.ts'
 
 type AppCheck = AppTest['checks'][number]
 

@@ -15,10 +15,10 @@ import {
 import { credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
-import type { ClientRegistration } from './client-registration.ts'
+import type { ClientRegistration } from './authorization-server/client-registration.ts'
+import type { ServerMetadata } from './authorization-server/server-metadata.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
-import type { ServerMetadata } from './server-metadata.ts'
 
 /** An OAuth client at a provider: an operator's own, or the sandbox's. */
 export interface App {

@@ -4,7 +4,7 @@ import type { Guards } from '#access/guarded-route.ts'
 import { Secret } from '#foundation/secret.ts'
 import type { AppTester } from './app-tester.ts'
 import type { Apps } from './apps.ts'
-import { readClientKey } from './client-key.ts'
+import { readClientKey } from './authorization-server/client-key.ts'
 import type { Connections, FinishedFlow } from './connections.ts'
 import type { Forecast } from './forecast.ts'
 

@@ -15,6 +15,12 @@ import { missingScopes, type Provider, ProviderAnswer } from '#providers/provide
 import { type CredentialValues, credentialFields, flowNames } from '#providers/provider-flows.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from './apps.ts'
+import {
+  type Grant,
+  GrantOutage,
+  GrantRefused,
+  type TokenEndpoint,
+} from './authorization-server/token-endpoint.ts'
 import type { ConnectionHistory } from './connection-history.ts'
 import type { Attempt, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
@@ -30,12 +36,11 @@ import type {
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import { requireOperator } from './flows/flow-needs.ts'
+import type { StrayGrants } from './flows/stray-grant.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
-import { keepAliveAt } from './refresh-times.ts'
-import { standingWithout } from './remedy.ts'
-import type { StrayGrants } from './stray-grant.ts'
-import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from './token-endpoint.ts'
-import type { TokenRefresh } from './token-refresh.ts'
+import { keepAliveAt } from './refresh/refresh-times.ts'
+import { standingWithout } from './refresh/remedy.ts'
+import type { TokenRefresh } from './refresh/token-refresh.ts'
 
 /** A connection is new, or other than it was; `revoked` says that it is gone. */
 export interface ConnectionChange {

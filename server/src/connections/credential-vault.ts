@@ -1,6 +1,6 @@
 import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Secret } from '#foundation/secret.ts'
-import { refreshTokenIn } from './renewal-source.ts'
+import { refreshTokenIn } from './refresh/renewal-source.ts'
 
 /** The secrets of a connection. */
 export interface Tokens {

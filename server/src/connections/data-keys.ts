@@ -1,7 +1,7 @@
 import type { KeyColumn } from '#foundation/crypto/key-rotation.ts'
-import { answerKeys } from './answer-seal.ts'
 import { dataKeyColumns } from './connection-store.ts'
 import { dataKeyBinding } from './credential-vault.ts'
+import { answerKeys } from './proxy/answer-seal.ts'
 
 /** Where this room keeps wrapped data keys: what a new master key has to take over. */
 export const connectionKeys: readonly KeyColumn[] = [

@@ -14,10 +14,10 @@ import {
 } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App } from './apps.ts'
+import type { DpopProofs, Presented } from './authorization-server/dpop.ts'
+import { appAssertion } from './authorization-server/signed-assertion.ts'
 import type { StoredIdentity } from './connection-store.ts'
 import { keyAttachment } from './credential-attachment.ts'
-import type { DpopProofs, Presented } from './dpop.ts'
-import { appAssertion } from './signed-assertion.ts'
 
 /** What is known of a grant besides its tokens. */
 interface GrantContext {

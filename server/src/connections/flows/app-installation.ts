@@ -8,9 +8,9 @@ import { filled, unfitParticulars, verdictOf } from '#providers/provider.ts'
 import type { InstalledByKey } from '#providers/provider-flows.ts'
 import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from '../apps.ts'
+import { appAssertion } from '../authorization-server/signed-assertion.ts'
+import { type Grant, GrantOutage, GrantRefused } from '../authorization-server/token-endpoint.ts'
 import type { FlowRow } from '../connection-store.ts'
-import { appAssertion } from '../signed-assertion.ts'
-import { type Grant, GrantOutage, GrantRefused } from '../token-endpoint.ts'
 import { type Callback, refusal, type TakenFlow } from './authorization-code.ts'
 
 const InstallationToken = Type.Object({

@@ -14,16 +14,16 @@ import {
 } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
-import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
-import type { CredentialVault } from '../credential-vault.ts'
-import { type DpopProofs, newDpopKey } from '../dpop.ts'
+import { type DpopProofs, newDpopKey } from '../authorization-server/dpop.ts'
 import {
   authorizationServer,
   type Grant,
   GrantOutage,
   GrantRefused,
   type TokenEndpoint,
-} from '../token-endpoint.ts'
+} from '../authorization-server/token-endpoint.ts'
+import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
+import type { CredentialVault } from '../credential-vault.ts'
 import { requireParticulars } from './flow-needs.ts'
 
 const flowLifeMs = 10 * 60 * 1000

@@ -1,7 +1,7 @@
 import { filled } from '#providers/provider.ts'
 import type { App } from '../apps.ts'
-import type { RenewalSource } from '../renewal-source.ts'
-import type { TokenRequest } from '../token-endpoint.ts'
+import type { TokenRequest } from '../authorization-server/token-endpoint.ts'
+import type { RenewalSource } from '../refresh/renewal-source.ts'
 
 /** The app asks in its own name (RFC 6749 4.4). */
 export function clientCredentials(app: App, source: RenewalSource): TokenRequest {

@@ -11,16 +11,16 @@ import {
   credentialFields,
 } from '#providers/provider-flows.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
-import type { Attempt } from '../connection-store.ts'
-import { keyOf } from '../credential-attachment.ts'
-import { type RenewalSource, sourceIn, sourceSecret } from '../renewal-source.ts'
 import {
   type Grant,
   GrantOutage,
   GrantRefused,
   type TokenEndpoint,
   type TokenRequest,
-} from '../token-endpoint.ts'
+} from '../authorization-server/token-endpoint.ts'
+import type { Attempt } from '../connection-store.ts'
+import { keyOf } from '../credential-attachment.ts'
+import { type RenewalSource, sourceIn, sourceSecret } from '../refresh/renewal-source.ts'
 import type { AppInstallation } from './app-installation.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'

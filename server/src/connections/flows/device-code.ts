@@ -4,9 +4,14 @@ import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import { filled } from '#providers/provider.ts'
 import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
+import {
+  type Grant,
+  GrantOutage,
+  GrantRefused,
+  type TokenEndpoint,
+} from '../authorization-server/token-endpoint.ts'
 import type { ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
-import { type Grant, GrantOutage, GrantRefused, type TokenEndpoint } from '../token-endpoint.ts'
 import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
 import { requireParticulars } from './flow-needs.ts'
 

@@ -2,9 +2,9 @@ import { AtomError } from '#foundation/errors.ts'
 import { filled } from '#providers/provider.ts'
 import { CredentialUnfit, type CredentialValues } from '#providers/provider-flows.ts'
 import type { App } from '../apps.ts'
-import type { RenewalSource } from '../renewal-source.ts'
-import { signedAssertion } from '../signed-assertion.ts'
-import type { TokenRequest } from '../token-endpoint.ts'
+import { signedAssertion } from '../authorization-server/signed-assertion.ts'
+import type { TokenRequest } from '../authorization-server/token-endpoint.ts'
+import type { RenewalSource } from '../refresh/renewal-source.ts'
 
 /** Whether the app's own key would sign: then it speaks for itself, for whomever it likes. */
 export function signsAsApp(app: App, values: CredentialValues): boolean {

@@ -1,7 +1,7 @@
 import { filled } from '#providers/provider.ts'
 import type { App } from '../apps.ts'
-import type { RenewalSource } from '../renewal-source.ts'
-import type { TokenRequest } from '../token-endpoint.ts'
+import type { TokenRequest } from '../authorization-server/token-endpoint.ts'
+import type { RenewalSource } from '../refresh/renewal-source.ts'
 
 /** One token for another (RFC 8693 2.1). */
 export function tokenExchange(app: App, source: RenewalSource): TokenRequest {

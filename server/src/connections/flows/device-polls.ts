@@ -1,10 +1,10 @@
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
-import type { App } from './apps.ts'
-import type { ConnectionStore, DevicePoll, FlowRow } from './connection-store.ts'
-import type { DeviceCodeFlow } from './flows/device-code.ts'
-import type { Grant } from './token-endpoint.ts'
+import type { App } from '../apps.ts'
+import type { Grant } from '../authorization-server/token-endpoint.ts'
+import type { ConnectionStore, DevicePoll, FlowRow } from '../connection-store.ts'
+import type { DeviceCodeFlow } from './device-code.ts'
 
 /** Longer than asking, reading the identity and storing it can take with all their timeouts. */
 const leaseSeconds = 180

@@ -1,7 +1,7 @@
 import { SignJWT } from 'jose'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
-import type { App } from './apps.ts'
+import type { App } from '../apps.ts'
 import { readClientKey, signingKey } from './client-key.ts'
 
 /** Provider clocks differ from ours by so much at most. */

@@ -4,8 +4,8 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import type { ProviderApi } from '#providers/provider.ts'
+import type { ConnectionStore } from '../connection-store.ts'
 import type { CapabilityRow, CapabilityStore } from './capability-store.ts'
-import type { ConnectionStore } from './connection-store.ts'
 import { isCovered, pathPattern } from './path-pattern.ts'
 
 interface CapabilityWish {

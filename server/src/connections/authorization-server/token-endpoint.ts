@@ -15,7 +15,7 @@ import {
   verdictOf,
 } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
-import type { App } from './apps.ts'
+import type { App } from '../apps.ts'
 import { signingKey } from './client-key.ts'
 import type { DpopProofs } from './dpop.ts'
 

@@ -1,9 +1,9 @@
 import type { Clock } from '#foundation/clock.ts'
+import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
+import type { CredentialVault } from '../credential-vault.ts'
+import type { AccessToken, TokenRefresh } from '../refresh/token-refresh.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
-import type { ConnectionState, ConnectionStore, LiveConnection } from './connection-store.ts'
 import { scrubbed } from './credential-scrubber.ts'
-import type { CredentialVault } from './credential-vault.ts'
-import type { AccessToken, TokenRefresh } from './token-refresh.ts'
 
 /** A credential in the clear, with what finds it in an answer. */
 export interface OpenedCredential {

@@ -1,6 +1,6 @@
 import type { Remedy } from '@atom/contract/connections.ts'
 import { type Provider, type Verdict, verdictOf } from '#providers/provider.ts'
-import type { Standing } from './connection-store.ts'
+import type { Standing } from '../connection-store.ts'
 
 /** Why a connection is not what it should be, in plain words, and what mends it. */
 export interface Trouble {

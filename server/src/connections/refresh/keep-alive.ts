@@ -1,7 +1,7 @@
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
-import type { ConnectionStore } from './connection-store.ts'
+import type { ConnectionStore } from '../connection-store.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
 const minuteMs = 60_000

@@ -3,10 +3,10 @@ import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import type { Particulars } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
-import type { App } from './apps.ts'
-import type { ConnectionStore } from './connection-store.ts'
-import { refreshTokenIn } from './renewal-source.ts'
-import type { Grant, TokenEndpoint } from './token-endpoint.ts'
+import type { App } from '../apps.ts'
+import type { Grant, TokenEndpoint } from '../authorization-server/token-endpoint.ts'
+import type { ConnectionStore } from '../connection-store.ts'
+import { refreshTokenIn } from '../refresh/renewal-source.ts'
 
 const largestAnswer = 64 * 1024
 

@@ -5,7 +5,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { fingerprint, randomToken } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
 import type { KeyAttachment } from '#providers/provider-flows.ts'
-import { attached } from './credential-attachment.ts'
+import { attached } from '../credential-attachment.ts'
 
 /** An access token, and the key that it is bound to where it is bound to one (RFC 9449). */
 export interface Presented {
