@@ -180,12 +180,13 @@ test('[UI4] [UI12] a crowded room: what is read does not move, what comes is cou
   const roomId = new URL(page.url()).pathname.split('/').at(-1) ?? ''
   const token = await signIn(atom.url)
   // Said by the same person through another door; a question to the agent every time would only take longer.
-  for (let at = 1; at < 120; at += 1) await post(atom.url, token, roomId, `thanks ${at}`)
+  const asked: number[] = []
+  for (let at = 1; at < 120; at += 1) asked.push(await post(atom.url, token, roomId, `thanks ${at}`))
   // Only rows near the end are on the page: the last word must not be pushed away by answers to those before it.
-  await answered(atom.url, token, roomId)
-  await post(atom.url, token, roomId, 'thanks 120')
+  await answered(atom.url, token, roomId, asked)
+  const last = await post(atom.url, token, roomId, 'thanks 120')
   await page.getByText('thanks 120', { exact: true }).waitFor()
-  await answered(atom.url, token, roomId)
+  await answered(atom.url, token, roomId, [last])
   const log = page.getByRole('log')
   await log.hover()
   const pill = page.getByRole('button', { name: /To the newest|\d+ new/ })
@@ -227,24 +228,35 @@ async function signIn(url: string): Promise<string> {
   return ((await answer.json()) as { accessToken: string }).accessToken
 }
 
-/** Until the agent has nothing more to say to what was said. */
-async function answered(url: string, token: string, roomId: string): Promise<void> {
-  for (let last = -1; ; ) {
-    const answer = await fetch(`${url}/v1/rooms/${roomId}`, { headers: { authorization: `Bearer ${token}` } })
-    const { head } = (await answer.json()) as { head: number }
-    if (head === last) return
-    last = head
-    await new Promise((resolve) => setTimeout(resolve, 2_000))
+/** Until the agent is done with what was said at these places of the timeline. */
+async function answered(url: string, token: string, roomId: string, asked: readonly number[]): Promise<void> {
+  const open = new Set(asked)
+  const turns = new Map<string, number>()
+  for (let after = 0; open.size > 0; ) {
+    const answer = await fetch(`${url}/v1/rooms/${roomId}/events?after=${after}`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    const { events } = (await answer.json()) as {
+      events: { seq: number; type: string; turnId: string; triggerSeq: number }[]
+    }
+    for (const event of events) {
+      if (event.type === 'turn.started') turns.set(event.turnId, event.triggerSeq)
+      if (event.type === 'turn.ended') open.delete(turns.get(event.turnId) ?? 0)
+    }
+    after = events.at(-1)?.seq ?? after
+    if (events.length === 0) await new Promise((resolve) => setTimeout(resolve, 200))
   }
 }
 
-async function post(url: string, token: string, roomId: string, text: string): Promise<void> {
+/** Resolves with its place in the timeline. */
+async function post(url: string, token: string, roomId: string, text: string): Promise<number> {
   const answer = await fetch(`${url}/v1/rooms/${roomId}/messages`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
     body: JSON.stringify({ clientId: randomUUID(), text }),
   })
   assert.equal(answer.status, 201)
+  return ((await answer.json()) as { seq: number }).seq
 }
 
 function withoutTime(text: string): string {

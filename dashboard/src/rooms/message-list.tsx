@@ -79,6 +79,7 @@ export function MessageList({
         return
       }
       scroller.current = element
+      const isMoved = noteHands(element)
       element.addEventListener(
         'scroll',
         () => {
@@ -87,10 +88,12 @@ export function MessageList({
             if (!held.current) room.markRead(seen.current)
             held.current = true
             setLeftAt(undefined)
-          } else if (element.scrollTop < lastTop.current - 1 && held.current) {
-            // Only a person scrolls up; growth of the list moves the end away without moving the top.
-            held.current = false
-            setLeftAt(seen.current)
+          } else if (held.current && element.scrollTop < lastTop.current - 1) {
+            // The list moves its top too, when rows turn out lower than they were thought to be. That is no wish to leave.
+            if (isMoved()) {
+              held.current = false
+              setLeftAt(seen.current)
+            } else holdEnd(element, held)
           }
           lastTop.current = element.scrollTop
         },
@@ -142,6 +145,31 @@ export function MessageList({
       )}
     </div>
   )
+}
+
+/** Longer than from a turn of the wheel to its first scroll event on a busy page. */
+const handMs = 1_000
+
+/** Whether a person's hand is on the list: wheel, finger, scroll bar, or a key. */
+function noteHands(element: HTMLElement): () => boolean {
+  let last = Number.NEGATIVE_INFINITY
+  let isDown = false
+  const moved = () => {
+    last = performance.now()
+  }
+  for (const kind of ['wheel', 'touchmove', 'keydown'] as const) {
+    element.addEventListener(kind, moved, { passive: true })
+  }
+  element.addEventListener('pointerdown', () => {
+    isDown = true
+    const up = () => {
+      isDown = false
+      moved()
+      for (const kind of ['pointerup', 'pointercancel'] as const) window.removeEventListener(kind, up)
+    }
+    for (const kind of ['pointerup', 'pointercancel'] as const) window.addEventListener(kind, up)
+  })
+  return () => isDown || performance.now() - last < handMs
 }
 
 function holdEnd(element: HTMLElement | undefined, held: { readonly current: boolean }): void {
