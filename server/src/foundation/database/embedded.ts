@@ -258,10 +258,19 @@ async function endOrphan(folder: string, log: Log): Promise<void> {
   for (const signal of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
     if (server === undefined) return
     log.warn({ pid: server.pid, signal }, 'ending a database that a killed Atom left behind')
-    process.kill(server.pid, signal)
+    signalIfThere(server.pid, signal)
     server = await outlasted(folder, false)
   }
   if (server !== undefined) throw inUse(folder, server.pid)
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    // Between looking and signalling it ended by itself, which is all that was wanted.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
 }
 
 /** The folder's server, if it is still there (and still attended, when that is the question) after some patience. */
