@@ -166,6 +166,10 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
     const receipt = (await ada.call('DELETE', here)).body
     assert.equal(receipt.revocation, 'unsupported', provider)
     assert.match(receipt.detail, /^Atom has destroyed its copy of the key\. .* https:\/\//, provider)
+    assert.deepEqual(
+      receipt.remains.map(({ what }: { what: string }) => what.replace(/ at .*,/, ' at …,')),
+      ['The key at …, until somebody removes it there.'],
+    )
   }
   assert.deepEqual(await seenOutside(it, ...cases.map(({ provider }) => `key-of-${provider}`), basic), [])
 })
