@@ -90,7 +90,6 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
   const ada = await it.person('member')
   const echo = ({ headers }: Seen): Said => ({
     headers: { 'x-echo': String(headers.authorization ?? headers['private-token']) },
-    body: { seen: true },
   })
   it.loopback.workAsGitHub()
   it.loopback.on('gitlab.com', '/api/v4/user', () => ({ body: { id: 7, username: 'ada', name: 'Ada' } }))
@@ -155,12 +154,13 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
       ['api_key', 'active', false, null, id],
       provider,
     )
-    it.loopback.on(host, path, echo)
+    it.loopback.on(host, path, (seen) => ({ ...echo(seen), body: { bare: key, sent: as } }))
     const answer = await ada.call('GET', `/v1/connections/${connection.id}/proxy/${host}${path}`)
     assert.equal(answer.status, 200, answer.text)
     const [asked] = it.loopback.requests(host, path)
     assert.equal(asked?.headers.authorization ?? asked?.headers['private-token'], as, provider)
     assert.equal(answer.headers.get('x-echo'), null, provider)
+    assert.match(answer.text, /^\{"bare":"\*+","sent":"[^"]*\*"\}$/, provider)
     const here = `/v1/connections/${connection.id}`
     assert.equal((await ada.call('POST', `${here}/refresh`)).status, 200, provider)
     const receipt = (await ada.call('DELETE', here)).body
