@@ -170,19 +170,21 @@ export class Connections extends ObservableList<Connection> {
 
   /** Consent anew for the same account, for what it was asked for before. Like `authorize`. */
   reconnect(
-    connection: Pick<Connection, 'id' | 'provider'>,
+    connection: Pick<Connection, 'id' | 'provider' | 'flow'>,
     options: Pick<AuthorizeOptions, 'mode' | 'returnTo'>,
   ): Promise<AuthorizationOutcome> {
-    return this.authorize(connection.provider, { ...options, connectionId: connection.id })
+    const { id: connectionId, provider, flow } = connection
+    return this.authorize(provider, { ...options, connectionId, flow: inWindow(flow) })
   }
 
   /** The same, for `scopes` besides what it was asked for before. */
   widen(
-    connection: Pick<Connection, 'id' | 'provider'>,
+    connection: Pick<Connection, 'id' | 'provider' | 'flow'>,
     scopes: readonly string[],
     options: Pick<AuthorizeOptions, 'mode' | 'returnTo'>,
   ): Promise<AuthorizationOutcome> {
-    return this.authorize(connection.provider, { ...options, connectionId: connection.id, scopes })
+    const { id: connectionId, provider, flow } = connection
+    return this.authorize(provider, { ...options, connectionId, scopes, flow: inWindow(flow) })
   }
 
   /**
@@ -422,6 +424,11 @@ export class Connections extends ObservableList<Connection> {
         : [connection, ...items],
     )
   }
+}
+
+/** A code or a key is asked for in no window; the consent for the same account is. */
+function inWindow(flow: FlowName): FlowName {
+  return flow === 'app_installation' ? flow : 'authorization_code'
 }
 
 /** From an address, which anybody can write: what is not in the closed list says nothing. */

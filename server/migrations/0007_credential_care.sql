@@ -15,6 +15,8 @@ alter table credentials
   add column refresh_expires_at timestamptz,
   -- When to refresh it even if nobody uses it, before it dies of that; null: it does not.
   add column keep_alive_at timestamptz;
+-- All that Slack gave before were those of bots; connections of one team must go on knowing that they share one.
+update credentials k set slot = 'bot' from connections c where c.id = k.connection_id and c.provider = 'slack';
 -- Credentials from before this column: nobody noted their limits, and one refresh tells. Spread, so that it is no storm.
 update credentials set keep_alive_at = now() + random() * interval '14 days' where refresh_token is not null;
 create index credentials_keep_alive on credentials (keep_alive_at) where keep_alive_at is not null;

@@ -5,6 +5,7 @@ import type { Role } from '@atom/contract/accounts.ts'
 import { startSandbox } from '@atom/sandbox/sandbox.ts'
 import { decodeProtectedHeader, jwtVerify } from 'jose'
 import sql from 'sql-template-tag'
+import type { SandboxOffer } from '#connections/apps.ts'
 import { sandboxProviders } from '../src/local-sandbox.ts'
 import { type ConnectionHouse, openHouse, type Person, type Reply } from './support/connection-house.ts'
 import { TestClock } from './support/doors.ts'
@@ -20,7 +21,7 @@ interface Scene extends AsyncDisposable {
   readonly person: (role?: Role) => Promise<Person>
 }
 
-async function scene({ apps = true } = {}): Promise<Scene> {
+async function scene({ apps = true, later }: { apps?: boolean; later?: Later } = {}): Promise<Scene> {
   const stack = new AsyncDisposableStack()
   const loopback = stack.use(await LoopbackProvider.start())
   const database = stack.use(await testDatabase())
@@ -28,7 +29,7 @@ async function scene({ apps = true } = {}): Promise<Scene> {
   const house = stack.use(
     await openHouse({
       database: database.database,
-      sandbox: apps ? loopback : undefined,
+      sandbox: later === undefined ? (apps ? loopback : undefined) : openedLater(loopback, later),
       reach: [loopback.url],
       detour: apps ? {} : loopback.origins,
       clock,
@@ -41,6 +42,19 @@ async function scene({ apps = true } = {}): Promise<Scene> {
     house,
     person: (role) => house.person(role),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  }
+}
+
+/** Whether the sandbox has been opened. */
+interface Later {
+  opened: boolean
+}
+
+function openedLater(loopback: LoopbackProvider, later: Later): SandboxOffer {
+  return {
+    providers: loopback.providers,
+    running: () => (later.opened ? loopback.running() : undefined),
+    open: () => loopback.open(),
   }
 }
 
@@ -76,7 +90,6 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
   const ada = await it.person('member')
   const echo = ({ headers }: Seen): Said => ({
     headers: { 'x-echo': String(headers.authorization ?? headers['private-token']) },
-    body: { seen: true },
   })
   it.loopback.workAsGitHub()
   it.loopback.on('gitlab.com', '/api/v4/user', () => ({ body: { id: 7, username: 'ada', name: 'Ada' } }))
@@ -141,17 +154,22 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
       ['api_key', 'active', false, null, id],
       provider,
     )
-    it.loopback.on(host, path, echo)
+    it.loopback.on(host, path, (seen) => ({ ...echo(seen), body: { bare: key, sent: as } }))
     const answer = await ada.call('GET', `/v1/connections/${connection.id}/proxy/${host}${path}`)
     assert.equal(answer.status, 200, answer.text)
     const [asked] = it.loopback.requests(host, path)
     assert.equal(asked?.headers.authorization ?? asked?.headers['private-token'], as, provider)
     assert.equal(answer.headers.get('x-echo'), null, provider)
+    assert.match(answer.text, /^\{"bare":"\*+","sent":"[^"]*\*"\}$/, provider)
     const here = `/v1/connections/${connection.id}`
     assert.equal((await ada.call('POST', `${here}/refresh`)).status, 200, provider)
     const receipt = (await ada.call('DELETE', here)).body
     assert.equal(receipt.revocation, 'unsupported', provider)
     assert.match(receipt.detail, /^Atom has destroyed its copy of the key\. .* https:\/\//, provider)
+    assert.deepEqual(
+      receipt.remains.map(({ what }: { what: string }) => what.replace(/ at .*,/, ' at …,')),
+      ['The key at …, until somebody removes it there.'],
+    )
   }
   assert.deepEqual(await seenOutside(it, ...cases.map(({ provider }) => `key-of-${provider}`), basic), [])
 })
@@ -171,6 +189,48 @@ test('[CN147] a key that the provider stops accepting needs a reconnect, and is 
   assert.equal(unknown.body.code, 'provider_refused')
   it.loopback.workAsGitHub()
   assert.equal((await connected(ada, { ...wish, credential: { key: 'a-newer-key' } })).id, id)
+})
+
+test('[CN161] a key is renewed where it belongs: with what was said of it then, and never in a sandbox opened since', async () => {
+  const later = { opened: false }
+  await using it = await scene({ apps: false, later })
+  const ada = await it.person('owner')
+  it.loopback.on('acme.atlassian.net', '/rest/api/3/myself', () => ({
+    body: { accountId: 'a1', displayName: 'Ada', emailAddress: 'ada@example.org' },
+  }))
+  it.loopback.workAsGitHub()
+  const credential = { key: 'key-of-jira', email: 'ada@example.org' }
+  const jira = await connected(ada, {
+    provider: 'jira',
+    flow: 'api_key',
+    particulars: { site: 'acme.atlassian.net' },
+    credential,
+  })
+  const github = await connected(ada, {
+    provider: 'github',
+    flow: 'api_key',
+    credential: { key: 'key-of-github' },
+  })
+  later.opened = true
+  const again = { provider: 'jira', connectionId: jira.id, credential }
+  assert.deepEqual([(await connected(ada, again)).id, jira.sandbox], [jira.id, false])
+  const items = async () => (await ada.call('GET', '/v1/connections')).body.items as { sandbox: boolean }[]
+  assert.deepEqual(
+    (await items()).map(({ sandbox }) => sandbox),
+    [false, false],
+  )
+
+  // By consent instead, which needs an app of the real provider.
+  const consent = { provider: 'github', flow: 'authorization_code', connectionId: github.id }
+  assert.equal((await connect(ada, consent)).body.code, 'provider_not_configured')
+  const app = { json: { clientId: 'own-app', clientSecret: 'own-app-secret-0123456789' } }
+  assert.equal((await ada.call('PUT', '/v1/providers/github/app', app)).status, 200)
+  const { authorizeUrl } = (await connect(ada, consent)).body
+  const asked = new URL(authorizeUrl)
+  assert.deepEqual(
+    [asked.origin, asked.searchParams.get('client_id'), asked.searchParams.get('scope')],
+    ['https://github.com', 'own-app', 'read:user user:email repo'],
+  )
 })
 
 test('[CN148] a flow that is not offered, and a credential that does not fit, are refused by the place', async () => {

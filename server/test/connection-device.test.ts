@@ -63,9 +63,12 @@ const token: Said = {
 /** GitHub refuses with status 200. */
 const refused = (error: string): Said => ({ body: { error, error_description: 'x' } })
 
-async function begin(person: Person): Promise<{ flowId: string; device: { userCode: string } }> {
+async function begin(
+  person: Person,
+  wish: object = {},
+): Promise<{ flowId: string; device: { userCode: string } }> {
   const reply = await person.call('POST', '/v1/connections', {
-    json: { provider: 'github', flow: 'device_code' },
+    json: { provider: 'github', flow: 'device_code', ...wish },
   })
   assert.equal(reply.status, 201, reply.text)
   return reply.body
@@ -118,6 +121,44 @@ test('[CN142] a server that comes back goes on asking for the codes it gave out'
   const after = await it.open()
   const again = await after.visited(ada)
   assert.equal((await outcome(again, flowId)).status, 'connected')
+})
+
+test('[CN242] by device code too a connection is asked for what it was asked for before, and widened', async () => {
+  await using it = await scene(() => token)
+  const house = await it.open()
+  const ada = await house.person()
+  const first = await outcome(ada, (await begin(ada, { scopes: ['repo', 'gist'] })).flowId)
+  const { connectionId } = first
+  assert.equal((await outcome(ada, (await begin(ada, { connectionId })).flowId)).connectionId, connectionId)
+  const wider = await begin(ada, { connectionId, scopes: ['read:org'] })
+  assert.equal((await outcome(ada, wider.flowId)).connectionId, connectionId)
+  const asked = it.loopback
+    .requests('github.com', '/login/device/code')
+    .map(({ body }) => new URLSearchParams(body).get('scope'))
+  const before = 'repo gist'
+  assert.deepEqual(asked, [before, before, `${before} read:org`])
+
+  it.loopback.on('api.github.com', '/user', () => ({ body: { id: 99, login: 'octo-bob', name: 'Bob' } }))
+  const other = await outcome(ada, (await begin(ada, { connectionId })).flowId)
+  assert.deepEqual(other, { status: 'failed', problem: 'other_account' })
+  assert.equal((await ada.call('GET', '/v1/connections')).body.items.length, 1)
+})
+
+test('[CN112] whoever signs out while a device code waits connects nothing with it', async () => {
+  let entered = false
+  await using it = await scene(() => (entered ? token : refused('authorization_pending')))
+  const house = await it.open()
+  const ada = await house.person()
+  const { flowId } = await begin(ada)
+  await until(() => it.loopback.requests('github.com', tokenPath).length > 0)
+  await house.signOut(ada)
+  entered = true
+  const again = await house.visited({
+    ...ada,
+    principal: { ...ada.principal, sessionId: crypto.randomUUID() },
+  } as Person)
+  assert.deepEqual(await outcome(again, flowId), { status: 'failed', problem: 'flow_signed_out' })
+  assert.deepEqual((await again.call('GET', '/v1/connections')).body.items, [])
 })
 
 test('[CN143] slow_down makes the server ask less often, and an outage is no answer', async () => {

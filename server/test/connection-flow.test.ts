@@ -239,6 +239,21 @@ test('[CN3] a code that the provider does not take is provider_refused and names
   assert.match(reply.body.detail, /bad_verification_code/)
 })
 
+test('[CN160] a token with a sign that no token has is provider_refused, whatever it would pass for', async () => {
+  await using it = await scene()
+  const source = JSON.stringify({ flow: 'client_credentials', scopes: [], values: {}, particulars: {} })
+  for (const answer of [
+    { refresh_token: `\u0001${source}` },
+    { access_token: 'token\r\nx-injected: 1' },
+    { access_token: 'tökén' },
+  ]) {
+    it.provider.workAsGoogle(() => answer)
+    const reply = await it.browser.open(back(await it.browser.connect('google')), { page: false })
+    assert.equal(reply.body.code, 'provider_refused', JSON.stringify(answer))
+  }
+  assert.deepEqual((await it.ada.call('GET', '/v1/connections')).body.items, [])
+})
+
 test('[CN3] a provider that is down during the exchange is provider_unavailable, and the next attempt works', async () => {
   await using it = await scene()
   for (const outage of [

@@ -375,6 +375,17 @@ test('[CN244] an access that cannot be renewed, and one that nothing has kept al
   assert.equal(idle?.connectionId, google.id)
 })
 
+test('[CN30] a connection whose credential does not open any more is disconnected all the same, and says that the provider was not told', async () => {
+  await using it = await scene()
+  const { id } = await it.connect('google')
+  await it.database.database.query(
+    sql`update credentials set access_token = 'edited', refresh_token = 'edited' where connection_id = ${id}`,
+  )
+  const receipt = await it.ada.call('DELETE', `/v1/connections/${id}`)
+  assert.deepEqual([receipt.status, receipt.body.revocation], [200, 'failed'], receipt.text)
+  assert.deepEqual(await it.database.database.query(sql`select 1 from credentials`), [])
+})
+
 test('[CN245] the receipt says what is gone, what remains and until when, whatever became of the revocation', async () => {
   await using it = await scene()
   const gone = await it.connect('google')

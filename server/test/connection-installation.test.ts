@@ -118,6 +118,8 @@ test('[CN152] GitHub: an operator installs the app; its tokens are asked for wit
   const receipt = (await admin.call('DELETE', path)).body
   assert.equal(receipt.revocation, 'revoked')
   assert.match(receipt.detail, /stays installed/)
+  assert.ok(receipt.gone.includes('The access at GitHub.'), receipt.gone.join())
+  assert.match(receipt.remains[0].what, /stays installed at GitHub/)
 })
 
 test('[CN153] GitHub: an installation that is asked for, uninstalled, or not GitHub’s to tell, says so', async () => {

@@ -36,7 +36,12 @@ export function useMend(connection: Connection): Mend {
         }
         return
       case 'allow_more':
-        await connectAccount(provider, { connectionId: id, scopes: missingScopes })
+        // What came by a code or a key is allowed more in a window all the same: that is where scopes are asked for.
+        await connectAccount(provider, {
+          connectionId: id,
+          scopes: missingScopes,
+          flow: opensWindow(flow) ? flow : 'authorization_code',
+        })
         return
       case 'show_request':
         await navigate({ to: '/connections/$connectionId', params: { connectionId: id } })

@@ -184,37 +184,43 @@ export class Apps {
 
   /**
    * The app that a connection is consented to anew with: the workspace's own of today, else the one it was made with. A
-   * connection of the sandbox stays one.
+   * connection of the sandbox stays one, and one of the real provider is none of it.
    * @throws as `of`
    */
   async again(
     person: { workspaceId: string; accountId: string },
-    connection: AppSource & { readonly particulars: Particulars },
+    connection: AppSource & { readonly sandbox: boolean },
   ): Promise<App> {
-    const { flow, appId, provider, particulars } = connection
+    const { flow, appId, provider, particulars, sandbox } = connection
     // What an API says of how to get access to it is asked anew: the person said no more than its address.
     const replaced =
-      appId !== null &&
-      (this.provider(provider).discovery === 'resource' ||
+      !sandbox &&
+      (appId === null ||
+        this.provider(provider).discovery === 'resource' ||
         (await this.#store.currentApp(person.workspaceId, provider)) !== undefined)
-    return replaced ? await this.current(person, provider, particulars, flow) : await this.of(connection)
+    if (!replaced) return await this.of(connection)
+    const app = await this.current(person, provider, particulars, flow)
+    if (app.sandbox) throw new AtomError('provider_not_configured')
+    return app
   }
 
   /**
    * For a credential that needs no app. It is the sandbox's where an app would be, and else the real provider's.
-   * @throws AtomError `provider_unknown`
+   * @param sandbox which of the two, where it is for a connection that there is already
+   * @throws AtomError `provider_unknown` | `provider_unavailable`
    */
   async withoutApp(
     workspaceId: string,
     providerId: string,
     particulars: Particulars,
     flow: FlowName,
+    sandbox?: boolean,
   ): Promise<App> {
     const provider = forFlow(this.provider(providerId), flow)
-    const own = await this.#store.currentApp(workspaceId, providerId)
-    const sandbox =
-      own === undefined ? this.#sandboxApp(provider, this.#sandbox?.running(), particulars, flow) : undefined
-    return sandbox ?? noApp(provider, particulars, flow)
+    const isSandbox = sandbox ?? (await this.#store.currentApp(workspaceId, providerId)) === undefined
+    if (!isSandbox) return noApp(provider, particulars, flow)
+    const running = sandbox === true ? await this.#openSandbox() : this.#sandbox?.running()
+    return this.#sandboxApp(provider, running, particulars, flow) ?? noApp(provider, particulars, flow)
   }
 
   /**

@@ -85,7 +85,7 @@ export function createConnectionRoom(outside: {
   const appTester = new AppTester({ apps, tokenEndpoint, outbound })
   const forecast = new Forecast({ catalog: providers, ...outside, store, clock })
   const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
-  const deviceCode = new DeviceCodeFlow({ store, vault, apps, tokenEndpoint, clock })
+  const deviceCode = new DeviceCodeFlow({ ...outside, store, vault, apps, tokenEndpoint })
   const appInstallation = new AppInstallation({ apps, outbound, clock })
   const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, appInstallation, clock })
   const tokenRefresh = new TokenRefresh({

@@ -1,25 +1,35 @@
-import type { DisconnectReceipt } from '@atom/contract/connections.ts'
+import type { DisconnectReceipt, FlowName } from '@atom/contract/connections.ts'
 import type { Provider } from '#providers/provider.ts'
 import type { ConnectionRow } from './connection-store.ts'
+
+/** What the provider was asked to take back; an app that acts in its own name has its access. */
+const givenBy: Partial<Record<FlowName, 'consent' | 'key'>> = {
+  authorization_code: 'consent',
+  device_code: 'consent',
+  api_key: 'key',
+}
 
 /** What is gone and what is not, now that the connection is ended here and this became of it at the provider. */
 export function endsAndRemains(
   provider: Pick<Provider, 'name' | 'remains'>,
-  connection: Pick<ConnectionRow, 'expiresAt'>,
+  connection: Pick<ConnectionRow, 'expiresAt' | 'flow'>,
   revocation: DisconnectReceipt['revocation'],
   now: Date,
 ): Pick<DisconnectReceipt, 'gone' | 'remains'> {
   const { name } = provider
+  const given = givenBy[connection.flow] ?? 'access'
   const here = [
-    'Atom’s copy of the tokens, and the key that sealed them: no backup of the database can be read without it.',
+    `Atom’s copy of the ${given === 'key' ? 'key' : 'tokens'}. In backups of the database it stays sealed until they are deleted.`,
     'The connection and its history in Atom.',
   ]
-  const consent = { what: `The consent at ${name}, until somebody removes it there.`, until: null }
+  const itself = { what: `The ${given} at ${name}, until somebody removes it there.`, until: null }
   const accessToken = { what: 'The access token that was given out last, to whoever has a copy.' }
+  // A key is what a request is made with: no other token was given out.
+  const last = given === 'key' ? [] : lasting(accessToken, connection, now)
   switch (revocation) {
     case 'revoked':
       return {
-        gone: [...here, `The consent at ${name}.`],
+        gone: [...here, `The ${given} at ${name}.`],
         remains: (provider.remains ?? []).flatMap(({ what, until }) =>
           until === 'person' ? [{ what, until: null }] : lasting({ what }, connection, now),
         ),
@@ -28,13 +38,13 @@ export function endsAndRemains(
       return {
         gone: here,
         remains: [
-          { what: `The consent at ${name}, because another connection lives from it.`, until: null },
-          ...lasting(accessToken, connection, now),
+          { what: `The ${given} at ${name}, because another connection lives from it.`, until: null },
+          ...last,
         ],
       }
     case 'failed':
     case 'unsupported':
-      return { gone: here, remains: [consent, ...lasting(accessToken, connection, now)] }
+      return { gone: here, remains: [itself, ...last] }
   }
 }
 

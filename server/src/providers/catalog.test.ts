@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Static, TSchema } from 'typebox'
 import { github } from './catalog/github.ts'
 import { google } from './catalog/google.ts'
 import { microsoft } from './catalog/microsoft.ts'
+import { openid } from './catalog/openid.ts'
 import { salesforce } from './catalog/salesforce.ts'
 import { catalog } from './catalog.ts'
 import { filled, missingScopes, scopesIn, settled, unfitParticulars, verdictOf } from './provider.ts'
@@ -27,6 +29,27 @@ test('[CN50] every provider names real https addresses or leaves them to the ope
     assert.ok(provider.api.hosts.includes(new URL(provider.api.base).host))
     assert.ok(provider.scopes.standard.every(({ meaning }) => meaning.length > 5))
   }
+})
+
+test('[CN163] a person of an OpenID Connect server is the same one with and without an id_token', async () => {
+  const nothing = () => Promise.reject(new Error('is not asked'))
+  const recognised = async (subject: string | undefined) =>
+    await openid.identify({
+      subject,
+      granted: [],
+      clientId: 'atom',
+      particulars: { issuer: 'https://id.example.org/one', userinfo: 'https://id.example.org/one/me' },
+      get: async <T extends TSchema>(_url: string, _shape: T) => ({ sub: '7', name: 'Ada' }) as Static<T>,
+      post: nothing,
+      introspect: nothing,
+      getAsApp: nothing,
+    })
+  const claimed = (openid.subjectClaims ?? []).map(
+    (name) => ({ iss: 'https://id.example.org/one', sub: '7' })[name],
+  )
+  const { id } = await recognised(undefined)
+  assert.equal(id, 'https://id.example.org/one.7')
+  assert.equal((await recognised(claimed.join('.'))).id, id)
 })
 
 test('[CN7] a scope that another one contains is not missing', () => {

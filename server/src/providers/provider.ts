@@ -282,7 +282,7 @@ export interface Provider {
 interface FlowDifference {
   readonly api?: ProviderApi
   /** How the access ends; all of it, because nothing of the other's would hold. */
-  readonly ending?: Pick<Provider, 'afterRevocation' | 'revocation' | 'revoked' | 'sharedGrant'>
+  readonly ending?: Pick<Provider, 'afterRevocation' | 'revocation' | 'revoked' | 'sharedGrant' | 'remains'>
   identify?(reader: ProviderReader): Promise<ProviderIdentity>
 }
 
@@ -366,7 +366,7 @@ export function forFlow(provider: Provider, flow: FlowName): Provider {
   const difference = provider.byFlow?.[flow]
   if (difference === undefined) return provider
   const { ending, ...others } = difference
-  const { revocation: _revocation, revoked: _revoked, sharedGrant: _sharedGrant, ...rest } = provider
+  const { revocation: _how, revoked: _when, sharedGrant: _whose, remains: _what, ...rest } = provider
   return { ...(ending === undefined ? provider : rest), ...ending, ...others }
 }
 

@@ -362,12 +362,12 @@ export class TokenEndpoint {
       slot: first,
       others: Object.entries(others).map(([slot, other]) => ({
         slot,
-        accessToken: new Secret(other.accessToken),
-        refreshToken: other.refreshToken === undefined ? undefined : new Secret(other.refreshToken),
+        accessToken: tokenOf(other.accessToken),
+        refreshToken: other.refreshToken === undefined ? undefined : tokenOf(other.refreshToken),
         expiresAt: this.#end(other.expiresIn),
       })),
-      accessToken: new Secret(tokens.access_token),
-      refreshToken: tokens.refresh_token === undefined ? undefined : new Secret(tokens.refresh_token),
+      accessToken: tokenOf(tokens.access_token),
+      refreshToken: tokens.refresh_token === undefined ? undefined : tokenOf(tokens.refresh_token),
       expiresAt: this.#end(tokens.expires_in),
       // GitHub's and Google's word for it, and that of Airtable and Keycloak.
       refreshExpiresAt: this.#end(Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])),
@@ -376,6 +376,12 @@ export class TokenEndpoint {
       particulars,
     }
   }
+}
+
+/** RFC 6749 appendix A.12, A.17. What begins otherwise could pass for what is kept in a refresh token's place. */
+function tokenOf(text: string): Secret {
+  if (!/^[\x20-\x7e]+$/.test(text)) throw new GrantRefused('refused', 'unusable_token')
+  return new Secret(text)
 }
 
 /** All that was granted, over all credentials of an answer; undefined where the first one names nothing. */

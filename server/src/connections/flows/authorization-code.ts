@@ -13,7 +13,7 @@ import {
   verdictOf,
 } from '#providers/provider.ts'
 import { placed } from '#providers/stand-in.ts'
-import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
+import type { App, Apps } from '../apps.ts'
 import { type DpopProofs, newDpopKey } from '../authorization-server/dpop.ts'
 import {
   authorizationServer,
@@ -24,6 +24,7 @@ import {
 } from '../authorization-server/token-endpoint.ts'
 import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
+import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { requireParticulars } from './flow-needs.ts'
 
 const flowLifeMs = 10 * 60 * 1000
@@ -54,8 +55,6 @@ export interface FlowWish {
   readonly scopes?: readonly string[] | undefined
   readonly particulars?: Particulars | undefined
   readonly returnTo?: string | undefined
-  /** Consent for this connection; the caller has seen that it is the person's. */
-  readonly connectionId?: string | undefined
 }
 
 export interface Callback {
@@ -112,10 +111,7 @@ export class AuthorizationCodeFlow {
   ): Promise<BegunFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
     const known = this.#apps.provider(wish.provider)
-    const asked = askedParticulars(known, {
-      ...(target && askableOf(known, target.particulars)),
-      ...wish.particulars,
-    })
+    const asked = particularsToAsk(known, wish, target)
     const app =
       target === undefined
         ? await this.#apps.current(person, wish.provider, asked, flow)
@@ -370,20 +366,6 @@ export function localPath(text: string): string {
     throw new AtomError('return_to_refused')
   }
   return `${url.pathname}${url.search}${url.hash}`
-}
-
-/** What the person said of them before consent, or could have: what only the provider says, it says again. */
-function askableOf(provider: Provider, particulars: Particulars): Particulars {
-  return Object.fromEntries(
-    Object.entries(particulars).filter(([name]) => provider.particulars?.[name]?.askable === true),
-  )
-}
-
-/** Asked anew, a connection is asked for what it was asked for before, and for what is wished besides. */
-function scopesToAsk(app: App, wish: FlowWish, target: ConnectionRow | undefined): readonly string[] {
-  if (target === undefined)
-    return wish.scopes === undefined ? app.scopes : withAlways(app.provider, wish.scopes)
-  return withAlways(app.provider, [...target.askedScopes, ...(wish.scopes ?? [])])
 }
 
 /** Parameters that make the provider offer the account of this connection; an empty one takes a standard one away. */

@@ -10,7 +10,7 @@ import {
   type CredentialValues,
   credentialFields,
 } from '#providers/provider-flows.ts'
-import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
+import type { App, Apps } from '../apps.ts'
 import {
   type Grant,
   GrantOutage,
@@ -18,10 +18,11 @@ import {
   type TokenEndpoint,
   type TokenRequest,
 } from '../authorization-server/token-endpoint.ts'
-import type { Attempt } from '../connection-store.ts'
+import type { Attempt, ConnectionRow } from '../connection-store.ts'
 import { keyOf } from '../credential-attachment.ts'
 import { type RenewalSource, sourceIn, sourceSecret } from '../refresh/renewal-source.ts'
 import type { AppInstallation } from './app-installation.ts'
+import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import { requireOperator, requireParticulars } from './flow-needs.ts'
@@ -40,8 +41,6 @@ export interface CredentialWish {
   readonly scopes?: readonly string[] | undefined
   readonly particulars?: Particulars | undefined
   readonly credential?: CredentialValues | undefined
-  /** Consent for this connection; the caller has seen that it is the person's. */
-  readonly connectionId?: string | undefined
 }
 
 /**
@@ -67,30 +66,32 @@ export class CredentialFlow {
   }
 
   /**
+   * @param target the connection that is connected anew
    * @throws AtomError `provider_not_configured` · `forbidden` for who is no operator and would act as the app ·
    * `validation_failed` · `provider_refused` · `provider_misconfigured` · `provider_unavailable`
    */
   async begin(
     principal: AccountPrincipal,
     wish: CredentialWish,
+    target?: ConnectionRow,
   ): Promise<{ readonly flow: Attempt; readonly app: App; readonly grant: Grant }> {
     const { flow } = wish
     // Whoever acts as the app acts for everybody who allowed it something; that is for those who entered the app.
     if (flow === 'client_credentials') requireOperator(principal)
     const provider = this.#apps.provider(wish.provider)
-    const said = askedParticulars(provider, wish.particulars ?? {})
+    const said = particularsToAsk(provider, wish, target)
     const values = credentialValues(provider, flow, wish.credential)
-    const app = await this.#app(principal, provider, flow, said)
+    const app = await this.#app(principal, provider, flow, said, target)
     const { particulars } = app
     requireParticulars(provider, flow, particulars)
     if (flow === 'jwt_bearer' && this.#signsAsApp(app, values)) requireOperator(principal)
-    const source = { flow, scopes: scopesOf(app, wish), values, particulars }
+    const source = { flow, scopes: scopesOf(app, wish, target), values, particulars }
     const grant = await this.#first(app, source)
     return {
       app,
       grant,
       flow: {
-        connectionId: wish.connectionId ?? null,
+        connectionId: target?.id ?? null,
         workspaceId: principal.workspaceId,
         accountId: principal.id,
         provider: provider.id,
@@ -136,12 +137,17 @@ export class CredentialFlow {
     provider: Provider,
     flow: CredentialFlowName,
     particulars: Particulars,
+    target: ConnectionRow | undefined,
   ): Promise<App> {
     const without =
       flow === 'api_key' || (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
-    return without
-      ? await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow)
-      : await this.#apps.current({ workspaceId, accountId }, provider.id, particulars, flow)
+    if (without) {
+      return await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow, target?.sandbox)
+    }
+    const person = { workspaceId, accountId }
+    return target === undefined
+      ? await this.#apps.current(person, provider.id, particulars, flow)
+      : await this.#apps.again(person, { ...target, flow, particulars })
   }
 
   async #first(app: App, source: RenewalSource): Promise<Grant> {
@@ -200,14 +206,14 @@ function keyGrant(key: string): Grant {
   }
 }
 
-function scopesOf(app: App, wish: CredentialWish): readonly string[] {
+function scopesOf(app: App, wish: CredentialWish, target: ConnectionRow | undefined): readonly string[] {
   const { flows } = app.provider
   if (wish.flow === 'api_key') return []
   if (wish.flow === 'client_credentials' && flows?.client_credentials?.scopes !== undefined) {
     return flows.client_credentials.scopes
   }
   if (wish.flow === 'jwt_bearer' && flows?.jwt_bearer?.scopes === 'none') return []
-  return wish.scopes === undefined ? app.scopes : withAlways(app.provider, wish.scopes)
+  return scopesToAsk(app, wish, target)
 }
 
 /** @throws AtomError `validation_failed` where a field is missing, unknown, or not of its form */

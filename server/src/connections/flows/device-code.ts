@@ -3,15 +3,16 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import { filled } from '#providers/provider.ts'
-import { type App, type Apps, askedParticulars, withAlways } from '../apps.ts'
+import type { App, Apps } from '../apps.ts'
 import {
   type Grant,
   GrantOutage,
   GrantRefused,
   type TokenEndpoint,
 } from '../authorization-server/token-endpoint.ts'
-import type { ConnectionStore, FlowRow } from '../connection-store.ts'
+import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
+import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
 import { requireParticulars } from './flow-needs.ts'
 
@@ -34,6 +35,7 @@ export class DeviceCodeFlow {
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
+  readonly #sessionEnded: (sessionId: string) => boolean
   readonly #clock: Clock
 
   constructor(dependencies: {
@@ -41,26 +43,32 @@ export class DeviceCodeFlow {
     vault: CredentialVault
     apps: Apps
     tokenEndpoint: TokenEndpoint
+    sessionEnded: (sessionId: string) => boolean
     clock: Clock
   }) {
     this.#store = dependencies.store
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#tokenEndpoint = dependencies.tokenEndpoint
+    this.#sessionEnded = dependencies.sessionEnded
     this.#clock = dependencies.clock
   }
 
   /**
+   * @param target the connection that consent is given for anew
    * @throws AtomError `provider_unknown` | `provider_not_configured` | `validation_failed` | `provider_refused` |
    * `provider_misconfigured` | `provider_unavailable`
    */
-  async begin(person: FlowPerson, wish: FlowWish): Promise<BegunDeviceFlow> {
+  async begin(person: FlowPerson, wish: FlowWish, target?: ConnectionRow): Promise<BegunDeviceFlow> {
     const returnTo = localPath(wish.returnTo ?? '/connections')
-    const said = askedParticulars(this.#apps.provider(wish.provider), wish.particulars ?? {})
-    const app = await this.#apps.current(person, wish.provider, said, 'device_code')
+    const said = particularsToAsk(this.#apps.provider(wish.provider), wish, target)
+    const app =
+      target === undefined
+        ? await this.#apps.current(person, wish.provider, said, 'device_code')
+        : await this.#apps.again(person, { ...target, flow: 'device_code', particulars: said })
     const { provider, particulars } = app
     requireParticulars(provider, 'device_code', particulars)
-    const scopes = wish.scopes === undefined ? app.scopes : withAlways(provider, wish.scopes)
+    const scopes = scopesToAsk(app, wish, target)
     const named = provider.flows?.device_code?.endpoint
     const endpoint =
       named === undefined ? provider.metadata?.device_authorization_endpoint : filled(named, particulars)
@@ -78,7 +86,7 @@ export class DeviceCodeFlow {
     await this.#store.beginDeviceFlow(
       {
         id,
-        connectionId: wish.connectionId ?? null,
+        connectionId: target?.id ?? null,
         workspaceId: person.workspaceId,
         accountId: person.accountId,
         sessionId: person.sessionId,
@@ -115,11 +123,12 @@ export class DeviceCodeFlow {
 
   /**
    * Asks whether the person has entered the code.
-   * @throws AtomError `flow_expired` | `consent_denied` | `provider_refused` | `provider_misconfigured` |
-   * `provider_not_configured`: it is over
+   * @throws AtomError `flow_expired` | `flow_signed_out` | `consent_denied` | `provider_refused` |
+   * `provider_misconfigured` | `provider_not_configured`: it is over
    */
   async ask(flow: FlowRow): Promise<DeviceAnswer> {
     if (flow.expiresAt <= this.#clock.now()) throw new AtomError('flow_expired')
+    if (flow.sessionId !== null && this.#sessionEnded(flow.sessionId)) throw new AtomError('flow_signed_out')
     const app = await this.#apps.of(flow)
     const place = { workspaceId: flow.workspaceId, flowId: flow.id }
     const { deviceCode = '' } = await this.#vault.openFlow(place, flow)

@@ -1,5 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
+import { bareKey } from '../credential-attachment.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import type { AccessToken, TokenRefresh } from '../refresh/token-refresh.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
@@ -88,7 +89,12 @@ export class ProxyCredentials implements Disposable {
         : await this.#store.live(connection.workspaceId, connection.id, connection.further)
     const refreshToken =
       current === undefined ? undefined : await this.#vault.openRefreshToken(placeOf(current), current.sealed)
-    const secrets = refreshToken === undefined ? [token.value] : [token.value, refreshToken]
+    const { value, attachment } = token
+    const secrets = [
+      value,
+      ...(refreshToken === undefined ? [] : [refreshToken]),
+      ...(attachment === undefined ? [] : [bareKey(attachment, value)]),
+    ]
     const opened = {
       connection: current ?? connection,
       token,

@@ -26,6 +26,7 @@ const neverSent = new Set([
   'forwarded',
   'host',
   'origin',
+  'private-token',
   'referer',
   'via',
   'x-api-key',

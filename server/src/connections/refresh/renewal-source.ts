@@ -16,7 +16,7 @@ export interface RenewalSource {
   readonly particulars: Particulars
 }
 
-/** No refresh token begins so: it is no VSCHAR (RFC 6749 appendix A.17). */
+/** No refresh token begins so: it is no VSCHAR (RFC 6749 appendix A.17), and others are not taken. */
 const mark = '\u0001'
 
 export function sourceSecret(source: RenewalSource): Secret {

@@ -116,6 +116,9 @@ export const github: Provider = {
         }),
         /** 401: it had ended before. */
         revoked: (status) => status === 204 || status === 401,
+        remains: [
+          { what: 'The app stays installed at GitHub until somebody uninstalls it.', until: 'person' },
+        ],
       },
     },
     api_key: {

@@ -160,7 +160,8 @@ export const openid: Provider = {
 
   async identify(reader) {
     const user = await userInfo(reader)
-    const id = reader.subject ?? user?.sub
+    // As `subjectClaims` name the person of an id_token, which not every flow brings.
+    const id = reader.subject ?? (user && `${reader.particulars['issuer']}.${user.sub}`)
     if (id === undefined) throw new ProviderAnswer(200, 'nothing names the person')
     // OpenID Connect Core 5.3.2: userinfo of another subject must not be used.
     if (user !== undefined && reader.subject !== undefined && !reader.subject.endsWith(`.${user.sub}`)) {
