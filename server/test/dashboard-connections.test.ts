@@ -191,6 +191,7 @@ suite('the dashboard’s connections in every state', () => {
               configuredAt: fromNow(0),
               clientSecretExpiresAt: '2027-03-01T00:00:00Z',
               testing: true,
+              scopes: null,
             },
           }
         : entry,

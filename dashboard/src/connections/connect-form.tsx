@@ -27,9 +27,9 @@ export function ConnectForm({
   const [flow, setFlow] = useState<FlowName>(ways[0] ?? 'authorization_code')
   const [waiting, setWaiting] = useState(() => keptDeviceWait(provider.id))
   const particulars = askedOfPerson(provider).map(
-    ({ name, meaning, standard, required }): Entry => ({
+    ({ name, label, meaning, standard, required }): Entry => ({
       name,
-      label: name.charAt(0).toUpperCase() + name.slice(1),
+      label,
       meaning,
       secret: false,
       required: required && standard === undefined,

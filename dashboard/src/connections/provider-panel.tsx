@@ -65,7 +65,9 @@ function About({ provider }: { provider: ProviderView }) {
           tone={provider.app === 'none' ? 'off' : 'good'}
           words={
             provider.app === 'configured'
-              ? 'Ready, with your own app'
+              ? provider.appFacts === undefined
+                ? 'Ready'
+                : 'Ready, with your own app'
               : provider.app === 'sandbox'
                 ? 'Ready, in the sandbox on this machine'
                 : 'Not set up yet'
@@ -107,20 +109,22 @@ function About({ provider }: { provider: ProviderView }) {
           </p>
         )
       )}
-      <section className="grid gap-2">
-        <h2 className="text-sm text-quiet">What an account is asked for</h2>
-        <ul className="grid gap-2">
-          {provider.scopes.map(({ scope, meaning, required }) => (
-            <ScopeLine
-              key={scope}
-              scope={scope}
-              meaning={meaning}
-              state="asked"
-              note={required ? 'always' : undefined}
-            />
-          ))}
-        </ul>
-      </section>
+      {provider.scopes.length > 0 && (
+        <section className="grid gap-2">
+          <h2 className="text-sm text-quiet">What an account is asked for</h2>
+          <ul className="grid gap-2">
+            {provider.scopes.map(({ scope, meaning, required }) => (
+              <ScopeLine
+                key={scope}
+                scope={scope}
+                meaning={meaning}
+                state="asked"
+                note={required ? 'always' : undefined}
+              />
+            ))}
+          </ul>
+        </section>
+      )}
       {operator && provider.app !== 'none' && (
         <div className="border-t border-line pt-4">
           <Link
@@ -129,7 +133,7 @@ function About({ provider }: { provider: ProviderView }) {
             search={(kept) => kept}
             className={buttonClass('plain')}
           >
-            {provider.app === 'configured' ? 'Your app' : 'Set up your own app'}
+            {provider.appFacts !== undefined ? 'Your app' : 'Set up your own app'}
           </Link>
         </div>
       )}

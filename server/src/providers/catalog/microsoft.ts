@@ -67,6 +67,7 @@ export const microsoft: Provider = {
   },
   particulars: {
     tenant: {
+      label: 'Tenant',
       meaning: 'common, organizations, consumers, or the id of a tenant.',
       pattern: /^(?:common|organizations|consumers|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/,
       standard: 'common',
