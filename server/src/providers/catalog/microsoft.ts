@@ -148,7 +148,7 @@ export const microsoft: Provider = {
     interaction_required: {
       whose: 'person',
       action: 'reconnect',
-      reason: 'Microsoft wants you to sign in again: your organisation asks for it. Reconnect the account.',
+      reason: 'Microsoft wants you to sign in again: your organisation asks for it.',
     },
     consent_required: {
       whose: 'admin',
