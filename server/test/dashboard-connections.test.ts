@@ -213,6 +213,40 @@ suite('the dashboard’s connections in every state', () => {
     await page.close()
   })
 
+  test('[UI41] for any server the operator says what a connection asks for; what a form does not ask for stays as it was', async () => {
+    const script = troubled()
+    const page = await at('/connections/catalogue', script)
+    const appFacts = {
+      clientId: 'the-client',
+      configuredAt: fromNow(0),
+      clientSecretExpiresAt: null,
+      testing: false,
+      scopes: ['work.read'],
+    }
+    const panel = page.getByRole('region', { name: 'Setup' })
+    const saved = async () => {
+      await panel.getByLabel('Client secret').fill('a new secret')
+      const sent = page.waitForRequest((request) => request.method() === 'PUT')
+      await panel.getByRole('button', { name: 'Replace' }).click()
+      return (await sent).postDataJSON().scopes
+    }
+    script.providers = [provider('github', 'GitHub', { app: 'configured', appFacts })]
+    await page.goto(`${atom.url}/connections/catalogue/github/setup`)
+    await counted(panel.getByLabel(/^Scopes/), 0)
+    assert.deepEqual(await saved(), ['work.read'])
+
+    script.providers = [
+      provider('oauth2', 'OAuth 2.0', { category: 'standard', app: 'configured', appFacts, scopes: [] }),
+    ]
+    await page.goto(`${atom.url}/connections/catalogue/oauth2/setup`)
+    assert.equal(await panel.getByLabel(/^Scopes/).inputValue(), 'work.read')
+    await panel.getByLabel(/^Scopes/).fill(' work.read  work.write ')
+    assert.deepEqual(await saved(), ['work.read', 'work.write'])
+    // Where nothing is known to be asked for there is nothing to copy.
+    await counted(panel.getByText('Access it will ask for'), 0)
+    await page.close()
+  })
+
   test('[UI31] what only an admin of the organisation can mend comes with the message to send them', async () => {
     const page = await at('/connections', troubled())
     const row = page.getByRole('listitem', { name: 'Salesforce: Grace Hopper' })
