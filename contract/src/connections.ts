@@ -36,6 +36,8 @@ export const AppFacts = Type.Object({
   clientSecretExpiresAt: Type.Union([Time, Type.Null()]),
   /** The app is not published at the provider yet. */
   testing: Type.Boolean(),
+  /** What a connection asks for, as the operator said; null: the provider's usual. */
+  scopes: Type.Union([Type.Array(Type.String()), Type.Null()]),
 })
 export type AppFacts = Static<typeof AppFacts>
 /** How a connection comes about. The first five grants are OAuth's own, two install an app, one is no OAuth at all. */
@@ -76,6 +78,8 @@ export const ProviderView = Type.Object({
   particulars: Type.Array(
     Type.Object({
       name: Type.String(),
+      /** What a form calls it. */
+      label: Type.String(),
       meaning: Type.String(),
       /** Holds until another is said. */
       standard: Type.Optional(Type.String()),
@@ -99,9 +103,9 @@ export const ProviderView = Type.Object({
     /** What an app that is not published loses; absent where nothing is lost. */
     testing: Type.Optional(Type.String()),
   }),
-  /** Present where `app` is `configured`. */
+  /** Present where an operator has entered an app; `app` is `configured` without one where Atom registers itself. */
   appFacts: Type.Optional(AppFacts),
-  /** The ways to connect; the first is taken when nothing else is said. */
+  /** The ways to connect with the app as it is; the first is taken when nothing else is said. */
   flows: Type.Array(FlowName),
   /** What `credential` has to hold for those flows that take one. */
   credentialFields: Type.Array(

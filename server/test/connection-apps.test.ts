@@ -125,3 +125,32 @@ test('[CN40] two operators who enter an app at once leave one of the two, whole'
   assert.equal(apps.length, 1)
   assert.equal(apps[0]?.retired, false)
 })
+
+test('[CN250] a way to connect that the app cannot go yet is not offered, what the operator has asked for is shown again, and what people enter has a label', async () => {
+  await using it = await scene()
+  const github = async (): Promise<{
+    flows: string[]
+    appFacts?: { scopes: string[] | null }
+    particulars: { label: string }[]
+  }> => {
+    const { body } = await it.ada.call('GET', '/v1/providers')
+    const providers: readonly { id: string; particulars: { name: string; label: string }[] }[] = body.items
+    for (const { id, particulars } of providers)
+      for (const { name, label } of particulars) assert.ok(label !== '', `${id}: ${name}`)
+    return body.items.find(({ id }: { id: string }) => id === 'github')
+  }
+  const enter = (more: object) =>
+    it.ada.call('PUT', '/v1/providers/github/app', {
+      json: { clientId: 'github-client', clientSecret: 'the-secret', ...more },
+    })
+  assert.equal((await github()).flows.includes('app_installation'), false)
+  assert.equal((await enter({ scopes: ['read:user', 'repo'] })).status, 200)
+  const first = await github()
+  assert.equal(first.flows.includes('app_installation'), false)
+  assert.ok(first.flows.includes('authorization_code'))
+  assert.deepEqual(first.appFacts?.scopes?.toSorted(), ['read:user', 'repo'])
+  assert.equal((await enter({ settings: { slug: 'atom-of-ours' } })).status, 200)
+  const second = await github()
+  assert.ok(second.flows.includes('app_installation'))
+  assert.equal(second.appFacts?.scopes, null)
+})

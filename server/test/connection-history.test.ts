@@ -305,6 +305,7 @@ test('[CN244] the forecast tells of a client secret that ends, of apps in testin
     configuredAt: configured.body.appFacts.configuredAt,
     clientSecretExpiresAt: secretEnd.toISOString(),
     testing: true,
+    scopes: null,
   })
   assert.equal(configured.text.includes('google-client-secret'), false)
   const connection = await it.connect('google')

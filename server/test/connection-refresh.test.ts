@@ -290,7 +290,7 @@ test('[CN12] a dead grant is needs_reconnect at once, says why, is told to liste
   assert.equal(it.tokenRequests(), 1)
   const now = (await it.ada.call('GET', `/v1/connections/${it.connection.id}`)).body
   assert.equal(now.status, 'needs_reconnect')
-  assert.match(now.reason, /Reconnect the account/)
+  assert.match(now.reason, /Google has ended the access/)
   assert.equal(
     (await it.ada.call('POST', `/v1/connections/${it.connection.id}/refresh`)).body.code,
     'connection_needs_reconnect',

@@ -191,6 +191,7 @@ suite('the dashboard’s connections in every state', () => {
               configuredAt: fromNow(0),
               clientSecretExpiresAt: '2027-03-01T00:00:00Z',
               testing: true,
+              scopes: null,
             },
           }
         : entry,
@@ -209,6 +210,40 @@ suite('the dashboard’s connections in every state', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     await assertAccessible(page, 'a test of an app')
+    await page.close()
+  })
+
+  test('[UI41] for any server the operator says what a connection asks for; what a form does not ask for stays as it was', async () => {
+    const script = troubled()
+    const page = await at('/connections/catalogue', script)
+    const appFacts = {
+      clientId: 'the-client',
+      configuredAt: fromNow(0),
+      clientSecretExpiresAt: null,
+      testing: false,
+      scopes: ['work.read'],
+    }
+    const panel = page.getByRole('region', { name: 'Setup' })
+    const saved = async () => {
+      await panel.getByLabel('Client secret').fill('a new secret')
+      const sent = page.waitForRequest((request) => request.method() === 'PUT')
+      await panel.getByRole('button', { name: 'Replace' }).click()
+      return (await sent).postDataJSON().scopes
+    }
+    script.providers = [provider('github', 'GitHub', { app: 'configured', appFacts })]
+    await page.goto(`${atom.url}/connections/catalogue/github/setup`)
+    await counted(panel.getByLabel(/^Scopes/), 0)
+    assert.deepEqual(await saved(), ['work.read'])
+
+    script.providers = [
+      provider('oauth2', 'OAuth 2.0', { category: 'standard', app: 'configured', appFacts, scopes: [] }),
+    ]
+    await page.goto(`${atom.url}/connections/catalogue/oauth2/setup`)
+    assert.equal(await panel.getByLabel(/^Scopes/).inputValue(), 'work.read')
+    await panel.getByLabel(/^Scopes/).fill(' work.read  work.write ')
+    assert.deepEqual(await saved(), ['work.read', 'work.write'])
+    // Where nothing is known to be asked for there is nothing to copy.
+    await counted(panel.getByText('Access it will ask for'), 0)
     await page.close()
   })
 

@@ -1,6 +1,7 @@
 import type { Connection } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { Button } from '../ui/button.tsx'
+import { classNames } from '../ui/class-names.ts'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
 import { AccountPicture } from './account-picture.tsx'
@@ -41,9 +42,15 @@ export function AccountRow({ account: { connection, name } }: { account: Account
               .join(' · ')}
           </p>
         </div>
-        <div className="grid min-w-0 flex-[3] justify-items-end gap-0.5 text-right @max-xl:w-full @max-xl:flex-none @max-xl:justify-items-start @max-xl:pl-11 @max-xl:text-left">
+        <div
+          className={classNames(
+            'grid min-w-0 flex-[3] gap-0.5 @max-xl:w-full @max-xl:flex-none @max-xl:pl-11',
+            // A reason is a sentence, and what is read begins at the left.
+            tone === 'good' && 'justify-items-end @max-xl:justify-items-start',
+          )}
+        >
           <Status tone={tone} words={words} />
-          <span className="text-xs text-quiet">
+          <span className={classNames('text-xs text-quiet', tone !== 'good' && 'pl-4')}>
             <Uses connection={connection} />
           </span>
         </div>

@@ -4,7 +4,7 @@ import { entered } from './entry-field.tsx'
 
 /** The form of an app as the server takes it: `privateKey` is a field of its own, every other app field a setting. */
 export function appBody(
-  { appFields }: Pick<ProviderView, 'appFields'>,
+  { appFields, appFacts }: Pick<ProviderView, 'appFields' | 'appFacts'>,
   form: FormData,
 ): Body<typeof connectionRoutes.configureApp> {
   const {
@@ -12,7 +12,10 @@ export function appBody(
     clientSecret,
     privateKey,
     clientSecretExpiresAt,
-  } = entered(form, ['clientId', 'clientSecret', 'privateKey', 'clientSecretExpiresAt'])
+    scopes,
+  } = entered(form, ['clientId', 'clientSecret', 'privateKey', 'clientSecretExpiresAt', 'scopes'])
+  // What the form does not ask for stays as it is: the request replaces the whole app.
+  const kept = form.has('scopes') ? scopes?.split(/\s+/) : appFacts?.scopes
   const settings = entered(
     form,
     appFields.map(({ name }) => name).filter((name) => name !== 'privateKey'),
@@ -26,6 +29,7 @@ export function appBody(
     ...(clientSecretExpiresAt === undefined
       ? {}
       : { clientSecretExpiresAt: `${clientSecretExpiresAt}T00:00:00Z` }),
+    ...(kept == null ? {} : { scopes: [...kept] }),
     ...(form.get('testing') === null ? {} : { testing: true }),
   }
 }

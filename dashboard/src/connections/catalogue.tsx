@@ -71,7 +71,7 @@ function Providers({ providers }: { providers: readonly ProviderView[] }) {
           Nothing here goes by “{q}”. Any provider that speaks OAuth 2.0 can be added as one file.
         </Empty>
       ) : (
-        <ul aria-label="Providers" className="grid gap-3 @2xl:grid-cols-2">
+        <ul aria-label="Providers" className="grid items-start gap-3 @2xl:grid-cols-2">
           {shown.map((provider) => (
             <ProviderCard
               key={provider.id}

@@ -17,19 +17,22 @@ import { askedOfPerson } from './ways.ts'
 export function ConnectForm({
   provider,
   ways,
+  first = ways[0] ?? 'authorization_code',
   onConnected,
 }: {
   provider: ProviderView
-  /** Not empty; the first is chosen until another is. */
+  /** Not empty. */
   ways: readonly FlowName[]
+  /** Chosen until another is. */
+  first?: FlowName | undefined
   onConnected: (connection: Connection) => void
 }) {
-  const [flow, setFlow] = useState<FlowName>(ways[0] ?? 'authorization_code')
+  const [flow, setFlow] = useState(first)
   const [waiting, setWaiting] = useState(() => keptDeviceWait(provider.id))
   const particulars = askedOfPerson(provider).map(
-    ({ name, meaning, standard, required }): Entry => ({
+    ({ name, label, meaning, standard, required }): Entry => ({
       name,
-      label: name.charAt(0).toUpperCase() + name.slice(1),
+      label,
       meaning,
       secret: false,
       required: required && standard === undefined,

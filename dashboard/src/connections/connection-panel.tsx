@@ -181,11 +181,12 @@ function ToSend({ title, text }: { title: string; text: string }) {
 
 function Facts({ connection, name }: { connection: Connection; name: string }) {
   const { credentials, expiresAt, status, flow } = connection
+  const { how } = flowWords(flow, name)
   return (
     <dl className="grid grid-cols-[auto_1fr] gap-x-6 gap-y-1.5">
       <Fact name="Connected">
         <RelativeTime at={connection.connectedAt} />
-        {flow !== 'authorization_code' && <>, {lowerFirst(flowWords(flow, name).title)}</>}
+        {how !== '' && ` ${how}`}
       </Fact>
       <Fact name="Last used">
         {connection.lastUsedAt === null ? 'never' : <RelativeTime at={connection.lastUsedAt} />}
@@ -351,8 +352,4 @@ function DisconnectDialog({
       </div>
     </Dialog>
   )
-}
-
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1)
 }

@@ -1,6 +1,6 @@
 import type { ProviderView } from '@atom/contract/connections.ts'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { atom, isOperator, useMe } from '../shell/atom.ts'
+import { atom, isOperator, useMe, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { Button, buttonClass } from '../ui/button.tsx'
@@ -11,6 +11,7 @@ import { ProviderMark } from './provider-mark.tsx'
 import { useProvider, useProviders } from './providers-context.ts'
 import { ScopeLine } from './scope-line.tsx'
 import { SidePanel } from './side-panel.tsx'
+import { needsSomeone } from './status-words.ts'
 import { waysOf } from './ways.ts'
 
 /** One provider of the catalogue: connect an account, what it is asked for, where the app comes from. */
@@ -53,6 +54,9 @@ function About({ provider }: { provider: ProviderView }) {
   const navigate = useNavigate()
   const { reload } = useProviders()
   const ways = waysOf(provider, operator)
+  const connections = useObserved(atom.connections)
+  // Whoever comes to mend an account enters what they entered before.
+  const broken = connections.items.find((item) => item.provider === provider.id && needsSomeone(item))
   const open = useAction(async () => {
     await atom.connections.openSandbox()
     reload()
@@ -65,7 +69,9 @@ function About({ provider }: { provider: ProviderView }) {
           tone={provider.app === 'none' ? 'off' : 'good'}
           words={
             provider.app === 'configured'
-              ? 'Ready, with your own app'
+              ? provider.appFacts === undefined
+                ? 'Ready'
+                : 'Ready, with your own app'
               : provider.app === 'sandbox'
                 ? 'Ready, in the sandbox on this machine'
                 : 'Not set up yet'
@@ -78,6 +84,7 @@ function About({ provider }: { provider: ProviderView }) {
           key={provider.app}
           provider={provider}
           ways={ways}
+          first={ways.find((way) => way === broken?.flow)}
           onConnected={({ id }) => void navigate({ to: '/connections', search: { connected: id } })}
         />
       )}
@@ -107,20 +114,22 @@ function About({ provider }: { provider: ProviderView }) {
           </p>
         )
       )}
-      <section className="grid gap-2">
-        <h2 className="text-sm text-quiet">What an account is asked for</h2>
-        <ul className="grid gap-2">
-          {provider.scopes.map(({ scope, meaning, required }) => (
-            <ScopeLine
-              key={scope}
-              scope={scope}
-              meaning={meaning}
-              state="asked"
-              note={required ? 'always' : undefined}
-            />
-          ))}
-        </ul>
-      </section>
+      {provider.scopes.length > 0 && (
+        <section className="grid gap-2">
+          <h2 className="text-sm text-quiet">What an account is asked for</h2>
+          <ul className="grid gap-2">
+            {provider.scopes.map(({ scope, meaning, required }) => (
+              <ScopeLine
+                key={scope}
+                scope={scope}
+                meaning={meaning}
+                state="asked"
+                note={required ? 'always' : undefined}
+              />
+            ))}
+          </ul>
+        </section>
+      )}
       {operator && provider.app !== 'none' && (
         <div className="border-t border-line pt-4">
           <Link
@@ -129,7 +138,7 @@ function About({ provider }: { provider: ProviderView }) {
             search={(kept) => kept}
             className={buttonClass('plain')}
           >
-            {provider.app === 'configured' ? 'Your app' : 'Set up your own app'}
+            {provider.appFacts !== undefined ? 'Your app' : 'Set up your own app'}
           </Link>
         </div>
       )}

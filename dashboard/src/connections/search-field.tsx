@@ -25,7 +25,7 @@ export function SearchField({ label }: { label: string }) {
       replace: true,
     })
   return (
-    <div className="relative min-w-52 flex-1">
+    <div className="relative min-w-52 flex-1 max-sm:min-w-full">
       <Search size={16} aria-hidden className="absolute top-1/2 left-2.5 -translate-y-1/2 text-quiet" />
       <input
         ref={field}

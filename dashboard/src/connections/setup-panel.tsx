@@ -66,37 +66,52 @@ function Setup({ provider }: { provider: ProviderView }) {
 
 function Steps({ provider }: { provider: ProviderView }) {
   const scopes = provider.scopes.map(({ scope }) => scope)
+  const notes = <DocsLink provider={provider}>the notes on {provider.name}</DocsLink>
   return (
     <section className="grid gap-4" aria-label="Steps">
-      <p>
-        Make the app at{' '}
-        <OutsideLink href={provider.appConsoleUrl} className="text-accent-text underline underline-offset-2">
-          {provider.name}
-        </OutsideLink>
-        . More is in <DocsLink provider={provider}>the notes on {provider.name}</DocsLink>.
-      </p>
+      {isAnyServer(provider) ? (
+        <p>More is in {notes}.</p>
+      ) : (
+        <p>
+          Make the app at{' '}
+          <OutsideLink
+            href={provider.appConsoleUrl}
+            className="text-accent-text underline underline-offset-2"
+          >
+            {provider.name}
+          </OutsideLink>
+          . More is in {notes}.
+        </p>
+      )}
       <ol className="grid list-decimal gap-2 pl-5 marker:text-quiet">
         {provider.setup.steps.map((step) => (
           <li key={step}>{step}</li>
         ))}
       </ol>
       <ToCopy label="Redirect address" text={provider.redirectUri} what="redirect address" />
-      <ToCopy
-        label="Access it will ask for"
-        text={scopes.join(' ')}
-        what="scopes"
-        after={
-          <ul className="grid gap-1 text-sm text-quiet">
-            {provider.scopes.map(({ scope, meaning }) => (
-              <li key={scope}>
-                <code className="font-mono text-xs break-all text-text">{scope}</code> {meaning}
-              </li>
-            ))}
-          </ul>
-        }
-      />
+      {scopes.length > 0 && (
+        <ToCopy
+          label="Access it will ask for"
+          text={scopes.join(' ')}
+          what="scopes"
+          after={
+            <ul className="grid gap-1 text-sm text-quiet">
+              {provider.scopes.map(({ scope, meaning }) => (
+                <li key={scope}>
+                  <code className="font-mono text-xs break-all text-text">{scope}</code> {meaning}
+                </li>
+              ))}
+            </ul>
+          }
+        />
+      )}
     </section>
   )
+}
+
+/** Whichever server speaks the standard: it has no console of its own, and what may be asked for only its operator knows. */
+function isAnyServer({ category }: ProviderView): boolean {
+  return category === 'standard'
 }
 
 function ToCopy({
@@ -161,7 +176,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
     tryIt.clear()
     save.clear()
   }
-  const configured = provider.app === 'configured'
+  const configured = appFacts !== undefined
   // An app that can prove itself by a key may have no secret at all.
   const secretRequired = !appFields.some((field) => field.name === 'privateKey')
   const field = (entry: ProviderView['appFields'][number]) => (
@@ -183,7 +198,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
       }}
       className="grid gap-4 border-t border-line pt-4"
     >
-      <h2 className="font-semibold">What {name} shows you</h2>
+      <h2 className="font-semibold">What {isAnyServer(provider) ? 'the server' : name} shows you</h2>
       {appFacts !== undefined && (
         <p className="text-sm text-quiet">
           Entered <RelativeTime at={appFacts.configuredAt} />
@@ -220,6 +235,19 @@ function AppForm({ provider }: { provider: ProviderView }) {
         }
       />
       {appFields.filter(({ secret }) => secret).map(field)}
+      {isAnyServer(provider) && (
+        <TextField
+          label="Scopes (optional)"
+          name="scopes"
+          maxLength={10_000}
+          autoComplete="off"
+          spellCheck={false}
+          autoCapitalize="none"
+          defaultValue={appFacts?.scopes?.join(' ')}
+          placeholder={provider.scopes.map(({ scope }) => scope).join(' ')}
+          hint="What a connection asks for, with spaces between."
+        />
+      )}
       {appLife.secretExpiry !== undefined && (
         <TextField
           type="date"

@@ -12,7 +12,7 @@ export type StatusTone = keyof typeof dots
 
 export function Status({ tone, words }: { tone: StatusTone; words: string }) {
   return (
-    <span className="inline-flex min-w-0 items-start gap-2 text-sm">
+    <span className="inline-flex min-w-0 items-start gap-2 text-left text-sm">
       <span aria-hidden className={classNames('mt-1.5 size-2 shrink-0 rounded-full', dots[tone])} />
       <span className={tone === 'bad' ? 'text-bad' : tone === 'warn' ? 'text-warn' : 'text-quiet'}>
         {words}

@@ -12,7 +12,7 @@ import {
   standardParticulars,
   unfitParticulars,
 } from '#providers/provider.ts'
-import { credentialFields, flowNames } from '#providers/provider-flows.ts'
+import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
 import type { ClientRegistration } from './authorization-server/client-registration.ts'
@@ -394,8 +394,9 @@ export class Apps {
         knownScopes(provider).filter((scope) => !scopes.includes(scope)),
       ),
       particulars: Object.entries(provider.particulars ?? {}).map(
-        ([name, { meaning, standard, askable, configurable, optional }]) => ({
+        ([name, { label, meaning, standard, askable, configurable, optional }]) => ({
           name,
+          label: label ?? name,
           meaning,
           ...(standard !== undefined && { standard }),
           saidBy: askable === true ? 'person' : configurable === true ? 'operator' : 'provider',
@@ -404,7 +405,9 @@ export class Apps {
       ),
       redirectUri,
       appConsoleUrl: provider.appConsoleUrl,
-      flows: [...flowNames(provider.flows)],
+      flows: flowNames(provider.flows).filter((flow) =>
+        hasSettings(provider, flow, configured?.settings ?? {}),
+      ),
       credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
         flow,
         fields: fields.map((field) => ({
@@ -429,6 +432,7 @@ export class Apps {
           configuredAt: configured.configuredAt.toISOString(),
           clientSecretExpiresAt: configured.secretExpiresAt?.toISOString() ?? null,
           testing: configured.testing,
+          scopes: configured.scopes === null ? null : [...configured.scopes],
         },
       }),
     }
@@ -448,6 +452,15 @@ function explained(provider: Provider, wanted: readonly string[]): ProviderView[
     meaning: meanings.get(scope) ?? scope,
     required: always.includes(scope),
   }))
+}
+
+/** Whether the operator has said what this way to connect cannot do without. */
+function hasSettings(provider: Provider, flow: FlowName, settings: Particulars): boolean {
+  const said = { ...standardParticulars(provider), ...settings }
+  return Object.entries(needsOf(provider.flows, flow)).every(
+    ([name, pattern]) =>
+      provider.particulars?.[name]?.configurable !== true || pattern.test(said[name] ?? ''),
+  )
 }
 
 /** What an operator enters beside client id and secret. */

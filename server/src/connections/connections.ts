@@ -360,9 +360,15 @@ export class Connections {
       if (error.status >= 500 || error.status === 429) {
         throw new AtomError('provider_unavailable', undefined, { cause: error })
       }
-      throw new AtomError('provider_refused', `${app.provider.name} did not say whose account this is.`, {
-        cause: error,
-      })
+      const { name } = app.provider
+      const wrongKey = flow.flow === 'api_key' && (error.status === 401 || error.status === 403)
+      throw new AtomError(
+        'provider_refused',
+        wrongKey
+          ? `${name} does not accept this key. Copy it again, or make a new one there.`
+          : `${name} did not say whose account this is.`,
+        { cause: error },
+      )
     }
   }
 

@@ -193,9 +193,9 @@ function particulars(provider: Provider): Finding[] {
       )
       .concat(
         when(
-          configurable === true && (label ?? '').trim() === '',
+          (configurable === true || askable === true) && (label ?? '').trim() === '',
           at,
-          'has no label for the operator who enters it',
+          'has no label for whoever enters it',
         ),
       )
   })

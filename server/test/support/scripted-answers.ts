@@ -92,6 +92,7 @@ export function troubled(): Script {
         particulars: [
           {
             name: 'login',
+            label: 'Login host',
             meaning: 'login.salesforce.com, test.salesforce.com, or the host of your organisation.',
             standard: 'login.salesforce.com',
             saidBy: 'person',

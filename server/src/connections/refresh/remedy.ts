@@ -37,7 +37,7 @@ export function troubleOf(provider: Provider, error: string, unsure: boolean): T
   }
   const verdict = verdictOf(provider, error)
   if (verdict === 'reconsent') {
-    const reason = `${name} wants you to allow the access anew. Reconnect the account.`
+    const reason = `${name} wants you to allow the access anew.`
     return { reason, remedy: remedy(provider, 'person', 'allow_more') }
   }
   if (verdict === 'operator') {
@@ -47,8 +47,8 @@ export function troubleOf(provider: Provider, error: string, unsure: boolean): T
   return lost(
     provider,
     unsure
-      ? `${name} does not accept the stored access. An earlier renewal was cut off before its answer arrived, so ${name} may have replaced it. Reconnect the account.`
-      : `${name} has ended the access: it was revoked, or not used for too long. Reconnect the account.`,
+      ? `${name} does not accept the stored access. An earlier renewal was cut off before its answer arrived, so ${name} may have replaced it.`
+      : `${name} has ended the access: it was revoked, or not used for too long.`,
   )
 }
 

@@ -421,8 +421,8 @@ export class TokenRefresh implements AsyncDisposable {
       return token
     }
     const reason = expired
-      ? `The access to ${app.provider.name} has expired and cannot be renewed. Reconnect the account.`
-      : `${app.provider.name} does not accept the access any more: it was revoked there. Reconnect the account.`
+      ? `The access to ${app.provider.name} has expired and cannot be renewed.`
+      : `${app.provider.name} does not accept the access any more: it was revoked there.`
     return await this.#giveUp(attempt, claim, lost(app.provider, reason))
   }
 

@@ -87,6 +87,7 @@ export const jira: Provider = {
   },
   particulars: {
     site: {
+      label: 'Site',
       meaning: 'For an API token: the host of your site, such as acme.atlassian.net.',
       pattern: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.atlassian\.net$/,
       askable: true,

@@ -67,6 +67,7 @@ export const microsoft: Provider = {
   },
   particulars: {
     tenant: {
+      label: 'Tenant',
       meaning: 'common, organizations, consumers, or the id of a tenant.',
       pattern: /^(?:common|organizations|consumers|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/,
       standard: 'common',
@@ -147,7 +148,7 @@ export const microsoft: Provider = {
     interaction_required: {
       whose: 'person',
       action: 'reconnect',
-      reason: 'Microsoft wants you to sign in again: your organisation asks for it. Reconnect the account.',
+      reason: 'Microsoft wants you to sign in again: your organisation asks for it.',
     },
     consent_required: {
       whose: 'admin',

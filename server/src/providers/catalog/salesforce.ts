@@ -44,6 +44,7 @@ export const salesforce: Provider = {
   },
   particulars: {
     login: {
+      label: 'Login host',
       meaning: 'login.salesforce.com, test.salesforce.com, or the My Domain host of the organisation.',
       pattern: new RegExp(
         `^(?:(?:login|test)\\.salesforce\\.com|${label}(?:\\.${label}){0,2}\\.my\\.(?:salesforce|site)\\.com)$`,

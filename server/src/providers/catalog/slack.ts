@@ -168,7 +168,7 @@ export const slack: Provider = {
     org_login_required: {
       whose: 'person',
       action: 'reconnect',
-      reason: 'Your workspace has moved to an organisation in Slack. Reconnect the account.',
+      reason: 'Your workspace has moved to an organisation in Slack.',
     },
     bad_client_secret: {
       whose: 'operator',
