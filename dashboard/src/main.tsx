@@ -10,7 +10,8 @@ import './styles.css'
 // Before the router reads the address.
 watchForArrival()
 atom.connections.completeAuthorization()
-void resumeSession.run()
+// A popup that has just closed itself must spend no refresh token: the answer would be lost with the window, and the session.
+if (!window.closed) void resumeSession.run()
 
 const root = document.getElementById('atom')
 if (root === null) throw new Error('index.html has lost its #atom')
