@@ -109,6 +109,22 @@ test('[UI30] through the dashboard a person connects an account at each of the e
   await page.getByText('No account is connected yet').waitFor()
 })
 
+test('[UI42] the window of a consent spends no refresh token: its answer would be lost with the window, and the session with it', async () => {
+  await using house = await atConnections()
+  const { page } = house
+  let spent = 0
+  page.context().on('request', (request) => {
+    if (request.url().endsWith('/v1/auth/refresh')) spent += 1
+  })
+  await decide(page, () => page.getByRole('button', { name: 'Connect GitHub' }).click())
+  await page.getByText('GitHub is connected as Ada Lovelace').waitFor()
+  assert.equal(spent, 0)
+  // The page's own token still holds.
+  await page.reload()
+  await rowOf(page, 'GitHub').waitFor()
+  assert.equal(spent, 1)
+})
+
 test('[UI31] [UI32] a lost connection says whose job it is, one button mends it with the same account only, and its history tells', async () => {
   await using house = await atConnections()
   const { page } = house
