@@ -21,7 +21,12 @@ export async function openBrowser({
   })
   return {
     /** Somebody with a browser of their own: no cookie is shared. */
-    person: () => browser.newContext({ viewport: { width: 1280, height: 800 } }),
+    person: async () => {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+      // No test here is about speed: a machine that is three times slower still gets there.
+      context.setDefaultTimeout(90_000)
+      return context
+    },
     [Symbol.asyncDispose]: () => browser.close(),
   }
 }
