@@ -1,7 +1,7 @@
 import type { ForecastItem } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { ChevronDown } from 'lucide-react'
-import { type ReactNode, useEffect, useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { atom, isOperator, useMe, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAnswer } from '../shell/use-answer.ts'
@@ -17,13 +17,9 @@ const shownAtFirst = 2
 
 /** What will end, soonest first; nothing at all where nothing will. */
 export function Forecast() {
-  const forecast = useAnswer(askForecast)
-  const connections = useObserved(atom.connections)
-  const [all, setAll] = useState(false)
   // A connection that came, went or was mended changes what will end.
-  const { reload } = forecast
-  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again for every other list.
-  useEffect(reload, [connections.items, reload])
+  const forecast = useAnswer(askForecast, useObserved(atom.connections).items)
+  const [all, setAll] = useState(false)
   if (forecast.state === 'failed') return <ProblemNotice error={forecast.error} onRetry={forecast.reload} />
   if (forecast.state === 'loading' || forecast.value.length === 0) return null
   const pressing = forecast.value.filter(({ severity }) => severity !== 'low')

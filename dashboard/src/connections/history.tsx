@@ -1,5 +1,5 @@
 import type { Connection, ConnectionEvent } from '@atom/contract/connections.ts'
-import { useCallback, useEffect, useState } from 'react'
+import { useCallback, useState } from 'react'
 import { atom } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
@@ -16,12 +16,10 @@ const pageSize = 20
 /** What has happened to a connection, newest first. */
 export function History({ connection }: { connection: Connection }) {
   const { id } = connection
-  const newest = useAnswer(useCallback(() => atom.connections.events(id, { limit: pageSize }), [id]))
-  const [older, setOlder] = useState<{ items: readonly ConnectionEvent[]; next: string | null }>()
+  const ask = useCallback(() => atom.connections.events(id, { limit: pageSize }), [id])
   // Whatever changes a connection is a line of its history.
-  const { reload } = newest
-  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again for every newer answer about the connection.
-  useEffect(reload, [connection, reload])
+  const newest = useAnswer(ask, connection)
+  const [older, setOlder] = useState<{ items: readonly ConnectionEvent[]; next: string | null }>()
   const next = older === undefined ? (newest.state === 'ready' ? newest.value.next : null) : older.next
   const more = useAction(async () => {
     if (next === null) return
