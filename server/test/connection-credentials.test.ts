@@ -89,7 +89,9 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
   await using it = await scene({ apps: false })
   const ada = await it.person('member')
   const echo = ({ headers }: Seen): Said => ({
-    headers: { 'x-echo': String(headers.authorization ?? headers['private-token']) },
+    headers: {
+      'x-echo': String(headers.authorization ?? headers['private-token'] ?? headers['x-figma-token']),
+    },
   })
   it.loopback.workAsGitHub()
   it.loopback.on('gitlab.com', '/api/v4/user', () => ({ body: { id: 7, username: 'ada', name: 'Ada' } }))
@@ -106,6 +108,11 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
     body: { portalId: 62515, uiDomain: 'app.hubspot.com' },
   }))
   const basic = Buffer.from('ada@example.org:key-of-jira').toString('base64')
+  const zendesk = Buffer.from('ada@example.org/token:key-of-zendesk').toString('base64')
+  it.loopback.on('api.figma.com', '/v1/me', () => ({ body: { id: 'f1', handle: 'Ada' } }))
+  it.loopback.on('acme.zendesk.com', '/api/v2/users/me.json', () => ({
+    body: { user: { id: 35, name: 'Ada' } },
+  }))
   const cases: readonly {
     provider: string
     host: Host
@@ -139,6 +146,15 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
       as: 'Bearer key-of-hubspot',
       id: '62515.app',
     },
+    { provider: 'figma', host: 'api.figma.com', path: '/zen', as: 'key-of-figma', id: 'f1' },
+    {
+      provider: 'zendesk',
+      host: 'acme.zendesk.com',
+      path: '/zen',
+      wish: { particulars: { subdomain: 'acme' }, email: 'ada@example.org' },
+      as: `Basic ${zendesk}`,
+      id: 'acme.35',
+    },
   ]
   for (const { provider, host, path, wish = {}, as, id } of cases) {
     const { email, ...rest } = wish as { email?: string }
@@ -158,7 +174,8 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
     const answer = await ada.call('GET', `/v1/connections/${connection.id}/proxy/${host}${path}`)
     assert.equal(answer.status, 200, answer.text)
     const [asked] = it.loopback.requests(host, path)
-    assert.equal(asked?.headers.authorization ?? asked?.headers['private-token'], as, provider)
+    const own = asked?.headers['private-token'] ?? asked?.headers['x-figma-token']
+    assert.equal(asked?.headers.authorization ?? own, as, provider)
     assert.equal(answer.headers.get('x-echo'), null, provider)
     assert.match(answer.text, /^\{"bare":"\*+","sent":"[^"]*\*"\}$/, provider)
     const here = `/v1/connections/${connection.id}`
@@ -171,7 +188,10 @@ test('[CN146] a key connects without an app, is attached as its provider wants i
       ['The key at …, until somebody removes it there.'],
     )
   }
-  assert.deepEqual(await seenOutside(it, ...cases.map(({ provider }) => `key-of-${provider}`), basic), [])
+  assert.deepEqual(
+    await seenOutside(it, ...cases.map(({ provider }) => `key-of-${provider}`), basic, zendesk),
+    [],
+  )
 })
 
 test('[CN147] a key that the provider stops accepting needs a reconnect, and is not asked for twice', async () => {

@@ -3,6 +3,7 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
+import type { ClientCertificate } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 import {
   forFlow,
@@ -15,6 +16,7 @@ import {
 import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
+import { certificateEnd, clientCertificate } from './authorization-server/client-key.ts'
 import type { ClientRegistration } from './authorization-server/client-registration.ts'
 import type { ServerMetadata } from './authorization-server/server-metadata.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
@@ -34,6 +36,8 @@ export interface App {
   readonly clientSecret: Secret
   /** A JWK; what the provider file says it is for. */
   readonly privateKey: Secret | undefined
+  /** What it shows of itself in handshakes (RFC 8705). */
+  readonly certificate: ClientCertificate | undefined
   /** All that settled `provider`: for a flow to keep. */
   readonly particulars: Particulars
   /** What it asks for when nothing else is said. */
@@ -135,7 +139,9 @@ export class Apps {
     requireProof(settled(provider, settings), entry)
     const row = await this.#store.putApp({
       secretExpiresAt:
-        entry.clientSecretExpiresAt === undefined ? null : new Date(entry.clientSecretExpiresAt),
+        entry.clientSecretExpiresAt !== undefined
+          ? new Date(entry.clientSecretExpiresAt)
+          : ((entry.privateKey && certificateEnd(entry.privateKey)) ?? null),
       testing: entry.testing ?? false,
       workspaceId: principal.workspaceId,
       provider: providerId,
@@ -250,6 +256,14 @@ export class Apps {
     return settled(forFlow(this.provider(source.provider), source.flow), source.particulars)
   }
 
+  /** What a connection's app shows of itself to the API, whose tokens may be bound to it (RFC 8705 3). */
+  async certificate(source: Pick<AppSource, 'provider' | 'appId'>): Promise<ClientCertificate | undefined> {
+    const provider = this.provider(source.provider)
+    if (source.appId === null || provider.appKey?.presented !== true) return undefined
+    const row = await this.#store.app(source.appId)
+    return row && shown(provider, await this.#vault.openAppKey(row))
+  }
+
   /** Where the API of a connection is: at the provider, or in the sandbox it was made with. */
   async standIns(source: Pick<AppSource, 'appId' | 'sandbox'>): Promise<StandIns> {
     return source.appId === null && source.sandbox !== false
@@ -351,6 +365,7 @@ export class Apps {
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
       privateKey: undefined,
+      certificate: undefined,
       particulars,
       scopes: standardScopes(provider),
       standIns: sandbox.origins,
@@ -360,14 +375,21 @@ export class Apps {
   async #opened(provider: Provider, row: AppRow, said: Particulars, flow: FlowName): Promise<App> {
     // What a connection was made with comes before what the app says now: its token belongs there.
     const particulars = { ...standardParticulars(provider), ...row.settings, ...said }
+    const privateKey = await this.#vault.openAppKey(row)
+    const certificate = shown(provider, privateKey)
     return {
       id: row.id,
       sandbox: false,
       flow,
-      provider: await this.#metadata.described(settled(provider, particulars), noStandIns),
+      provider: await this.#metadata.described(
+        settled(provider, particulars),
+        noStandIns,
+        certificate !== undefined,
+      ),
       clientId: row.clientId,
       clientSecret: await this.#vault.openAppSecret(row),
-      privateKey: await this.#vault.openAppKey(row),
+      privateKey,
+      certificate,
       particulars,
       scopes: row.scopes ?? standardScopes(provider),
       standIns: noStandIns,
@@ -530,8 +552,17 @@ function requireProof(
     throw missing('/privateKey', `${provider.name} takes none.`)
   if (privateKey === undefined && (clientAuthentication === 'private_key_jwt' || appKey?.required === true))
     throw missing('/privateKey', appKey?.meaning ?? 'The app proves itself by it.')
+  if (
+    clientAuthentication.endsWith('tls_client_auth') &&
+    (privateKey === undefined || clientCertificate(privateKey) === undefined)
+  )
+    throw missing('/privateKey', 'The app proves itself by its certificate: enter it below the key, in PEM.')
   if (clientAuthentication.startsWith('client_secret') && (clientSecret ?? privateKey) === undefined)
     throw missing('/clientSecret', 'The app proves itself by it.')
+}
+
+function shown({ appKey }: Provider, privateKey: Secret | undefined): ClientCertificate | undefined {
+  return appKey?.presented === true && privateKey !== undefined ? clientCertificate(privateKey) : undefined
 }
 
 /** Where the credential is all that is needed: no client is named, and none proves itself. */
@@ -545,6 +576,7 @@ function noApp(provider: Provider, said: Particulars, flow: FlowName): App {
     clientId: 'none',
     clientSecret: new Secret(''),
     privateKey: undefined,
+    certificate: undefined,
     particulars,
     scopes: standardScopes(provider),
     standIns: noStandIns,

@@ -518,6 +518,8 @@ export class Connections {
     app: App,
     connection: LiveConnection,
   ): Promise<{ status: number; body: string } | undefined> {
+    // A key is its owner's, who may use it elsewhere, and none of the server's tokens.
+    if (connection.flow === 'api_key') return undefined
     const { workspaceId, id: connectionId, generation, further } = connection
     const place = { workspaceId, connectionId, generation, further }
     if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)

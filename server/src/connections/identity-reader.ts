@@ -171,6 +171,7 @@ export class IdentityReader {
         },
         timeoutMs: requestTimeoutMs,
         maxBytes: largestAnswer,
+        certificate: app.certificate,
       })
     const answer = await send()
     if (token === undefined || !this.#proofs.heard(token, url, answer)) return answer

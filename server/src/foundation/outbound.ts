@@ -4,7 +4,17 @@ import { type Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent, errors, type HeadersInit, fetch as undiciFetch } from 'undici'
 import { AtomError } from './errors.ts'
+import { fingerprint } from './ids.ts'
 import type { Log } from './log.ts'
+import type { Secret } from './secret.ts'
+
+/** Who is calling, for a server that asks in the handshake (RFC 8705); it goes nowhere else. */
+export interface ClientCertificate {
+  /** PEM, with those above it below. */
+  readonly chain: string
+  /** PEM. */
+  readonly privateKey: Secret
+}
 
 export interface OutboundRequest {
   readonly method?: string
@@ -15,6 +25,8 @@ export interface OutboundRequest {
   readonly timeoutMs?: number
   /** The longest answer that is passed on, unpacked; 10 MiB where absent. */
   readonly maxBytes?: number
+  /** No connection is shared with another certificate, or with none. */
+  readonly certificate?: ClientCertificate | undefined
 }
 
 /** A request that is passed on rather than made: its parts go as they are, and its answer comes unread. */
@@ -30,6 +42,7 @@ export interface Dial {
   readonly timeoutMs: number
   /** The longest answer that is passed on, unpacked. */
   readonly maxBytes: number
+  readonly certificate?: ClientCertificate | undefined
 }
 
 export interface Dialled {
@@ -91,6 +104,8 @@ export function neverSent(failure: unknown): boolean {
 const defaultTimeoutMs = 30_000
 const defaultMaxBytes = 10 * 1024 * 1024
 const connectTimeoutMs = 10_000
+/** Certificates whose connections are kept open; the one not used for longest gives way. */
+const mostCertificates = 100
 
 /** IANA IPv4 Special-Purpose Address Registry, multicast, reserved, and the one public address that is a metadata service. */
 const forbiddenV4 = blockList('ipv4', [
@@ -129,10 +144,7 @@ export function isPublicAddress(address: string): boolean {
 
 export function createOutbound(options: OutboundOptions): Outbound {
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
-  const limits = { connections: 128, headersTimeout: 0, bodyTimeout: 0 }
-  const connect = { timeout: connectTimeoutMs }
-  const listedAgent = new Agent({ ...limits, connect })
-  const publicAgent = new Agent({ ...limits, connect: { ...connect, lookup: publicLookup(resolve) } })
+  const agents = new Agents(publicLookup(resolve), options.log)
   const isListed = (url: URL) =>
     options.allowLoopback().some((origin) => origin === url.origin || new URL(origin).origin === url.origin)
 
@@ -144,7 +156,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       const translated = (error: unknown): unknown =>
         signal?.aborted === true ? signal.reason : outward(error, url, options.log, request.patienceMs)
       try {
-        const answer = await (listed ? listedAgent : publicAgent).request({
+        const answer = await agents.of(listed, request.certificate).request({
           origin: url.origin,
           path: url.pathname + url.search,
           method: request.method,
@@ -167,7 +179,14 @@ export function createOutbound(options: OutboundOptions): Outbound {
       const url = new URL(address)
       const listed = isListed(url)
       if (!listed) refuseUnfit(url)
-      const { signal, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes, body, ...rest } = request
+      const {
+        signal,
+        timeoutMs = defaultTimeoutMs,
+        maxBytes = defaultMaxBytes,
+        body,
+        certificate,
+        ...rest
+      } = request
       const patience = AbortSignal.timeout(timeoutMs)
       const translated = (error: unknown): unknown => {
         if (signal?.aborted === true) return signal.reason
@@ -181,7 +200,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
           ...(body instanceof ReadableStream && { duplex: 'half' }),
           signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
           redirect: 'manual',
-          dispatcher: listed ? listedAgent : publicAgent,
+          dispatcher: agents.of(listed, certificate),
         })
         const refuse = () => tooLong(url, maxBytes)
         if (Number(answer.headers.get('content-length') ?? 0) > maxBytes && request.method !== 'HEAD') {
@@ -198,9 +217,63 @@ export function createOutbound(options: OutboundOptions): Outbound {
       }
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([listedAgent.destroy(), publicAgent.destroy()])
+      await agents.destroy()
     },
   }
+}
+
+/** Connections, apart by where they may lead and by who shows themselves there. */
+class Agents {
+  readonly #lookup: LookupFunction
+  readonly #log: Log
+  readonly #nobody: Pair
+  readonly #shown = new Map<string, Pair>()
+
+  constructor(lookup: LookupFunction, log: Log) {
+    this.#lookup = lookup
+    this.#log = log
+    this.#nobody = this.#pair({})
+  }
+
+  of(listed: boolean, certificate: ClientCertificate | undefined): Agent {
+    const pair = certificate === undefined ? this.#nobody : this.#showing(certificate)
+    return listed ? pair.listed : pair.public
+  }
+
+  async destroy(): Promise<void> {
+    const pairs = [this.#nobody, ...this.#shown.values()]
+    await Promise.all(pairs.flatMap((pair) => [pair.listed.destroy(), pair.public.destroy()]))
+  }
+
+  #showing({ chain, privateKey }: ClientCertificate): Pair {
+    const key = privateKey.reveal()
+    const name = fingerprint(`${chain}${key}`)
+    const pair = this.#shown.get(name) ?? this.#pair({ cert: chain, key })
+    this.#shown.delete(name)
+    this.#shown.set(name, pair)
+    const [oldest] = this.#shown
+    if (this.#shown.size > mostCertificates && oldest !== undefined) {
+      this.#shown.delete(oldest[0])
+      // Requests that are under way come to their end.
+      for (const agent of [oldest[1].listed, oldest[1].public])
+        agent.close().catch((error: unknown) => this.#log.warn({ err: error }, 'connections were not closed'))
+    }
+    return pair
+  }
+
+  #pair(shown: { cert?: string; key?: string }): Pair {
+    const limits = { connections: 128, headersTimeout: 0, bodyTimeout: 0 }
+    const connect = { timeout: connectTimeoutMs, ...shown }
+    return {
+      listed: new Agent({ ...limits, connect }),
+      public: new Agent({ ...limits, connect: { ...connect, lookup: this.#lookup } }),
+    }
+  }
+}
+
+interface Pair {
+  readonly listed: Agent
+  readonly public: Agent
 }
 
 function refuseUnfit(url: URL): void {

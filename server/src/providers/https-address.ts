@@ -1,3 +1,5 @@
+import type { Provider } from './provider.ts'
+
 /**
  * A whole address that somebody names: https, a host with a dot, the standard port, plain path segments; no user, query or
  * fragment. As a pattern, because whatever is made of it (hosts that get a token, endpoints) has to be decided by one rule.
@@ -8,4 +10,10 @@ export const httpsAddress =
 /** The API at an address: paths go below it, its host is the only one that gets the token. */
 export function apiAt(address: string): { readonly base: string; readonly hosts: readonly string[] } {
   return { base: address.replace(/\/+$/, ''), hosts: [new URL(address).host] }
+}
+
+/** `{name}` and nothing else, where the particular is a whole https address by its pattern. */
+export function isWholeAddress({ particulars = {} }: Provider, address: string): boolean {
+  const name = /^\{(\w+)\}$/.exec(address)?.[1]
+  return name !== undefined && particulars[name]?.pattern.source === httpsAddress.source
 }

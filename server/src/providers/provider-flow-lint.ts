@@ -1,3 +1,4 @@
+import { isWholeAddress } from './https-address.ts'
 import { filled, type Provider, standardParticulars } from './provider.ts'
 import { credentialFields, type KeyAttachment } from './provider-flows.ts'
 
@@ -21,6 +22,7 @@ function addresses(provider: Provider): Finding[] {
   }
   const open = standardParticulars(provider)
   return Object.entries(named).flatMap(([at, address]) => {
+    if (isWholeAddress(provider, address)) return []
     const host = /^https:\/\/([^/{}]+)\//.exec(filled(address, open))?.[1]
     return when(
       host === undefined || /[:@]/.test(host),

@@ -32,6 +32,8 @@ interface Flow {
 }
 
 interface ApiKeyFlow extends Flow {
+  /** Where the operator's settings say whose key it is; else a key needs no app. */
+  readonly app?: 'needed'
   readonly fields: readonly CredentialField[]
   readonly attach: KeyAttachment
 }
@@ -63,8 +65,11 @@ interface JwtBearerFlow extends Flow {
   readonly fields: readonly CredentialField[]
   /** `none`: whoever signs is the client. */
   readonly app: 'needed' | 'none'
+  /** The app proves itself besides (RFC 7521 4.1); else the assertion is all the proof there is. */
+  readonly client?: 'authenticates'
   readonly audience: string
-  readonly algorithm: 'RS256' | 'ES256'
+  /** The only one that is taken; absent: the one that the key signs with. */
+  readonly algorithm?: 'RS256' | 'ES256'
   readonly lifetimeSeconds: number
   /** Where the scopes go; `none` where what was set at the provider decides. */
   readonly scopes: 'claim' | 'parameter' | 'none'

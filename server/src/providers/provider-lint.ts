@@ -1,4 +1,4 @@
-import { httpsAddress } from './https-address.ts'
+import { isWholeAddress } from './https-address.ts'
 import {
   type ClientAuthentication,
   filled,
@@ -20,6 +20,8 @@ const clientAuthentications: ReadonlySet<string> = new Set<ClientAuthentication>
   'client_secret_basic',
   'client_secret_jwt',
   'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
   'none',
 ])
 const verdicts: ReadonlySet<string> = new Set<Verdict>([
@@ -151,12 +153,6 @@ function addresses(provider: Provider): Finding[] {
         ).concat(undeclared(provider, `api.hosts[${n}]`, host)),
       ),
     )
-}
-
-/** `{name}` and nothing else, where the particular is a whole https address by its pattern. */
-function isWholeAddress({ particulars = {} }: Provider, address: string): boolean {
-  const name = /^\{(\w+)\}$/.exec(address)?.[1]
-  return name !== undefined && particulars[name]?.pattern.source === httpsAddress.source
 }
 
 /** `{name}` in an address that no particular stands for. */

@@ -1,4 +1,6 @@
+import type { FlowName } from '@atom/contract/connections.ts'
 import type { Provider } from './provider.ts'
+import { credentialFields, flowNames, needsOf } from './provider-flows.ts'
 import { providerPagePath, setupSteps } from './provider-guide.ts'
 
 interface PageTable {
@@ -30,6 +32,8 @@ export function providerPage(provider: Provider, publicUrl: string): ProviderPag
   const further = scopes.further ?? []
   const sections: PageSection[] = [
     { heading: 'Set up the app', steps: setupSteps(guide, { redirectUri, scopes: standard }) },
+    ...appFields(provider),
+    ways(provider),
     {
       heading: 'What a connection asks for',
       ...(scopes.standard.length === 0
@@ -62,6 +66,7 @@ export function providerPage(provider: Provider, publicUrl: string): ProviderPag
           },
         ]),
     ...particulars(provider),
+    ...slots(provider),
     { heading: 'How Atom speaks with it', table: { head: ['', ''], rows: speech(provider) } },
     { heading: 'What ends by itself', paragraphs: endings(provider) },
     ...troubles(provider),
@@ -79,13 +84,81 @@ export function providerPage(provider: Provider, publicUrl: string): ProviderPag
   }
 }
 
-function particulars({ particulars: declared = {} }: Provider): PageSection[] {
-  const rows = Object.entries(declared).map(([name, { meaning, standard, askable }]) => [
+/** What an operator enters besides client ID and secret. */
+function appFields({ particulars: declared = {}, appKey }: Provider): PageSection[] {
+  const settings = Object.entries(declared).filter(([, { configurable }]) => configurable === true)
+  const rows = settings.map(([name, { label, meaning, standard, optional }]) => [
+    label ?? name,
     code(name),
     meaning,
-    askable === true ? 'the person, before connecting' : 'the provider',
-    standard === undefined ? '' : code(standard),
+    standard !== undefined ? `otherwise ${code(standard)}` : optional === true ? 'may be left out' : 'needed',
   ])
+  if (appKey !== undefined) {
+    const needed = appKey.required === true ? 'needed' : 'may be left out'
+    rows.push(['Private key', code('privateKey'), appKey.meaning, needed])
+  }
+  return rows.length === 0
+    ? []
+    : [
+        {
+          heading: 'What is entered with the app',
+          paragraphs: ['Besides client ID and client secret. Secrets are sealed, and never shown again.'],
+          table: { head: ['Field', 'In the API', 'What it is', ''], rows },
+        },
+      ]
+}
+
+const flowWords: Readonly<Record<FlowName, string>> = {
+  authorization_code: 'Consent in the browser',
+  device_code: 'A code that is entered on another device',
+  api_key: 'A key',
+  jwt_bearer: 'An assertion that a key signs',
+  token_exchange: 'A token of another server',
+  client_credentials: 'The app in its own name, which only an owner or admin connects',
+  app_installation: 'The app is installed for an organisation, by an owner or admin',
+}
+
+function ways({ flows, particulars: declared = {} }: Provider): PageSection {
+  const given = new Map(credentialFields(flows).map(({ flow, fields }) => [flow, fields]))
+  const rows = flowNames(flows).map((flow) => {
+    const fields = (given.get(flow) ?? []).map(
+      ({ label, optional }) => label + (optional === true ? ' (may be left out)' : ''),
+    )
+    const needs = Object.keys(needsOf(flows, flow)).map((name) => declared[name]?.label ?? name)
+    return [flowWords[flow], code(flow), fields.join(', '), needs.join(', ')]
+  })
+  return {
+    heading: 'Ways to connect',
+    table: { head: ['', '`flow`', 'What is given', 'What has to be said first'], rows },
+  }
+}
+
+function slots({ slots: declared }: Provider): PageSection[] {
+  const rows = Object.entries(declared?.others ?? {}).map(([slot, { prefix, own }]) => [
+    code(slot),
+    `scopes that begin with ${code(prefix)}`,
+    own ? 'the person’s own' : 'shared like the first',
+  ])
+  return rows.length === 0
+    ? []
+    : [
+        {
+          heading: 'Further credentials of a connection',
+          paragraphs: [`The proxy takes one of them where ${code('atom-credential')} names it.`],
+          table: { head: ['Name', 'Comes with', 'Whose it is'], rows },
+        },
+      ]
+}
+
+function particulars({ particulars: declared = {} }: Provider): PageSection[] {
+  const rows = Object.entries(declared)
+    .filter(([, { configurable }]) => configurable !== true)
+    .map(([name, { meaning, standard, askable }]) => [
+      code(name),
+      meaning,
+      askable === true ? 'the person, before connecting' : 'the provider',
+      standard === undefined ? '' : code(standard),
+    ])
   return rows.length === 0
     ? []
     : [

@@ -55,7 +55,7 @@ interface ProviderTrouble {
  */
 export type Particulars = Readonly<Record<string, string>>
 
-interface Particular {
+export interface Particular {
   readonly meaning: string
   /** All of a value that is believed, wherever it came from: an address is made of it. */
   readonly pattern: RegExp
@@ -71,12 +71,17 @@ interface Particular {
   readonly label?: string
 }
 
-/** How an app proves itself at the token endpoint (RFC 6749 2.3.1, RFC 7523 2.2; `none`: a public client, RFC 6749 2.1). */
+/**
+ * How an app proves itself at the token endpoint (RFC 6749 2.3.1, RFC 7523 2.2, RFC 8705 2; `none`: a public client,
+ * RFC 6749 2.1).
+ */
 export type ClientAuthentication =
   | 'client_secret_post'
   | 'client_secret_basic'
   | 'client_secret_jwt'
   | 'private_key_jwt'
+  | 'tls_client_auth'
+  | 'self_signed_tls_client_auth'
   | 'none'
 
 export interface ProviderApi {
@@ -232,10 +237,16 @@ export interface Provider {
   readonly slots?: ProviderSlots
   /** How the app proves itself at the token endpoint, unless it has a key that can be used there. */
   readonly clientAuthentication: ClientAuthentication
-  /** Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience. */
-  readonly keyAssertion?: { readonly audience: 'issuer' | 'token_endpoint' }
-  /** The private key that an operator may enter with the app; what it is for. */
-  readonly appKey?: { readonly meaning: string; readonly required?: boolean }
+  /**
+   * Apps may prove themselves by a private key instead of the secret; whom the assertion has to name as its audience.
+   * `unlessSecret`: not where there is a secret as well, because the key may be for something else.
+   */
+  readonly keyAssertion?: { readonly audience: 'issuer' | 'token_endpoint'; readonly unlessSecret?: true }
+  /**
+   * The private key that an operator may enter with the app; what it is for. `presented`: it may come with its certificate,
+   * which the app then shows in the handshake with the server and its API (RFC 8705).
+   */
+  readonly appKey?: { readonly meaning: string; readonly required?: boolean; readonly presented?: true }
   /** How the token endpoint wants its requests; RFC 6749 knows forms only. */
   readonly tokenRequest?: 'form' | 'json'
   /** RFC 7636. Where it is off, why. */

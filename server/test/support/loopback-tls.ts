@@ -19,10 +19,9 @@ export class LoopbackTls implements AsyncDisposable {
   }
 
   static async start(): Promise<LoopbackTls> {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const cert = selfSigned(publicKey, privateKey)
-    setDefaultCACertificates([...getCACertificates('default'), cert])
-    const server = createServer({ cert, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) })
+    const own = newCertificate()
+    setDefaultCACertificates([...getCACertificates('default'), own.cert])
+    const server = createServer(own)
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const front = new LoopbackTls(server)
@@ -40,6 +39,13 @@ export class LoopbackTls implements AsyncDisposable {
     this.#server.close()
     await closed
   }
+}
+
+/** A key and a certificate of it, in PEM, for 127.0.0.1; it ends with the year 2048. */
+export function newCertificate(): { cert: string; key: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  return { cert: selfSigned(publicKey, privateKey), key }
 }
 
 /** RFC 5280, as short as it goes: for 127.0.0.1, and its own issuer. */

@@ -1,8 +1,11 @@
+import { createHash, type X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { decodeJwt, exportJWK, generateKeyPair, type JWK } from 'jose'
+import { TLSSocket } from 'node:tls'
+import { decodeJwt, exportJWK, generateKeyPair, importJWK, type JWK, jwtVerify } from 'jose'
 import * as oauth from 'oauth4webapi'
 import {
   type ClientMetadata,
@@ -14,7 +17,10 @@ import {
 
 export const issuer = 'https://as.example.test'
 export const api = 'https://api.example.test'
+/** Where the same server asks for certificates (RFC 8705 5). */
+export const mutualIssuer = 'https://mtls.as.example.test'
 
+export const jwtBearer = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** The one token of somebody else's that the server takes in exchange. */
 export const foreignToken = 'a-token-of-somebody-elses'
@@ -31,6 +37,16 @@ export interface ServerManners {
   readonly registration?: boolean
   /** Where the person who signs in is called otherwise. */
   readonly subject?: () => string
+  /** Whose assertions it takes (RFC 7523), and the keys they are signed with. */
+  readonly asserting?: Readonly<Record<string, JWK>>
+}
+
+/** Of a server that listens by TLS, in PEM. */
+interface ServerTls {
+  readonly cert: string
+  readonly key: string
+  /** Certificates of apps, or of who made them, that it vouches for. */
+  readonly ca: string
 }
 
 interface AskedApi {
@@ -50,6 +66,8 @@ export class OpenIdServer implements AsyncDisposable {
   /** Requests of the authorization server: method, path, body. */
   readonly seen: { method: string; path: string; body: string }[] = []
   readonly asked: AskedApi[] = []
+  /** Paths of the authorization server, and of the API with `api` before, that a certificate was shown for. */
+  readonly certified = new Set<string>()
   /** What the API answers in place of its own. */
   readonly answers = new Map<string, (response: ServerResponse, body: string) => void>()
   /** Changes what the authorization server says of itself. */
@@ -61,29 +79,51 @@ export class OpenIdServer implements AsyncDisposable {
   /** Changes the address that the server sends the browser back to. */
   callback: (url: URL) => URL = (url) => url
   readonly #server: Server
+  readonly #mutual: Server | undefined
   #provider: Provider | undefined
   #nonces = false
   #nonce = 1
 
-  private constructor(server: Server) {
+  private constructor(server: Server, mutual: Server | undefined) {
     this.#server = server
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    server.on('request', (request, response) => {
-      this.#route(request, response).catch((error: unknown) => {
-        response.writeHead(500).end(String(error))
+    this.#mutual = mutual
+    this.url = addressOf(server, mutual !== undefined)
+    for (const one of this.#servers) {
+      one.on('request', (request: IncomingMessage, response: ServerResponse) => {
+        this.#route(request, response).catch((error: unknown) => {
+          response.writeHead(500).end(String(error))
+        })
       })
-    })
+    }
   }
 
-  static async start(): Promise<OpenIdServer> {
-    const server = createServer()
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return new OpenIdServer(server)
+  /** @param tls for a server that listens by TLS, and at a second address asks for certificates, which its API does as well */
+  static async start(tls?: ServerTls): Promise<OpenIdServer> {
+    const server = tls === undefined ? createServer() : createTlsServer({ cert: tls.cert, key: tls.key })
+    const mutual = tls && createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false })
+    for (const one of [server, mutual]) {
+      if (one === undefined) continue
+      one.listen(0, '127.0.0.1')
+      await once(one, 'listening')
+    }
+    return new OpenIdServer(server, mutual)
+  }
+
+  /** Where it asks for certificates. */
+  get mutualUrl(): string {
+    return this.#mutual === undefined ? this.url : addressOf(this.#mutual, true)
   }
 
   get origins(): Readonly<Record<string, string>> {
-    return { [issuer]: `${this.url}/as`, [api]: `${this.url}/api` }
+    return {
+      [issuer]: `${this.url}/as`,
+      [mutualIssuer]: `${this.mutualUrl}/as`,
+      [api]: `${this.mutualUrl}/api`,
+    }
+  }
+
+  get #servers(): readonly Server[] {
+    return this.#mutual === undefined ? [this.#server] : [this.#server, this.#mutual]
   }
 
   get provider(): Provider {
@@ -123,6 +163,18 @@ export class OpenIdServer implements AsyncDisposable {
       }),
       interactions: { url: (_context, { uid }) => `/interaction/${uid}` },
       cookies: { keys: ['a key of the test'] },
+      ...(this.#mutual !== undefined && {
+        clientAuthMethods: ['tls_client_auth', 'self_signed_tls_client_auth'],
+        discovery: {
+          mtls_endpoint_aliases: {
+            token_endpoint: `${mutualIssuer}/token`,
+            revocation_endpoint: `${mutualIssuer}/token/revocation`,
+            pushed_authorization_request_endpoint: `${mutualIssuer}/request`,
+            device_authorization_endpoint: `${mutualIssuer}/device/auth`,
+            userinfo_endpoint: `${mutualIssuer}/me`,
+          },
+        },
+      }),
       pkce: { required: () => true },
       rotateRefreshToken: true,
       issueRefreshToken: (_context, client, code) =>
@@ -144,6 +196,18 @@ export class OpenIdServer implements AsyncDisposable {
           },
         },
         registration: { enabled: manners.registration === true },
+        ...(this.#mutual !== undefined && {
+          mTLS: {
+            enabled: true,
+            certificateBoundAccessTokens: true,
+            selfSignedTlsClientAuth: true,
+            tlsClientAuth: true,
+            getCertificate: ({ req }) => shownBy(req)?.toString(),
+            certificateAuthorized: ({ req }) => isVouchedFor(req),
+            certificateSubjectMatches: ({ req }, property, expected) =>
+              property === 'tls_client_auth_san_ip' && shownBy(req)?.checkIP(expected) === expected,
+          },
+        }),
         pushedAuthorizationRequests: {
           enabled: true,
           requirePushedAuthorizationRequests: manners.pushedOnly === true,
@@ -168,6 +232,7 @@ export class OpenIdServer implements AsyncDisposable {
     this.#provider = new Provider(issuer, configuration)
     this.#provider.proxy = true
     this.#exchangeTokens(this.#provider)
+    this.#takeAssertions(this.#provider, manners.asserting ?? {})
     this.#subject = subject
   }
 
@@ -233,22 +298,39 @@ export class OpenIdServer implements AsyncDisposable {
     provider.registerGrantType(tokenExchange, (context) => this.#exchange(provider, context), parameters)
   }
 
+  /** RFC 7523 2.1, with jose as the judge of assertions. */
+  #takeAssertions(provider: Provider, asserting: Readonly<Record<string, JWK>>): void {
+    const take = async (context: KoaContextWithOIDC) => {
+      const assertion = String(context.oidc.params?.['assertion'])
+      const key = asserting[String(decodeJwt(assertion).iss)]
+      const verified =
+        key &&
+        (await jwtVerify(assertion, await importJWK(key), {
+          audience: [issuer, `${issuer}/token`],
+          requiredClaims: ['exp', 'jti', 'sub'],
+        }).catch(() => undefined))
+      if (verified === undefined) throw new errors.InvalidGrant('the assertion is not one of ours')
+      await this.#give(provider, context, String(verified.payload.sub))
+    }
+    provider.registerGrantType(jwtBearer, take, ['assertion', 'scope'])
+  }
+
   async #exchange(provider: Provider, context: KoaContextWithOIDC): Promise<void> {
-    const { client, params } = context.oidc
-    if (client === undefined || params?.['subject_token'] !== foreignToken) {
+    if (context.oidc.params?.['subject_token'] !== foreignToken) {
       throw new errors.InvalidGrant('the subject token is none of ours')
     }
-    const scope = String(params['scope'] ?? '')
-    const grant = new provider.Grant({ accountId: 'ada', clientId: client.clientId })
+    await this.#give(provider, context, 'ada')
+  }
+
+  /** A token for somebody, without their being there. */
+  async #give(provider: Provider, context: KoaContextWithOIDC, accountId: string): Promise<void> {
+    const { client, params } = context.oidc
+    if (client === undefined) throw new errors.InvalidClient('nobody asks')
+    const scope = String(params?.['scope'] ?? '')
+    const grant = new provider.Grant({ accountId, clientId: client.clientId })
     grant.addOIDCScope(scope)
     const grantId = await grant.save()
-    const token = new provider.AccessToken({
-      client,
-      accountId: 'ada',
-      grantId,
-      scope,
-      gty: 'token_exchange',
-    })
+    const token = new provider.AccessToken({ client, accountId, grantId, scope, gty: 'given' })
     context.body = {
       access_token: await token.save(),
       issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
@@ -263,9 +345,11 @@ export class OpenIdServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    this.#server.close()
-    await once(this.#server, 'close')
+    for (const server of this.#servers) {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
   }
 
   #placed(url: URL): string {
@@ -275,8 +359,9 @@ export class OpenIdServer implements AsyncDisposable {
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [, place, ...rest] = (request.url ?? '').split('/')
     request.url = `/${rest.join('/')}`
-    if (place === 'api') return await this.#api(request, response)
     const [path = ''] = request.url.split('?', 1)
+    if (shownBy(request) !== undefined) this.certified.add(place === 'api' ? `api${path}` : path)
+    if (place === 'api') return await this.#api(request, response)
     if (path.startsWith('/interaction/')) return await this.#agree(request, response)
     if (path.startsWith('/.well-known/')) return await this.#describe(request, response)
     if (this.away) return void response.writeHead(503).end()
@@ -431,6 +516,7 @@ export class OpenIdServer implements AsyncDisposable {
     if (token.split('.').length !== 3) {
       const known = scheme === 'Bearer' ? await this.provider.AccessToken.find(token) : undefined
       if (known?.accountId === undefined || known.jkt !== undefined) return 'Bearer error="invalid_token"'
+      if (!isOfCertificate(request, known['x5t#S256'])) return 'Bearer error="invalid_token"'
       return { sub: known.accountId, proven: false }
     }
     try {
@@ -445,11 +531,32 @@ export class OpenIdServer implements AsyncDisposable {
         String(decodeJwt(token).aud).startsWith(api) ? String(decodeJwt(token).aud) : api,
         { [oauth.customFetch]: (url) => fetch(this.#placed(new URL(url))) },
       )
+      if (!isOfCertificate(request, claims.cnf?.['x5t#S256'])) return 'Bearer error="invalid_token"'
       return { sub: claims.sub, proven: scheme === 'DPoP' }
     } catch (error) {
       return `${scheme} error="invalid_token", error_description="${String(error).replace(/[^\w ]/g, ' ')}"`
     }
   }
+}
+
+function addressOf(server: Server, secure: boolean): string {
+  return `${secure ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** What was shown in the handshake. */
+function shownBy({ socket }: IncomingMessage): X509Certificate | undefined {
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+}
+
+function isVouchedFor({ socket }: IncomingMessage): boolean {
+  return socket instanceof TLSSocket && socket.authorized
+}
+
+/** RFC 8705 3: whether a token is for whoever shows this certificate; one that is bound to none is for everybody. */
+function isOfCertificate(request: IncomingMessage, thumbprint: unknown): boolean {
+  if (thumbprint === undefined) return true
+  const shown = shownBy(request)
+  return shown !== undefined && createHash('sha256').update(shown.raw).digest('base64url') === thumbprint
 }
 
 /** The private key of an app, and the half that its server knows. */

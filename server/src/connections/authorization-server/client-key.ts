@@ -1,7 +1,8 @@
-import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createHash, createPrivateKey, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { importJWK, type JWK } from 'jose'
 import type { PrivateKey } from 'oauth4webapi'
 import { AtomError } from '#foundation/errors.ts'
+import type { ClientCertificate } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 
 /** What is kept of a JWK besides the key itself: which it is, and how it is to be used. */
@@ -16,9 +17,9 @@ const algorithms: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * An app's private key in the one form it is stored in, whichever it was entered in: a JWK with the algorithm that it signs
- * with.
+ * with, and with its certificate where one came with it.
  *
- * @param text PEM (PKCS #8, PKCS #1, SEC 1; unencrypted) or a private JWK
+ * @param text PEM (PKCS #8, PKCS #1, SEC 1; unencrypted; certificates beside it) or a private JWK
  * @throws AtomError `validation_failed` for anything else; nothing of the text is in it
  */
 export function readClientKey(text: string): Secret {
@@ -31,7 +32,14 @@ export function readClientKey(text: string): Secret {
   if (bits !== undefined && bits < 2048) throw unusable('An RSA key needs at least 2048 bits.')
   const alg = key.said['alg'] ?? fitting[0]
   if (alg === undefined || !fitting.includes(alg)) throw unusable('Its `alg` does not fit its kind.')
-  return new Secret(JSON.stringify({ ...key.jwk, ...key.said, alg }))
+  const [own] = key.chain
+  if (own !== undefined && !own.checkPrivateKey(key.object))
+    throw unusable('The first certificate is none of this key.')
+  const certified = own !== undefined && {
+    x5c: key.chain.map(({ raw }) => raw.toString('base64')),
+    'x5t#S256': createHash('sha256').update(own.raw).digest('base64url'),
+  }
+  return new Secret(JSON.stringify({ ...key.jwk, ...key.said, ...certified, alg }))
 }
 
 /** The key as a signature wants it, and what its head has to say of it. */
@@ -49,15 +57,43 @@ export async function signingKey(
   return { key, ...(jwk.kid !== undefined && { kid: jwk.kid }), alg: jwk.alg, head }
 }
 
+/** What the app shows of itself in a handshake; undefined where its key came without a certificate. */
+export function clientCertificate(stored: Secret): ClientCertificate | undefined {
+  const chain = chainOf(stored)
+  if (chain.length === 0) return undefined
+  const key = createPrivateKey({ key: JSON.parse(stored.reveal()) as JsonWebKey, format: 'jwk' })
+  return {
+    chain: chain.map(String).join(''),
+    privateKey: new Secret(String(key.export({ type: 'pkcs8', format: 'pem' }))),
+  }
+}
+
+/** When the certificate of a key ends. */
+export function certificateEnd(stored: Secret): Date | undefined {
+  return chainOf(stored)[0]?.validToDate
+}
+
+function chainOf(stored: Secret): readonly X509Certificate[] {
+  const { x5c = [] } = JSON.parse(stored.reveal()) as JWK
+  return x5c.map((der) => new X509Certificate(Buffer.from(der, 'base64')))
+}
+
 function keyIn(text: string): {
   object: KeyObject
   jwk: JsonWebKey
   said: Readonly<Record<string, string>>
+  chain: readonly X509Certificate[]
 } {
   try {
     if (!text.startsWith('{')) {
       const object = createPrivateKey(text)
-      return { object, jwk: object.export({ format: 'jwk' }), said: {} }
+      const chain = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
+      return {
+        object,
+        jwk: object.export({ format: 'jwk' }),
+        said: {},
+        chain: chain.map((pem) => new X509Certificate(pem)),
+      }
     }
     const entered = JSON.parse(text) as Record<string, unknown>
     const object = createPrivateKey({ key: entered as JsonWebKey, format: 'jwk' })
@@ -65,10 +101,16 @@ function keyIn(text: string): {
       const value = entered[name]
       return typeof value === 'string' ? [[name, value] as const] : []
     })
-    return { object, jwk: object.export({ format: 'jwk' }), said: Object.fromEntries(said) }
+    const chain = Array.isArray(entered['x5c']) ? entered['x5c'].map(String) : []
+    return {
+      object,
+      jwk: object.export({ format: 'jwk' }),
+      said: Object.fromEntries(said),
+      chain: chain.map((der) => new X509Certificate(Buffer.from(der, 'base64'))),
+    }
   } catch {
     // What Node says of it may quote the text.
-    throw unusable('It is no unencrypted private key in PEM or JWK form.')
+    throw unusable('It is no unencrypted private key in PEM or JWK form, or a certificate with it is none.')
   }
 }
 

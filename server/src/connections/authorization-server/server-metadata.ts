@@ -44,11 +44,13 @@ export class ServerMetadata {
 
   /**
    * The provider with the endpoints that its server names; as it is, where its file names them.
+   * @param certified whether the app shows a certificate: then those at which the server asks for one
    * @throws AtomError `provider_unavailable` · `provider_misconfigured` where there is no such server
    */
-  async described(provider: Provider, standIns: StandIns): Promise<Provider> {
+  async described(provider: Provider, standIns: StandIns, certified = false): Promise<Provider> {
     if (provider.discovery === undefined || /[{}]/.test(provider.issuer)) return provider
-    const metadata = await this.of(provider, standIns)
+    const said = await this.of(provider, standIns)
+    const metadata = certified ? { ...said, ...aliases(said) } : said
     const { authorization_endpoint: authorization = '', token_endpoint: token = '' } = metadata
     // Whoever registers with a server unseen must be able to protect its codes (OAuth 2.1 7.5.2, MCP authorization).
     if (
@@ -155,11 +157,10 @@ async function believed(issuer: string, answer: Response): Promise<oauth.Authori
         : `What ${new URL(issuer).host} says of itself cannot be read.`,
     )
   }
-  for (const name of endpointNames) {
-    const address = metadata[name]
-    if (address === undefined) continue
-    const url = typeof address === 'string' && URL.canParse(address) ? new URL(address) : undefined
-    if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.hash !== '') {
+  for (const endpoints of [metadata, metadata.mtls_endpoint_aliases ?? {}]) {
+    for (const name of endpointNames) {
+      const address = endpoints[name]
+      if (address === undefined || isEndpoint(address)) continue
       throw new AtomError('provider_misconfigured', `The ${name} of ${issuer} is no https address.`)
     }
   }
@@ -168,4 +169,17 @@ async function believed(issuer: string, answer: Response): Promise<oauth.Authori
     throw new AtomError('provider_misconfigured', `${new URL(issuer).host} offers no code flow.`)
   }
   return metadata
+}
+
+function isEndpoint(address: unknown): boolean {
+  const url = typeof address === 'string' && URL.canParse(address) ? new URL(address) : undefined
+  return url?.protocol === 'https:' && `${url.username}${url.password}${url.hash}` === ''
+}
+
+/** RFC 8705 5: where requests go that show a certificate. People and keys have no need of one. */
+function aliases({ mtls_endpoint_aliases: named = {} }: oauth.AuthorizationServer): Record<string, string> {
+  const { authorization_endpoint: _page, jwks_uri: _keys, ...others } = named
+  return Object.fromEntries(
+    Object.entries(others).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }

@@ -12,7 +12,8 @@ const clockDriftSeconds = 30
  * @throws AtomError `validation_failed` where the key cannot be read or does not fit the algorithm
  */
 export async function signedAssertion(assertion: {
-  readonly algorithm: 'RS256' | 'ES256'
+  /** Undefined: whichever the key signs with. */
+  readonly algorithm: 'RS256' | 'ES256' | undefined
   /** PEM or JWK, as `readClientKey` takes it. */
   readonly privateKey: string
   readonly keyId?: string | undefined
@@ -24,7 +25,7 @@ export async function signedAssertion(assertion: {
   readonly lifetimeSeconds: number
 }): Promise<string> {
   const { key, kid, alg } = await signingKey(readClientKey(assertion.privateKey))
-  if (alg !== assertion.algorithm) {
+  if (assertion.algorithm !== undefined && alg !== assertion.algorithm) {
     throw new AtomError('validation_failed', `The key is none for ${assertion.algorithm}.`)
   }
   const keyId = assertion.keyId ?? kid

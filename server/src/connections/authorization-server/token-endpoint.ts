@@ -268,7 +268,10 @@ export class TokenEndpoint {
         server,
         client,
         await clientAuthentication(app),
-        scopes.length === 0 ? {} : { scope: scopes.join(provider.scopes.separator) },
+        {
+          ...(scopes.length > 0 && { scope: scopes.join(provider.scopes.separator) }),
+          ...resourceOf(provider),
+        },
         await this.#options(app, undefined),
       )
       return await oauth.processDeviceAuthorizationResponse(server, client, answer)
@@ -330,6 +333,7 @@ export class TokenEndpoint {
           : { headers: init.headers, body: init.body.toString() }),
         timeoutMs,
         maxBytes: largestAnswer,
+        certificate: app.certificate,
       })
       if (answer.status >= 500 || answer.status === 429 || answer.status === 408) {
         await answer.body?.cancel()
@@ -412,12 +416,12 @@ export function authorizationServer(provider: Provider): oauth.AuthorizationServ
 }
 
 /** How this app proves itself: by its key where it has one and the provider takes it, else as the provider says. */
-export function authenticationOf({
-  provider,
-  privateKey,
-}: Pick<App, 'provider' | 'privateKey'>): ClientAuthentication {
-  const byKey = provider.keyAssertion !== undefined && privateKey !== undefined
-  return byKey ? 'private_key_jwt' : provider.clientAuthentication
+function authenticationOf({ provider, privateKey, clientSecret }: App): ClientAuthentication {
+  const { keyAssertion, clientAuthentication } = provider
+  const bySecret = clientAuthentication.startsWith('client_secret')
+  const insteadOfSecret = keyAssertion?.unlessSecret !== true || clientSecret.reveal() === ''
+  const byKey = bySecret && keyAssertion !== undefined && privateKey !== undefined && insteadOfSecret
+  return byKey ? 'private_key_jwt' : clientAuthentication
 }
 
 async function clientAuthentication(app: App): Promise<oauth.ClientAuth> {
@@ -425,6 +429,10 @@ async function clientAuthentication(app: App): Promise<oauth.ClientAuth> {
   const secret = app.clientSecret.reveal()
   const method = authenticationOf(app)
   if (method === 'none') return oauth.None()
+  if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth') {
+    if (app.certificate === undefined) throw new GrantRefused('operator', 'no_certificate')
+    return oauth.TlsClientAuth()
+  }
   if (method === 'private_key_jwt') {
     if (app.privateKey === undefined) throw new GrantRefused('operator', 'no_private_key')
     const { head, ...key } = await signingKey(app.privateKey)

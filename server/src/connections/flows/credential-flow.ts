@@ -25,15 +25,21 @@ import type { AppInstallation } from './app-installation.ts'
 import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
-import { requireOperator, requireParticulars } from './flow-needs.ts'
-import { jwtBearer, signsAsApp } from './jwt-bearer.ts'
-import { tokenExchange } from './token-exchange.ts'
+import { requireOffered, requireOperator, requireParticulars } from './flow-needs.ts'
+import { jwtBearer, jwtBearerGrant, signsAsApp } from './jwt-bearer.ts'
+import { tokenExchange, tokenExchangeGrant } from './token-exchange.ts'
 
 /** The flows that need no browser: what is given is enough, and the connection is there at once. */
 export type CredentialFlowName = Extract<
   FlowName,
   'client_credentials' | 'jwt_bearer' | 'token_exchange' | 'api_key'
 >
+
+const grantTypes = {
+  client_credentials: 'client_credentials',
+  jwt_bearer: jwtBearerGrant,
+  token_exchange: tokenExchangeGrant,
+}
 
 export interface CredentialWish {
   readonly provider: string
@@ -84,6 +90,7 @@ export class CredentialFlow {
     const app = await this.#app(principal, provider, flow, said, target)
     const { particulars } = app
     requireParticulars(provider, flow, particulars)
+    if (flow !== 'api_key') requireOffered(app.provider, grantTypes[flow])
     if (flow === 'jwt_bearer' && this.#signsAsApp(app, values)) requireOperator(principal)
     const source = { flow, scopes: scopesOf(app, wish, target), values, particulars }
     const grant = await this.#first(app, source)
@@ -140,7 +147,8 @@ export class CredentialFlow {
     target: ConnectionRow | undefined,
   ): Promise<App> {
     const without =
-      flow === 'api_key' || (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
+      (flow === 'api_key' && provider.flows?.api_key?.app !== 'needed') ||
+      (flow === 'jwt_bearer' && provider.flows?.jwt_bearer?.app === 'none')
     if (without) {
       return await this.#apps.withoutApp(workspaceId, provider.id, particulars, flow, target?.sandbox)
     }

@@ -14,8 +14,9 @@ import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-stor
 import type { CredentialVault } from '../credential-vault.ts'
 import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
-import { requireParticulars } from './flow-needs.ts'
+import { requireOffered, requireParticulars } from './flow-needs.ts'
 
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'
 /** RFC 8628 3.2. */
 const standardInterval = 5
 
@@ -68,6 +69,7 @@ export class DeviceCodeFlow {
         : await this.#apps.again(person, { ...target, flow: 'device_code', particulars: said })
     const { provider, particulars } = app
     requireParticulars(provider, 'device_code', particulars)
+    requireOffered(provider, deviceGrant)
     const scopes = scopesToAsk(app, wish, target)
     const named = provider.flows?.device_code?.endpoint
     const endpoint =
@@ -134,7 +136,7 @@ export class DeviceCodeFlow {
     const { deviceCode = '' } = await this.#vault.openFlow(place, flow)
     try {
       const grant = await this.#tokenEndpoint.grant(app, {
-        grantType: 'urn:ietf:params:oauth:grant-type:device_code',
+        grantType: deviceGrant,
         parameters: { device_code: deviceCode },
         client: 'authenticates',
       })

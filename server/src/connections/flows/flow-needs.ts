@@ -12,6 +12,16 @@ export function requireOperator(principal: AccountPrincipal): void {
 }
 
 /**
+ * That a server that says what it takes takes this: nothing is told to it otherwise.
+ * @throws AtomError `provider_refused`
+ */
+export function requireOffered({ name, metadata }: Provider, grantType: string): void {
+  const offered = metadata?.grant_types_supported
+  if (offered === undefined || offered.includes(grantType)) return
+  throw new AtomError('provider_refused', `${name}: the server does not offer this way to connect.`)
+}
+
+/**
  * That everything is said without which this flow cannot work.
  * @throws AtomError `validation_failed` | `provider_not_configured`
  */

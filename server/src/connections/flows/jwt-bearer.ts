@@ -6,6 +6,8 @@ import { signedAssertion } from '../authorization-server/signed-assertion.ts'
 import type { TokenRequest } from '../authorization-server/token-endpoint.ts'
 import type { RenewalSource } from '../refresh/renewal-source.ts'
 
+export const jwtBearerGrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+
 /** Whether the app's own key would sign: then it speaks for itself, for whomever it likes. */
 export function signsAsApp(app: App, values: CredentialValues): boolean {
   const parts = app.provider.flows?.jwt_bearer?.assertion({ clientId: app.clientId, values })
@@ -36,12 +38,14 @@ export async function jwtBearer(app: App, source: RenewalSource, now: Date): Pro
   }).catch((error: unknown) => {
     if (!(error instanceof AtomError)) throw error
     const field = flow.fields.find(({ multiline }) => multiline)?.name ?? ''
-    throw new CredentialUnfit(field, `Holds no private key that can sign with ${flow.algorithm}.`)
+    throw new CredentialUnfit(
+      field,
+      `Holds no private key that can sign${flow.algorithm === undefined ? '' : ` with ${flow.algorithm}`}.`,
+    )
   })
   return {
-    grantType: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+    grantType: jwtBearerGrant,
     parameters: { assertion, ...(flow.scopes === 'parameter' && scope !== '' && { scope }) },
-    // Whoever signs is the client; the assertion is all the proof there is.
-    client: 'unnamed',
+    client: flow.client ?? 'unnamed',
   }
 }

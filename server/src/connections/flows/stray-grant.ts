@@ -56,6 +56,8 @@ export class StrayGrants {
     { slot, accessToken, refreshToken: renewing }: Pick<Grant, 'slot' | 'accessToken' | 'refreshToken'>,
     owner: GrantOwner,
   ): Promise<void> {
+    // A key is its owner's, who may use it elsewhere.
+    if (app.flow === 'api_key') return
     const { provider, clientId, clientSecret } = app
     const { particulars } = owner
     const refreshToken = refreshTokenIn(renewing)

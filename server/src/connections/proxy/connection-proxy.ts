@@ -236,7 +236,7 @@ export class ConnectionProxy {
     standIns: StandIns,
     target: URL,
     request: ProxyRequest,
-    { token }: OpenedCredential,
+    { token, certificate }: OpenedCredential,
     progress: WriteProgress,
   ): Promise<Dialled> {
     const headers = proxiedRequestHeaders(request.headers ?? {}, api.headers)
@@ -248,7 +248,7 @@ export class ConnectionProxy {
       const dialled = placed(at, standIns)
       const answer = await this.#presented(token, at, method, body, async (fields) => {
         Object.assign(headers, fields)
-        return await this.#dial(dialled, method, headers, body, request, progress)
+        return await this.#dial(dialled, method, headers, body, { ...request, certificate }, progress)
       })
       const next = redirectTarget(api, answer, dialled, (url) => unplaced(url, standIns))
       if (next === undefined || hops === mostRedirects || body instanceof Readable) return answer
@@ -289,7 +289,7 @@ export class ConnectionProxy {
     method: Dial['method'],
     headers: Readonly<Record<string, string>>,
     body: ProxyRequest['body'],
-    { signal }: ProxyRequest,
+    { signal, certificate }: ProxyRequest & Pick<OpenedCredential, 'certificate'>,
     progress: WriteProgress,
   ): Promise<Dialled> {
     const before = progress.sent
@@ -300,6 +300,7 @@ export class ConnectionProxy {
         headers: flat(headers),
         patienceMs,
         ...wholeAnswer,
+        certificate,
         ...(body !== undefined && { body }),
         ...(signal !== undefined && { signal }),
       })

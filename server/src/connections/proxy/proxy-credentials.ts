@@ -1,4 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
+import type { ClientCertificate } from '#foundation/outbound.ts'
+import type { Apps } from '../apps.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { bareKey } from '../credential-attachment.ts'
 import type { CredentialVault } from '../credential-vault.ts'
@@ -10,6 +12,8 @@ import { scrubbed } from './credential-scrubber.ts'
 export interface OpenedCredential {
   readonly token: AccessToken
   readonly scrubber: AnswerRewriter
+  /** What the app shows of itself to the API (RFC 8705 3). */
+  readonly certificate: ClientCertificate | undefined
 }
 
 interface Kept extends OpenedCredential {
@@ -29,6 +33,7 @@ const marginMs = 60_000
  */
 export class ProxyCredentials implements Disposable {
   readonly #store: ConnectionStore
+  readonly #apps: Apps
   readonly #vault: CredentialVault
   readonly #tokenRefresh: TokenRefresh
   readonly #clock: Clock
@@ -37,11 +42,13 @@ export class ProxyCredentials implements Disposable {
 
   constructor(dependencies: {
     store: ConnectionStore
+    apps: Apps
     vault: CredentialVault
     tokenRefresh: TokenRefresh
     clock: Clock
   }) {
     this.#store = dependencies.store
+    this.#apps = dependencies.apps
     this.#vault = dependencies.vault
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#clock = dependencies.clock
@@ -99,6 +106,7 @@ export class ProxyCredentials implements Disposable {
       connection: current ?? connection,
       token,
       scrubber: new AnswerRewriter(scrubbed(secrets)),
+      certificate: await this.#apps.certificate(connection),
       until: performance.now() + openMs,
     }
     const [oldest] = this.#open.keys()

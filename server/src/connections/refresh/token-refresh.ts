@@ -479,7 +479,7 @@ export class TokenRefresh implements AsyncDisposable {
       value: await this.#vault.openAccessToken(place, connection.sealed),
       generation: connection.generation,
       dpopKey: await this.#dpopKey(connection),
-      attachment: keyAttachment(this.#apps.provider(connection.provider), connection.flow),
+      attachment: keyAttachment(this.#apps.settled(connection), connection.flow),
     }
   }
 

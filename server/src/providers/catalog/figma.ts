@@ -37,6 +37,29 @@ export const figma: Provider = {
   clientAuthentication: 'client_secret_basic',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'key',
+          label: 'Personal access token',
+          meaning:
+            'A token of yours with the scope current_user:read, from “Security” in https://www.figma.com/settings',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'header', header: 'x-figma-token', key: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Figma goes on accepting it until you revoke it under “Security” at https://www.figma.com/settings.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /[,\s]+/,

@@ -1,14 +1,38 @@
+import type { FlowName } from '@atom/contract/connections.ts'
 import { Type } from 'typebox'
-import { apiAt, httpsAddress } from '../https-address.ts'
-import { type ClientAuthentication, type Provider, ProviderAnswer } from '../provider.ts'
+import { httpsAddress } from '../https-address.ts'
+import { type Provider, ProviderAnswer } from '../provider.ts'
+import type { ProviderFlows } from '../provider-flows.ts'
+import { anyServer, apiSetting, servedAs, serverFlows, serverSettings } from '../server-settings.ts'
 import { rewritten, textAt } from '../token-answer.ts'
 
 const Answer = Type.Record(Type.String(), Type.Unknown())
+const furtherGrants = 'client_credentials|jwt_bearer|token_exchange|api_key'
 const fieldPath = /^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+){0,3}$/
+
+const flows = {
+  device_code: { endpoint: '{device}', needs: { device: /./ } },
+  client_credentials: { needs: says('client_credentials') },
+  ...serverFlows('{token}', says),
+  api_key: {
+    needs: says('api_key'),
+    app: 'needed',
+    fields: [
+      {
+        name: 'key',
+        label: 'Key',
+        meaning: 'A key or token of yours, as the server gave it to you.',
+        secret: true,
+        pattern: /^[\x21-\x7e]{8,2000}$/,
+      },
+    ],
+    attach: { as: 'bearer', key: '{key}' },
+  },
+} satisfies ProviderFlows
 
 /**
  * Any server with the code flow of RFC 6749 whose addresses the operator says, because it publishes none. Sources: RFC 6749,
- * RFC 7636, RFC 7009, RFC 9126, RFC 9207, RFC 9449. It has no id_token, so the API has to tell whose account it is.
+ * RFC 7636, RFC 7009, RFC 7523, RFC 8628, RFC 8693, RFC 8705, RFC 9126, RFC 9207, RFC 9449. It has no id_token, so the API has to tell whose account it is.
  */
 export const oauth2: Provider = {
   id: 'oauth2',
@@ -58,13 +82,7 @@ export const oauth2: Provider = {
       standard: 'name',
       configurable: true,
     },
-    api: {
-      label: 'API address',
-      meaning: 'Where the API is that the access is for. Left out: the host of the account address.',
-      pattern: httpsAddress,
-      configurable: true,
-      optional: true,
-    },
+    api: apiSetting('the host of the account address'),
     revocation: {
       label: 'Revocation address',
       meaning: 'Where tokens are ended (RFC 7009).',
@@ -87,21 +105,30 @@ export const oauth2: Provider = {
       configurable: true,
       optional: true,
     },
-    resource: {
-      label: 'Resource',
-      meaning:
-        'The API as the server names it, where tokens are for one API each (RFC 8707). An https address.',
+    device: {
+      label: 'Device code address',
+      meaning: 'Where device codes are asked for (RFC 8628). With it, people can connect by device code.',
       pattern: httpsAddress,
       configurable: true,
       optional: true,
     },
-    authentication: {
-      label: 'Client authentication',
-      meaning: 'client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none.',
-      pattern: /^(?:client_secret_(?:basic|post|jwt)|private_key_jwt|none)$/,
-      standard: 'client_secret_basic',
+    grants: {
+      label: 'Further ways to connect',
+      meaning:
+        'What the server takes besides: client_credentials, jwt_bearer, token_exchange, api_key; a comma between.',
+      pattern: new RegExp(`^(?:${furtherGrants})(?:,(?:${furtherGrants})){0,3}$`),
       configurable: true,
+      optional: true,
     },
+    keyheader: {
+      label: 'Header of a key',
+      meaning: 'The header field that a key is sent in, in lower case. Left out: as a bearer token.',
+      pattern:
+        /^(?!(?:host|cookie|connection|upgrade|te|trailer|expect|content-[a-z-]*|transfer-encoding|proxy-[a-z-]*|sec-[a-z-]*)$)[a-z][a-z0-9-]{0,60}$/,
+      configurable: true,
+      optional: true,
+    },
+    ...serverSettings,
     pkce: {
       label: 'PKCE',
       meaning: 'S256, or off for a server that refuses what it does not know.',
@@ -109,50 +136,39 @@ export const oauth2: Provider = {
       standard: 'S256',
       configurable: true,
     },
-    dpop: {
-      label: 'Bind tokens to a key (DPoP)',
-      meaning: 'on or off. On, where server and API accept tokens with proof of possession (RFC 9449).',
-      pattern: /^(?:on|off)$/,
-      standard: 'off',
-      configurable: true,
+  },
+  ...anyServer,
+  keyAssertion: { audience: 'token_endpoint', unlessSecret: true },
+  authorizationExtras: {},
+  flows,
+  byFlow: {
+    // A token of the app itself is nobody's, and no address says whose it is.
+    client_credentials: {
+      identify: async ({ clientId, particulars: { token = '' } }) => ({
+        id: `${new URL(token).host} app ${clientId}`,
+        name: clientId,
+      }),
+    },
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. The server goes on accepting it until you end it where you made it.',
+      },
     },
   },
-  clientAuthentication: 'client_secret_basic',
-  keyAssertion: { audience: 'token_endpoint' },
-  appKey: {
-    meaning: 'For private_key_jwt: the private key, as PEM or JWK, whose public half the server knows.',
-  },
-  pkce: 'S256',
-  authorizationExtras: {},
   scopes: { separator: ' ', answerSeparator: /[\s,]+/, standard: [], always: [], contains: {} },
-  refreshTokens: 'single_use',
-  errors: { invalid_dpop_proof: 'operator', invalid_target: 'operator', invalid_request_uri: 'refused' },
   api: {
     base: 'https://{account}',
     hosts: ['{account}'],
     headers: { accept: 'application/json' },
     rateLimit: { retryAfter: 'retry-after' },
   },
-  afterRevocation:
-    'The server was told to end the access, if it offers that. An access token that was given out may work until it expires.',
-
-  adapt({
-    authorization,
-    token,
-    account,
-    api = account && new URL(account).origin,
-    revocation,
-    pushed,
-    issuer,
-    resource,
-    authentication,
-    pkce,
-    dpop,
-  }) {
+  adapt(said) {
+    const { authorization, token, account, revocation, pushed, issuer, pkce, keyheader } = said
+    const { api = account && new URL(account).origin } = said
     return {
-      clientAuthentication: authentication as ClientAuthentication,
+      ...servedAs(said, api, oauth2.api),
       ...(pkce === 'off' && { pkce: { off: 'the operator says that the server refuses it' } }),
-      dpop: dpop === 'on',
       ...(authorization !== undefined &&
         token !== undefined && {
           // Without a name of its own, a server is told apart from others by the redirect URI alone (RFC 9700 4.4.2.2).
@@ -165,8 +181,7 @@ export const oauth2: Provider = {
             ...(pushed !== undefined && { pushed }),
           },
         }),
-      ...(resource !== undefined && { resource }),
-      ...(api !== undefined && { api: { ...oauth2.api, ...apiAt(api) } }),
+      flows: keyheader === undefined ? flows : keyIn(keyheader),
     }
   },
 
@@ -185,6 +200,12 @@ export const oauth2: Provider = {
       name: textAt(answer, ...accountname.split('.')) ?? id,
     }
   },
+}
 
-  revoked: (status) => status === 200,
+function says(grant: FlowName): Readonly<Record<string, RegExp>> {
+  return { grants: new RegExp(`(?:^|,)${grant}(?:,|$)`) }
+}
+
+function keyIn(header: string): ProviderFlows {
+  return { ...flows, api_key: { ...flows.api_key, attach: { as: 'header', header, key: '{key}' } } }
 }

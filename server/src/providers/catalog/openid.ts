@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
-import { apiAt, httpsAddress } from '../https-address.ts'
-import { type ClientAuthentication, type Provider, ProviderAnswer, type ProviderReader } from '../provider.ts'
+import { httpsAddress } from '../https-address.ts'
+import { type Provider, ProviderAnswer, type ProviderReader } from '../provider.ts'
+import { anyServer, apiSetting, servedAs, serverFlows, serverSettings } from '../server-settings.ts'
 import { textAt } from '../token-answer.ts'
 
 const UserInfo = Type.Object({
@@ -43,69 +44,19 @@ export const openid: Provider = {
       pattern: httpsAddress,
       configurable: true,
     },
-    api: {
-      label: 'API address',
-      meaning: 'Where the API is that the access is for. Left out: the issuer.',
-      pattern: httpsAddress,
-      configurable: true,
-      optional: true,
-    },
-    resource: {
-      label: 'Resource',
-      meaning:
-        'The API as the server names it, where tokens are for one API each (RFC 8707). An https address.',
-      pattern: httpsAddress,
-      configurable: true,
-      optional: true,
-    },
-    authentication: {
-      label: 'Client authentication',
-      meaning: 'client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none.',
-      pattern: /^(?:client_secret_(?:basic|post|jwt)|private_key_jwt|none)$/,
-      standard: 'client_secret_basic',
-      configurable: true,
-    },
-    dpop: {
-      label: 'Bind tokens to a key (DPoP)',
-      meaning: 'on or off. On, where the API accepts tokens with proof of possession (RFC 9449).',
-      pattern: /^(?:on|off)$/,
-      standard: 'off',
-      configurable: true,
-    },
+    api: apiSetting('the issuer'),
+    ...serverSettings,
     userinfo: { meaning: 'Where the server tells who somebody is.', pattern: httpsAddress },
   },
-  clientAuthentication: 'client_secret_basic',
-  keyAssertion: { audience: 'issuer' },
-  appKey: {
-    meaning: 'For private_key_jwt: the private key, as PEM or JWK, whose public half the server knows.',
-  },
-  pkce: 'S256',
+  ...anyServer,
+  keyAssertion: { audience: 'issuer', unlessSecret: true },
   // OpenID Connect Core 11: without it, a request for offline_access is to be ignored.
   authorizationExtras: { prompt: 'consent' },
   flows: {
     device_code: {},
     // What the app may do is the server's to say.
     client_credentials: { scopes: [] },
-    token_exchange: {
-      fields: [
-        {
-          name: 'token',
-          label: 'Token',
-          meaning: 'That the server exchanges for one of its own.',
-          secret: true,
-          multiline: true,
-        },
-        {
-          name: 'tokenType',
-          label: 'Type of the token',
-          meaning:
-            'urn:ietf:params:oauth:token-type:jwt, or of access_token, id_token, refresh_token, saml1, saml2.',
-          pattern: /^urn:ietf:params:oauth:token-type:(?:jwt|access_token|id_token|refresh_token|saml[12])$/,
-        },
-      ],
-      subjectToken: '{token}',
-      subjectTokenType: '{tokenType}',
-    },
+    ...serverFlows('{issuer}'),
   },
   byFlow: {
     // A token of the app itself is nobody's, and no endpoint says whose it is.
@@ -128,27 +79,20 @@ export const openid: Provider = {
     always: ['openid'],
     contains: {},
   },
-  refreshTokens: 'single_use',
-  errors: { invalid_dpop_proof: 'operator', invalid_target: 'operator', invalid_request_uri: 'refused' },
   api: {
     base: 'https://{issuer}',
     hosts: ['{issuer}'],
     headers: {},
     rateLimit: { retryAfter: 'retry-after' },
   },
-  afterRevocation:
-    'The server was told to end the access, if it offers that. An access token that was given out may work until it expires.',
-
-  adapt({ issuer, api = issuer, authentication, dpop, resource }) {
+  adapt(said) {
+    const { issuer, api = issuer, resource } = said
     return {
-      clientAuthentication: authentication as ClientAuthentication,
-      dpop: dpop === 'on',
+      ...servedAs(said, api, openid.api),
+      // RFC 8707 2.2: the answer then names what the token may do at the resource, and not what was granted besides.
       ...(resource !== undefined && {
-        resource,
-        // RFC 8707 2.2: the answer then names what the token may do at the resource, and not what was granted besides.
         scopes: { ...openid.scopes, unsaid: openid.scopes.standard.map(({ scope }) => scope) },
       }),
-      ...(api !== undefined && { api: { ...openid.api, ...apiAt(api) } }),
     }
   },
 
@@ -176,8 +120,6 @@ export const openid: Provider = {
       ...(user?.picture && { picture: user.picture }),
     }
   },
-
-  revoked: (status) => status === 200,
 }
 
 async function userInfo(reader: ProviderReader) {

@@ -12,7 +12,7 @@ const Me = Type.Object({
 
 /**
  * Sources: developer.zendesk.com "OAuth Tokens for Grant Types", "Working with OAuth refresh tokens", "Revoking an OAuth access
- * token", "Show Self", "Rate limits". Each organisation has a host of its own, which the person names. A refresh ends the pair
+ * token", "Show Self", "Rate limits", "Security and authentication", "Migrating from API tokens to OAuth access tokens". Each organisation has a host of its own, which the person names. A refresh ends the pair
  * before.
  */
 export const zendesk: Provider = {
@@ -26,6 +26,13 @@ export const zendesk: Provider = {
       'Choose the client kind “Confidential”.',
       'Enter {redirectUri} among the redirect URLs.',
       'Save, and copy the identifier, which is the client ID, and the secret at once: Zendesk shows it only once.',
+    ],
+    sunsets: [
+      {
+        at: '2027-04-30',
+        title: 'Zendesk takes no API tokens any more',
+        detail: 'Accounts that were connected by an API token have to be connected by consent before.',
+      },
     ],
   },
   issuer: 'https://{subdomain}.zendesk.com',
@@ -44,6 +51,35 @@ export const zendesk: Provider = {
   clientAuthentication: 'client_secret_post',
   pkce: 'S256',
   authorizationExtras: {},
+  flows: {
+    api_key: {
+      fields: [
+        {
+          name: 'email',
+          label: 'E-mail address',
+          meaning: 'Of your Zendesk user, for whom the token speaks.',
+          pattern: /^[^\s:@]{1,100}@[^\s:@]{1,150}$/,
+        },
+        {
+          name: 'key',
+          label: 'API token',
+          meaning:
+            'A token from the Admin Center, “Apps and integrations”, “API tokens”. Zendesk makes no new ones any more, and takes none from 30 April 2027 on.',
+          secret: true,
+          pattern: /^[\x21-\x7e]{8,2000}$/,
+        },
+      ],
+      attach: { as: 'basic', user: '{email}/token', password: '{key}' },
+    },
+  },
+  byFlow: {
+    api_key: {
+      ending: {
+        afterRevocation:
+          'Atom has destroyed its copy of the key. Zendesk goes on accepting it until an admin deletes it in the Admin Center, as https://support.zendesk.com/hc/en-us/articles/4408889192858 says.',
+      },
+    },
+  },
   scopes: {
     separator: ' ',
     answerSeparator: /\s+/,
