@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
-import { SignJWT } from 'jose'
+import { type JWK, SignJWT } from 'jose'
 import sql from 'sql-template-tag'
 import { catalog } from '#providers/catalog.ts'
 import {
@@ -309,6 +309,21 @@ test('[CN4] an id_token with a wrong signature, audience, issuer, nonce or time 
       new SignJWT(claims(nonce)).setProtectedHeader({ alg: 'RS256', kid: 'k1' }).sign(stranger),
     'not signed': async (nonce) =>
       `${[{ alg: 'none' }, claims(nonce)].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.`,
+    'by the client secret': (nonce) =>
+      new SignJWT(claims(nonce))
+        .setProtectedHeader({ alg: 'HS256' })
+        .sign(Buffer.from(it.provider.apps.google.clientSecret)),
+    'by a key that it brings along': async (nonce) => {
+      const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      const jwk = { ...publicKey.export({ format: 'jwk' }) } as JWK
+      return await new SignJWT(claims(nonce)).setProtectedHeader({ alg: 'RS256', jwk }).sign(privateKey)
+    },
+    'for several, and made for another': (nonce) =>
+      it.provider.idToken({ nonce, aud: [it.provider.apps.google.clientId, 'other'], azp: 'other' }),
+    'for several, and made for nobody': (nonce) =>
+      it.provider.idToken({ nonce, aud: [it.provider.apps.google.clientId, 'other'] }),
+    'without an end': (nonce) => it.provider.idToken({ nonce, exp: undefined as never }),
+    'of the future': (nonce) => it.provider.idToken({ nonce, nbf: past + 2 * 3600 }),
     'for another app': (nonce) => it.provider.idToken({ nonce, aud: 'another-client' }),
     'of another issuer': (nonce) => it.provider.idToken({ nonce, iss: 'https://evil.example' }),
     'of another request': () => it.provider.idToken({ nonce: 'another' }),

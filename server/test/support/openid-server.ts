@@ -74,6 +74,8 @@ export class OpenIdServer implements AsyncDisposable {
   metadata: (document: Record<string, unknown>) => Record<string, unknown> = (document) => document
   /** Changes what the token endpoint answers. */
   tokens: (answer: Record<string, unknown>) => Record<string, unknown> = (answer) => answer
+  /** Changes what the registration endpoint answers. */
+  registered: (answer: Record<string, unknown>) => Record<string, unknown> = (answer) => answer
   /** Whether the server answers nothing but 503. */
   away = false
   /** Changes the address that the server sends the browser back to. */
@@ -370,8 +372,9 @@ export class OpenIdServer implements AsyncDisposable {
     // What was read is handed on as a body parser would.
     Object.assign(request, { body })
     this.#speakFor(request)
-    if (path !== '/token') return await this.provider.callback()(request, response)
-    await this.#rewritten(request, response, (answer) => this.tokens(answer))
+    if (path === '/token') return await this.#rewritten(request, response, (answer) => this.tokens(answer))
+    if (path === '/reg') return await this.#rewritten(request, response, (answer) => this.registered(answer))
+    await this.provider.callback()(request, response)
   }
 
   /** As behind a proxy that ends TLS. */
@@ -407,7 +410,7 @@ export class OpenIdServer implements AsyncDisposable {
     })
     await this.provider.callback()(request, response)
     const said = await inner
-    if (response.statusCode !== 200) return void response.end(said)
+    if (response.statusCode > 201) return void response.end(said)
     const document = Buffer.from(JSON.stringify(rewrite(JSON.parse(said) as Record<string, unknown>)))
     response.setHeader('content-length', document.length)
     response.end(document)

@@ -100,6 +100,8 @@ const requestTimeoutMs = 20_000
  */
 const refreshTimeoutMs = { lasting: requestTimeoutMs, single_use: 120_000 } as const
 const largestAnswer = 1024 * 1024
+/** A hundred years. */
+const longestLifeSeconds = 100 * 365 * 24 * 3600
 
 /**
  * Speaks with a provider's token endpoint, by oauth4webapi. Requests name the provider's real address throughout, so that
@@ -343,11 +345,11 @@ export class TokenEndpoint {
     }
   }
 
-  /** null where no number of seconds is said. */
+  /** null where no end is said, or one that nobody will live to see. */
   #end(seconds: number | undefined): Date | null {
-    return seconds === undefined || !Number.isFinite(seconds)
-      ? null
-      : new Date(this.#clock.now().getTime() + seconds * 1000)
+    return seconds !== undefined && seconds >= 0 && seconds < longestLifeSeconds
+      ? new Date(this.#clock.now().getTime() + seconds * 1000)
+      : null
   }
 
   /** @param verified whether the signature of the id_token was checked; of another nothing is read */
@@ -374,7 +376,10 @@ export class TokenEndpoint {
       refreshToken: tokens.refresh_token === undefined ? undefined : tokenOf(tokens.refresh_token),
       expiresAt: this.#end(tokens.expires_in),
       // GitHub's and Google's word for it, and that of Airtable and Keycloak.
-      refreshExpiresAt: this.#end(Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in'])),
+      // Keycloak says 0 of one that does not end.
+      refreshExpiresAt: this.#end(
+        Number(tokens['refresh_token_expires_in'] ?? tokens['refresh_expires_in']) || undefined,
+      ),
       granted: grantedIn(provider, first, { ...others, [first]: { scope: tokens.scope } }),
       subject: claims === undefined ? undefined : subjectOf(provider, claims),
       particulars,

@@ -19,6 +19,9 @@ import { requireOffered, requireParticulars } from './flow-needs.ts'
 const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'
 /** RFC 8628 3.2. */
 const standardInterval = 5
+/** Nothing that is longer is meant: a code that is asked for so seldom, or lives so long, would wait in vain. */
+const longestIntervalSeconds = 60
+const longestLifeSeconds = 24 * 3600
 
 export interface BegunDeviceFlow {
   readonly flowId: string
@@ -78,7 +81,11 @@ export class DeviceCodeFlow {
       throw new AtomError('provider_refused', `${provider.name}: the server gives out no device codes.`)
     }
     const answer = await this.#authorization(app, endpoint, scopes)
-    const interval = Math.max(1, Math.ceil(answer.interval ?? standardInterval))
+    const interval = Math.min(
+      Math.max(1, Math.ceil(answer.interval ?? standardInterval)),
+      longestIntervalSeconds,
+    )
+    const expiresIn = Math.min(Math.floor(answer.expires_in), longestLifeSeconds)
     const id = newId()
     const createdAt = this.#clock.now()
     const sealed = await this.#vault.sealFlow(
@@ -105,7 +112,7 @@ export class DeviceCodeFlow {
         particulars,
         ...sealed,
         createdAt,
-        expiresAt: new Date(createdAt.getTime() + answer.expires_in * 1000),
+        expiresAt: new Date(createdAt.getTime() + expiresIn * 1000),
       },
       interval,
     )
@@ -117,7 +124,7 @@ export class DeviceCodeFlow {
         ...(answer.verification_uri_complete !== undefined && {
           verificationUriComplete: answer.verification_uri_complete,
         }),
-        expiresIn: Math.floor(answer.expires_in),
+        expiresIn,
         interval,
       },
     }
