@@ -371,7 +371,7 @@ export const connectionRoutes = {
         clientId: Type.String({ minLength: 1, maxLength: 500 }),
         /** Absent for an app that proves itself by a private key, or not at all. */
         clientSecret: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
-        /** PEM (PKCS #8, PKCS #1, SEC 1) or JWK; never shown again. */
+        /** PEM (PKCS #8, PKCS #1, SEC 1), with certificates below, or JWK; never shown again. */
         privateKey: Type.Optional(Type.String({ minLength: 1, maxLength: 20_000 })),
         /** What the provider asks an operator for (`appFields`). */
         settings: Type.Optional(

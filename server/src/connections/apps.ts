@@ -11,16 +11,16 @@ import {
   type Provider,
   settled,
   standardParticulars,
-  unfitParticulars,
+  standardScopes,
 } from '#providers/provider.ts'
-import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
-import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
+import { type AppEntry, requireProof, requireSettings, withAlways } from './app-entry.ts'
 import { certificateEnd, clientCertificate } from './authorization-server/client-key.ts'
 import type { ClientRegistration } from './authorization-server/client-registration.ts'
 import type { ServerMetadata } from './authorization-server/server-metadata.ts'
 import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
+import { providerView } from './provider-view.ts'
 
 /** An OAuth client at a provider: an operator's own, or the sandbox's. */
 export interface App {
@@ -57,18 +57,6 @@ export interface SandboxOffer {
   readonly providers: readonly string[]
   running(): SandboxView | undefined
   open(): Promise<SandboxView>
-}
-
-/** What an operator enters. */
-interface AppEntry {
-  readonly clientId: string
-  readonly clientSecret?: Secret | undefined
-  /** As `readClientKey` gives it. */
-  readonly privateKey?: Secret | undefined
-  readonly settings?: Particulars | undefined
-  readonly scopes?: readonly string[] | undefined
-  readonly clientSecretExpiresAt?: string | undefined
-  readonly testing?: boolean | undefined
 }
 
 interface AppSource {
@@ -397,168 +385,14 @@ export class Apps {
   }
 
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
-    const running = this.#sandbox?.running()
-    // Where Atom registers itself, nobody has to enter anything first.
-    const hasApp = configured !== undefined || provider.discovery === 'resource'
-    const offered = this.#sandbox?.providers.includes(provider.id) === true
-    const scopes = configured?.scopes ?? standardScopes(provider)
-    const { guide } = provider
-    const redirectUri = this.redirectUri(provider)
-    return {
-      id: provider.id,
-      name: provider.name,
-      category: guide.category,
-      app: hasApp ? 'configured' : offered && running !== undefined ? 'sandbox' : 'none',
-      sandboxAvailable: offered,
-      scopes: explained(provider, scopes),
-      furtherScopes: explained(
-        provider,
-        knownScopes(provider).filter((scope) => !scopes.includes(scope)),
-      ),
-      particulars: Object.entries(provider.particulars ?? {}).map(
-        ([name, { label, meaning, standard, askable, configurable, optional }]) => ({
-          name,
-          label: label ?? name,
-          meaning,
-          ...(standard !== undefined && { standard }),
-          saidBy: askable === true ? 'person' : configurable === true ? 'operator' : 'provider',
-          required: (askable ?? configurable) === true && optional !== true && standard === undefined,
-        }),
-      ),
-      redirectUri,
-      appConsoleUrl: provider.appConsoleUrl,
-      flows: flowNames(provider.flows).filter((flow) =>
-        hasSettings(provider, flow, configured?.settings ?? {}),
-      ),
-      credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
-        flow,
-        fields: fields.map((field) => ({
-          name: field.name,
-          label: field.label,
-          meaning: field.meaning,
-          secret: field.secret === true,
-          required: field.optional !== true,
-          multiline: field.multiline === true,
-        })),
-      })),
-      appFields: appFields(provider, configured?.settings ?? {}),
-      setup: { steps: setupSteps(guide, { redirectUri, scopes }) },
-      docsPath: providerPagePath(provider.id),
-      appLife: {
-        ...(guide.secretExpiry !== undefined && { secretExpiry: guide.secretExpiry }),
-        ...(guide.testing !== undefined && { testing: guide.testing.meaning }),
+    return providerView(provider, configured, {
+      redirectUri: this.redirectUri(provider),
+      sandbox: {
+        offered: this.#sandbox?.providers.includes(provider.id) === true,
+        running: this.#sandbox?.running() !== undefined,
       },
-      ...(configured !== undefined && {
-        appFacts: {
-          clientId: configured.clientId,
-          configuredAt: configured.configuredAt.toISOString(),
-          clientSecretExpiresAt: configured.secretExpiresAt?.toISOString() ?? null,
-          testing: configured.testing,
-          scopes: configured.scopes === null ? null : [...configured.scopes],
-        },
-      }),
-    }
-  }
-}
-
-function knownScopes({ scopes }: Provider): string[] {
-  return [...scopes.standard, ...(scopes.further ?? [])].map(({ scope }) => scope)
-}
-
-/** What people read beside each scope; one that there are no words for speaks for itself. */
-function explained(provider: Provider, wanted: readonly string[]): ProviderView['scopes'] {
-  const { standard, further = [], always } = provider.scopes
-  const meanings = new Map([...standard, ...further].map(({ scope, meaning }) => [scope, meaning]))
-  return wanted.map((scope) => ({
-    scope,
-    meaning: meanings.get(scope) ?? scope,
-    required: always.includes(scope),
-  }))
-}
-
-/** Whether the operator has said what this way to connect cannot do without. */
-function hasSettings(provider: Provider, flow: FlowName, settings: Particulars): boolean {
-  const said = { ...standardParticulars(provider), ...settings }
-  return Object.entries(needsOf(provider.flows, flow)).every(
-    ([name, pattern]) =>
-      provider.particulars?.[name]?.configurable !== true || pattern.test(said[name] ?? ''),
-  )
-}
-
-/** What an operator enters beside client id and secret. */
-function appFields(provider: Provider, entered: Particulars): ProviderView['appFields'] {
-  const fields = Object.entries(provider.particulars ?? {}).flatMap(([name, particular]) => {
-    if (particular.configurable !== true) return []
-    const value = entered[name]
-    return [
-      {
-        name,
-        label: particular.label ?? name,
-        meaning: particular.meaning,
-        secret: false,
-        required: particular.optional !== true && particular.standard === undefined,
-        ...(value !== undefined && { value }),
-        ...(particular.standard !== undefined && { standard: particular.standard }),
-      },
-    ]
-  })
-  const { appKey } = provider
-  if (appKey === undefined) return fields
-  const key = {
-    name: 'privateKey',
-    label: 'Private key',
-    meaning: appKey.meaning,
-    secret: true,
-    required: appKey.required === true,
-    multiline: true,
-  }
-  return [...fields, key]
-}
-
-/**
- * What the operator says of the server, complete and well formed.
- * @throws AtomError `validation_failed`
- */
-function requireSettings(provider: Provider, values: Particulars): Particulars {
-  const declared = provider.particulars ?? {}
-  const unfit = new Set(unfitParticulars(provider, values))
-  const wrong = Object.keys(values).filter((name) => unfit.has(name) || declared[name]?.configurable !== true)
-  const missing = Object.entries(declared)
-    .filter(([name, { configurable, optional, standard }]) => {
-      const needed = configurable === true && optional !== true && standard === undefined
-      return needed && values[name] === undefined
     })
-    .map(([name]) => name)
-  const problems = [...wrong, ...missing].map((name) => ({
-    pointer: `/settings/${name}`,
-    detail: declared[name]?.meaning ?? `${provider.name} does not ask for it.`,
-  }))
-  if (problems.length > 0) throw new AtomError('validation_failed', undefined, { problems })
-  return values
-}
-
-/**
- * That an app can prove itself in the way its server wants.
- * @throws AtomError `validation_failed`
- */
-function requireProof(
-  provider: Provider,
-  { clientSecret, privateKey }: Pick<AppEntry, 'clientSecret' | 'privateKey'>,
-): void {
-  const { clientAuthentication, appKey } = provider
-  const missing = (pointer: string, detail: string) =>
-    new AtomError('validation_failed', undefined, { problems: [{ pointer, detail }] })
-  if (privateKey !== undefined && appKey === undefined)
-    throw missing('/privateKey', `${provider.name} takes none.`)
-  if (privateKey === undefined && (clientAuthentication === 'private_key_jwt' || appKey?.required === true))
-    throw missing('/privateKey', appKey?.meaning ?? 'The app proves itself by it.')
-  if (
-    clientAuthentication.endsWith('tls_client_auth') &&
-    (privateKey === undefined || clientCertificate(privateKey) === undefined)
-  )
-    throw missing('/privateKey', 'The app proves itself by its certificate: enter it below the key, in PEM.')
-  if (clientAuthentication.startsWith('client_secret') && (clientSecret ?? privateKey) === undefined)
-    throw missing('/clientSecret', 'The app proves itself by it.')
+  }
 }
 
 function shown({ appKey }: Provider, privateKey: Secret | undefined): ClientCertificate | undefined {
@@ -581,63 +415,4 @@ function noApp(provider: Provider, said: Particulars, flow: FlowName): App {
     scopes: standardScopes(provider),
     standIns: noStandIns,
   }
-}
-
-function standardScopes(provider: Provider): readonly string[] {
-  return provider.scopes.standard.map(({ scope }) => scope)
-}
-
-/**
- * The scopes with those that recognise the person in front, each once.
- * @throws AtomError `validation_failed` where one is no scope-token (RFC 6749 3.3)
- */
-export function withAlways(provider: Provider, scopes: readonly string[]): string[] {
-  for (const [at, scope] of scopes.entries()) {
-    if (!/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope) || scope.includes(provider.scopes.separator)) {
-      throw new AtomError('validation_failed', undefined, {
-        problems: [{ pointer: `/scopes/${at}`, detail: 'Must be one scope, as the provider writes it.' }],
-      })
-    }
-  }
-  return [...new Set([...provider.scopes.always, ...scopes])]
-}
-
-/**
- * What the person says of particulars, for a provider that asks for them.
- * @throws AtomError `validation_failed` where one cannot be said, or not so
- */
-export function askedParticulars(provider: Provider, values: Particulars): Particulars {
-  const unfit = new Set(unfitParticulars(provider, values))
-  for (const name of Object.keys(values)) {
-    if (unfit.has(name) || provider.particulars?.[name]?.askable !== true) {
-      throw new AtomError('validation_failed', undefined, {
-        problems: [
-          {
-            pointer: `/particulars/${name}`,
-            detail: provider.particulars?.[name]?.meaning ?? `${provider.name} does not ask for it.`,
-          },
-        ],
-      })
-    }
-  }
-  const missing = Object.entries(provider.particulars ?? {}).find(
-    ([name, { askable, optional, standard }]) =>
-      askable === true && optional !== true && standard === undefined && values[name] === undefined,
-  )
-  if (missing !== undefined) {
-    const [name, { meaning }] = missing
-    throw new AtomError('validation_failed', undefined, {
-      problems: [{ pointer: `/particulars/${name}`, detail: meaning }],
-    })
-  }
-  return { ...askedStandards(provider), ...values }
-}
-
-/** Standards of what the operator says come with the app and not with the person. */
-function askedStandards(provider: Provider): Particulars {
-  return Object.fromEntries(
-    Object.entries(standardParticulars(provider)).filter(
-      ([name]) => provider.particulars?.[name]?.configurable !== true,
-    ),
-  )
 }

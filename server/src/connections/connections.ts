@@ -39,6 +39,7 @@ import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import { requireOperator } from './flows/flow-needs.ts'
 import type { StrayGrants } from './flows/stray-grant.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import { idIn } from './list-cursor.ts'
 import { keepAliveAt } from './refresh/refresh-times.ts'
 import { standingWithout } from './refresh/remedy.ts'
 import type { TokenRefresh } from './refresh/token-refresh.ts'
@@ -620,14 +621,6 @@ function viewOf(row: ConnectionRow): Connection {
     connectedAt: row.connectedAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }
-}
-
-/** A cursor is the id of the last item shown. */
-function idIn(cursor: string): string {
-  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(cursor)) return cursor
-  throw new AtomError('validation_failed', undefined, {
-    problems: [{ pointer: 'query/cursor', detail: 'Is not a cursor of this list.' }],
-  })
 }
 
 function consentEvent(

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { AtomError } from '#foundation/errors.ts'
 import { createLog } from './log.ts'
 import { type Address, createOutbound, isPublicAddress, type Outbound } from './outbound.ts'
+import { Secret } from './secret.ts'
 
 const log = createLog({ level: 'silent' })
 
@@ -159,11 +160,16 @@ test('[OB3] a name is judged by every address it has, and connected to what was 
     asked.push(name)
     return answers[name] ?? []
   })
-  for (const name of Object.keys(answers)) {
-    await assert.rejects(outbound.fetch(`https://${name}/`), code('proxy_target_refused'), name)
+  // Whoever shows a certificate goes no other way.
+  const certificate = { chain: '', privateKey: new Secret('') }
+  for (const shown of [{}, { certificate }]) {
+    asked.length = 0
+    for (const name of Object.keys(answers)) {
+      await assert.rejects(outbound.fetch(`https://${name}/`, shown), code('proxy_target_refused'), name)
+    }
+    // Nobody asks a second time, between judging and connecting, when the answer may be another one (DNS rebinding).
+    assert.deepEqual(asked, Object.keys(answers))
   }
-  // Nobody asks a second time, between judging and connecting, when the answer may be another one (DNS rebinding).
-  assert.deepEqual(asked, Object.keys(answers))
 })
 
 test('[OB4] an origin the operator listed is called, and no other port, host or scheme beside it', async () => {

@@ -409,6 +409,11 @@ export function standardParticulars(provider: Provider): Particulars {
   )
 }
 
+/** What is asked for when nothing else is said. */
+export function standardScopes({ scopes }: Provider): readonly string[] {
+  return scopes.standard.map(({ scope }) => scope)
+}
+
 /** Names of the values that are none of this provider's, or not of the form that it gives them. */
 export function unfitParticulars(provider: Provider, values: Particulars): readonly string[] {
   const declared = provider.particulars ?? {}

@@ -1,6 +1,13 @@
 import type { FlowName } from '@atom/contract/connections.ts'
-import type { Particulars, Provider } from '#providers/provider.ts'
-import { type App, askedParticulars, withAlways } from '../apps.ts'
+import { AtomError } from '#foundation/errors.ts'
+import {
+  type Particulars,
+  type Provider,
+  standardParticulars,
+  unfitParticulars,
+} from '#providers/provider.ts'
+import { withAlways } from '../app-entry.ts'
+import type { App } from '../apps.ts'
 import type { ConnectionRow } from '../connection-store.ts'
 
 /** What somebody wants to have asked for. */
@@ -41,4 +48,44 @@ export function scopesToAsk(app: App, wish: Wish, target: ConnectionRow | undefi
 
 function asksPerson(flow: FlowName): boolean {
   return flow === 'authorization_code' || flow === 'device_code'
+}
+
+/**
+ * What the person says of particulars, for a provider that asks for them.
+ * @throws AtomError `validation_failed` where one cannot be said, or not so
+ */
+function askedParticulars(provider: Provider, values: Particulars): Particulars {
+  const unfit = new Set(unfitParticulars(provider, values))
+  for (const name of Object.keys(values)) {
+    if (unfit.has(name) || provider.particulars?.[name]?.askable !== true) {
+      throw new AtomError('validation_failed', undefined, {
+        problems: [
+          {
+            pointer: `/particulars/${name}`,
+            detail: provider.particulars?.[name]?.meaning ?? `${provider.name} does not ask for it.`,
+          },
+        ],
+      })
+    }
+  }
+  const missing = Object.entries(provider.particulars ?? {}).find(
+    ([name, { askable, optional, standard }]) =>
+      askable === true && optional !== true && standard === undefined && values[name] === undefined,
+  )
+  if (missing !== undefined) {
+    const [name, { meaning }] = missing
+    throw new AtomError('validation_failed', undefined, {
+      problems: [{ pointer: `/particulars/${name}`, detail: meaning }],
+    })
+  }
+  return { ...askedStandards(provider), ...values }
+}
+
+/** Standards of what the operator says come with the app and not with the person. */
+function askedStandards(provider: Provider): Particulars {
+  return Object.fromEntries(
+    Object.entries(standardParticulars(provider)).filter(
+      ([name]) => provider.particulars?.[name]?.configurable !== true,
+    ),
+  )
 }

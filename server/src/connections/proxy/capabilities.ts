@@ -5,6 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
 import type { ProviderApi } from '#providers/provider.ts'
 import type { ConnectionStore } from '../connection-store.ts'
+import { idIn } from '../list-cursor.ts'
 import type { CapabilityRow, CapabilityStore } from './capability-store.ts'
 import { isCovered, pathPattern } from './path-pattern.ts'
 
@@ -159,11 +160,4 @@ function viewOf(row: CapabilityRow): Capability {
     expiresAt: row.expiresAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
   }
-}
-
-function idIn(cursor: string): string {
-  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(cursor)) return cursor
-  throw new AtomError('validation_failed', undefined, {
-    problems: [{ pointer: 'query/cursor', detail: 'Is not a cursor of this list.' }],
-  })
 }

@@ -3,6 +3,7 @@ import type { ClientCertificate } from '#foundation/outbound.ts'
 import type { Apps } from '../apps.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { bareKey } from '../credential-attachment.ts'
+import { nameOf, placeOf } from '../credential-place.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import type { AccessToken, TokenRefresh } from '../refresh/token-refresh.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
@@ -125,14 +126,6 @@ export class ProxyCredentials implements Disposable {
     clearInterval(this.#sweep)
     this.#sweep = undefined
   }
-}
-
-function nameOf({ id, further }: LiveConnection): string {
-  return further === undefined ? id : `${id} ${further}`
-}
-
-function placeOf({ workspaceId, id, generation, further }: LiveConnection) {
-  return { workspaceId, connectionId: id, generation, further }
 }
 
 function isAs(connection: LiveConnection, standing: ConnectionState): boolean {

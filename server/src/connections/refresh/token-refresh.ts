@@ -9,6 +9,7 @@ import type { App, Apps } from '../apps.ts'
 import { type Grant, GrantOutage, GrantRefused } from '../authorization-server/token-endpoint.ts'
 import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from '../connection-store.ts'
 import { keyAttachment } from '../credential-attachment.ts'
+import { nameOf, placeOf } from '../credential-place.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import type { CredentialFlow } from '../flows/credential-flow.ts'
 import type { IdentityReader } from '../identity-reader.ts'
@@ -502,15 +503,6 @@ interface Attempt {
   /** Of `performance.now()`. */
   readonly began: number
   callers(): number
-}
-
-function placeOf({ workspaceId, id, further }: LiveConnection, generation: number) {
-  return { workspaceId, connectionId: id, generation, further }
-}
-
-/** Of the credential: each of a connection is refreshed by itself. */
-function nameOf({ id, further }: LiveConnection): string {
-  return further === undefined ? id : `${id} ${further}`
 }
 
 function isLost(error: AtomError): boolean {
