@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'vite'
 
@@ -9,27 +9,10 @@ interface Mark {
   readonly part?: string
 }
 
-/** By provider id. One more provider is one more line; nothing else of the set is shipped. */
-const marks: Readonly<Record<string, Mark>> = {
-  airtable: { icon: 'airtable' },
-  asana: { icon: 'asana-icon' },
-  box: { icon: 'box' },
-  discord: { icon: 'discord-icon' },
-  dropbox: { icon: 'dropbox' },
-  figma: { icon: 'figma' },
-  github: { icon: 'github-icon' },
-  gitlab: { icon: 'gitlab-icon' },
-  google: { icon: 'google-icon' },
+/** Where the set has it under another name than the provider’s, or not by itself. */
+const exceptions: Readonly<Record<string, Mark>> = {
   // The sprocket, which is the o of the word; its arm reaches over the letter before it.
   hubspot: { icon: 'hubspot', part: '333 0 134 149' },
-  jira: { icon: 'jira' },
-  linear: { icon: 'linear-icon' },
-  microsoft: { icon: 'microsoft-icon' },
-  notion: { icon: 'notion-icon' },
-  salesforce: { icon: 'salesforce' },
-  slack: { icon: 'slack-icon' },
-  zendesk: { icon: 'zendesk-icon' },
-  zoom: { icon: 'zoom-icon' },
 }
 
 interface IconSet {
@@ -40,6 +23,8 @@ interface IconSet {
   >
 }
 
+/** One file each, by the provider’s id. */
+const catalog = new URL('../server/src/providers/catalog/', import.meta.url)
 const moduleId = 'virtual:provider-marks'
 
 /**
@@ -55,9 +40,13 @@ export function providerMarks(): Plugin {
       if (id !== `\0${moduleId}`) return undefined
       const file = fileURLToPath(import.meta.resolve('@iconify-json/logos/icons.json'))
       const set = JSON.parse(readFileSync(file, 'utf8')) as IconSet
-      const entries = Object.entries(marks).map(([provider, { icon: name, part }]) => {
-        const icon = set.icons[name]
-        if (icon === undefined) throw new Error(`the logos set has no icon ${name}`)
+      const providers = readdirSync(catalog).map((name) => name.replace(/\.ts$/, ''))
+      const entries = providers.flatMap((provider) => {
+        const own = [`${provider}-icon`, provider].find((name) => Object.hasOwn(set.icons, name))
+        const { icon: name = own, part }: Partial<Mark> = exceptions[provider] ?? {}
+        const icon = name === undefined ? undefined : set.icons[name]
+        // Of a provider that the set does not know, the page shows the first letter.
+        if (icon === undefined) return []
         const whole = `0 0 ${icon.width ?? set.width ?? 256} ${icon.height ?? set.height ?? 256}`
         // Of a part, only the path in the last colour: the letters beside it are in another.
         const body = part === undefined ? icon.body : icon.body.slice(icon.body.lastIndexOf('<path'))
@@ -65,7 +54,7 @@ export function providerMarks(): Plugin {
         const colours = [...new Set(body.match(/#[0-9a-f]{6}\b/gi))]
         const oneColour = colours.length === 1 && colours.every(isNearBlack)
         const source = `data:image/svg+xml,${encodeURIComponent(svg)}`
-        return [provider, { source, oneColour }] as const
+        return [[provider, { source, oneColour }] as const]
       })
       return `export const marks = ${JSON.stringify(Object.fromEntries(entries))}`
     },

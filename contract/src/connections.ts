@@ -556,6 +556,7 @@ export const connectionRoutes = {
     errors: [
       'not_found',
       'connection_needs_reconnect',
+      'provider_not_configured',
       'provider_unavailable',
       'provider_misconfigured',
       'provider_refused',

@@ -60,10 +60,13 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     json({ provider, person: { type: 'string', enum: people.map(({ key }) => key) } }, ['provider']),
     async ({ body }) => ({ revoked: control.revoke(body.provider, body.person) }),
   )
-  app.post<{ Body: { person?: string } }>(
+  app.post<{ Body: { person?: string; provider?: 'microsoft' | 'google' } }>(
     '/_control/challenge',
-    json({ person: { type: 'string', enum: people.map(({ key }) => key) } }),
-    async ({ body }) => ({ challenged: control.challenge(body.person) }),
+    json({
+      person: { type: 'string', enum: people.map(({ key }) => key) },
+      provider: { type: 'string', enum: ['microsoft', 'google'] },
+    }),
+    async ({ body }) => ({ challenged: control.challenge(body.person, body.provider) }),
   )
   app.post<{ Body: { provider?: SandboxProviderId } }>(
     '/_control/expire',

@@ -70,8 +70,9 @@ export interface Control {
    * Microsoft judges the person's sessions anew (Continuous Access Evaluation): Graph answers the tokens of the person (of
    * everybody where absent) with 401 and a claims challenge, their refresh tokens with `invalid_grant`; the consent stands,
    * so that a fresh sign-in mends it. Returns tokens challenged; throws `TypeError` for somebody who does not exist.
+   * Google's session control, by which a Workspace ends the sessions of apps, does the same with `invalid_rapt`.
    */
-  challenge(person?: string): number
+  challenge(person?: string, provider?: 'microsoft' | 'google'): number
   /** Access tokens expire now; refresh tokens live on. Returns how many. */
   expireTokens(provider?: SandboxProviderId): number
   /** Lets time pass for everything that expires. */

@@ -268,7 +268,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       const person = named(key)
       return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
     },
-    challenge: (key) => microsoft.server.challenge(named(key)),
+    challenge: (key, provider = 'microsoft') =>
+      (provider === 'google' ? google : microsoft).server.challenge(named(key)),
     expireTokens: (provider) => chosen(provider).reduce((sum, each) => sum + each.expireAccessTokens(), 0),
     advance: (seconds) => clock.advance(seconds),
     now: () => clock.now(),

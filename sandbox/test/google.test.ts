@@ -275,3 +275,22 @@ test('[SB16] what Google blocks before consent is a page, never a redirect: unkn
   assert.equal(`${silent.stop.url.origin}${silent.stop.url.pathname}`, redirectUri('google'))
   assert.equal(silent.stop.url.searchParams.get('error'), 'login_required')
 })
+
+test('[SB110] when a Workspace ends the sessions of apps, a Google refresh is invalid_grant with the subtype invalid_rapt until the person signs in again', async () => {
+  await using sandbox = await startSandbox({ redirectUris })
+  const wish = { scope: `openid email ${calendarScope}`, extra: { ...offline, prompt: 'consent' } }
+  const ada = await connect(sandbox, 'google', wish)
+  const grace = await connect(sandbox, 'google', { ...wish, person: 'grace' })
+  const challenged = await fetch(`${sandbox.url}/_control/challenge`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"person":"ada","provider":"google"}',
+  })
+  assert.deepEqual(await challenged.json(), { challenged: 2 })
+  const ended = await refresh(sandbox, String(ada.body['refresh_token']))
+  const { error, error_subtype: subtype } = (await ended.json()) as Json
+  assert.deepEqual([ended.status, error, subtype], [400, 'invalid_grant', 'invalid_rapt'])
+  assert.equal((await refresh(sandbox, String(grace.body['refresh_token']))).status, 200, 'nobody else')
+  const again = await connect(sandbox, 'google', wish)
+  assert.equal((await refresh(sandbox, String(again.body['refresh_token']))).status, 200)
+})

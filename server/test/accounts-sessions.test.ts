@@ -76,6 +76,27 @@ test('[AC9] guessing passwords is slowed down per account and address, also when
   assert.equal((await call(doors.url, 'POST', '/v1/auth/login', { body: login })).status, 200)
 })
 
+test('[CN256] behind a proxy that the operator listed each caller has their own address, and what they make up in front of it is not believed', async () => {
+  for (const [trustedProxies, passed] of [
+    [['127.0.0.1'], 20],
+    [['192.0.2.1'], 5],
+  ] as const) {
+    await using db = await testDatabase()
+    await using doors = await openDoors(db.database, { http: { trustedProxies } })
+    await setUp(doors)
+    const guess = (forwarded: string) =>
+      call(doors.url, 'POST', '/v1/auth/login', {
+        body: { ...login, password: 'seven calm otters sang' },
+        headers: { 'x-forwarded-for': forwarded },
+      })
+    // Each from an address of their own, as the proxy saw it: read from the right.
+    const many = await Promise.all(Array.from({ length: 20 }, (_, at) => guess(`198.51.100.7, 10.0.0.${at}`)))
+    assert.equal(many.filter(({ status }) => status === 401).length, passed)
+    const one = await Promise.all(Array.from({ length: 20 }, (_, at) => guess(`198.51.100.${at}, 10.9.9.9`)))
+    assert.equal(one.filter(({ status }) => status === 401).length, passed === 20 ? 5 : 0)
+  }
+})
+
 test('[AC10] a refresh token is spent for a new pair, and the database never holds one in the clear', async () => {
   await using db = await testDatabase()
   await using doors = await openDoors(db.database)

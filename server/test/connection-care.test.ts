@@ -156,8 +156,16 @@ test('[CN71] while a provider is down, callers without a valid token are told so
 test('[CN62] what the provider’s error says decides whose job it is, and the words on the button', async () => {
   await using it = await scene()
   const cases = [
+    // Google says it in a field of its own, beside `error`.
+    [
+      'invalid_grant invalid_rapt',
+      'needs_reconnect',
+      'admin',
+      'ask_admin',
+      'Ask your Google admin',
+      /Workspace/,
+    ],
     ['invalid_grant', 'needs_reconnect', 'person', 'reconnect', 'Reconnect Google', /revoked, or not used/],
-    ['invalid_rapt', 'needs_reconnect', 'admin', 'ask_admin', 'Ask your Google admin', /Workspace/],
     [
       'invalid_client',
       'degraded',
@@ -173,7 +181,11 @@ test('[CN62] what the provider’s error says decides whose job it is, and the w
   for (const [error, status, whose, action, label, reason] of cases) {
     it.provider.workAsGoogle()
     const { id } = await it.connect('google')
-    it.provider.on('oauth2.googleapis.com', '/token', () => ({ status: 400, body: { error } }))
+    const [code, subtype] = error.split(' ')
+    it.provider.on('oauth2.googleapis.com', '/token', () => ({
+      status: 400,
+      body: { error: code, ...(subtype !== undefined && { error_subtype: subtype }) },
+    }))
     await it.ada.call('POST', `/v1/connections/${id}/refresh`)
     const now = await it.get(id)
     assert.equal(now.status, status, error)

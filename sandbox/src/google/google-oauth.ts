@@ -171,6 +171,18 @@ export function googleOauth(
         401,
       )
     }
+    if (sent['grant_type'] === 'refresh_token' && server.challenged(sent['refresh_token'] ?? '')) {
+      return googleAnswer(
+        reply,
+        {
+          error: 'invalid_grant',
+          error_description: 'reauth related error (invalid_rapt)',
+          error_uri: 'https://support.google.com/a/answer/9368756',
+          error_subtype: 'invalid_rapt',
+        },
+        400,
+      )
+    }
     const answer = await server.token(sent, request.headers.authorization)
     if (answer.status !== 200) return tokenRefusal(reply, answer, sent)
     const { refresh_token: refreshToken, scope, ...body } = answer.body

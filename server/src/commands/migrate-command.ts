@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { openAtomDatabase } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { createLog } from '../foundation/log.ts'
 
@@ -11,6 +10,7 @@ export function migrateCommand(): Command {
       const config = readConfig()
       const log = createLog({ level: config.logLevel, readable: process.stdout.isTTY === true })
       await using born = new AsyncDisposableStack()
+      const { openAtomDatabase } = await import('../app.ts')
       const { applied } = await openAtomDatabase(config, { log, born })
       process.stdout.write(applied.length === 0 ? 'Nothing to do.\n' : `Applied ${applied.join(', ')}.\n`)
     })

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import sql from 'sql-template-tag'
 import { signingKeys } from '../access/signing-keys.ts'
-import { migrationsFolder } from '../app.ts'
 import { type Config, readConfig } from '../config.ts'
 import { connectionKeys } from '../connections/data-keys.ts'
 import { type KeyCount, KeyRotation, type RotationResult } from '../foundation/crypto/key-rotation.ts'
@@ -122,6 +121,7 @@ async function openExisting(
   const connection = { ...address, application_name: 'atom rotate-keys' }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
   // Of another schema than this version's nobody could say that nothing is left on a key.
+  const { migrationsFolder } = await import('../app.ts')
   const [pending] = await pendingMigrations(database, migrationsFolder)
   if (pending !== undefined) {
     throw new StartError(

@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { createApp } from '../app.ts'
 import { readConfig } from '../config.ts'
 import { createLog } from '../foundation/log.ts'
 
@@ -10,6 +9,8 @@ export function serveCommand(): Command {
     const config = readConfig()
     const log = createLog({ level: config.logLevel, readable: process.stdout.isTTY === true })
     const stopped = untilStopped()
+    // Not before: what is wrong with a file of the server, such as a provider's, must not end the other commands.
+    const { createApp } = await import('../app.ts')
     const app = await createApp(config, { log })
     try {
       await app.listen()

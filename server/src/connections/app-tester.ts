@@ -45,7 +45,14 @@ export class AppTester {
   /** @throws AtomError `provider_unknown` | `provider_not_configured` | `provider_unavailable` */
   async test(person: { workspaceId: string; accountId: string }, providerId: string): Promise<AppTest> {
     const particulars = standardParticulars(this.#apps.provider(providerId))
-    const app = await this.#apps.current(person, providerId, particulars)
+    let app: App
+    try {
+      app = await this.#apps.current(person, providerId, particulars)
+    } catch (error) {
+      // What a server says of itself, where it is read, is part of what is being tried.
+      if (!(error instanceof AtomError) || error.code !== 'provider_misconfigured') throw error
+      return { ok: false, checks: [{ name: 'discovery', ok: false, detail: error.detail }] }
+    }
     const redirectUri = this.#apps.redirectUri(app.provider)
     const { authorization, token, jwks } = app.provider.endpoints
     const checks = [redirectCheck(app, redirectUri)]

@@ -16,12 +16,14 @@ export function endsAndRemains(
   revocation: DisconnectReceipt['revocation'],
   now: Date,
 ): Pick<DisconnectReceipt, 'gone' | 'remains'> {
-  const { name } = provider
+  const { name, remains: remaining = [] } = provider
   const given = givenBy[connection.flow] ?? 'access'
   const here = [
     `Atom’s copy of the ${given === 'key' ? 'key' : 'tokens'}. In backups of the database it stays sealed until they are deleted.`,
     'The connection and its history in Atom.',
   ]
+  // Where the app stays installed or listed, the consent is not what was taken back.
+  const ended = given === 'consent' && remaining.some(({ until }) => until === 'person') ? 'tokens' : given
   const itself = { what: `The ${given} at ${name}, until somebody removes it there.`, until: null }
   const accessToken = { what: 'The access token that was given out last, to whoever has a copy.' }
   // A key is what a request is made with: no other token was given out.
@@ -29,8 +31,8 @@ export function endsAndRemains(
   switch (revocation) {
     case 'revoked':
       return {
-        gone: [...here, `The ${given} at ${name}.`],
-        remains: (provider.remains ?? []).flatMap(({ what, until }) =>
+        gone: [...here, `The ${ended} at ${name}.`],
+        remains: remaining.flatMap(({ what, until }) =>
           until === 'person' ? [{ what, until: null }] : lasting({ what }, connection, now),
         ),
       }

@@ -1,15 +1,39 @@
 import { isWholeAddress } from './https-address.ts'
 import { filled, type Provider, standardParticulars } from './provider.ts'
-import { credentialFields, type KeyAttachment } from './provider-flows.ts'
-
-interface Finding {
-  readonly at: string
-  readonly problem: string
-}
+import { credentialFields, flowNames, type KeyAttachment, needsOf } from './provider-flows.ts'
+import type { Finding } from './provider-shape.ts'
 
 /** What is missing or wrong in what a provider file says of its flows. */
 export function lintFlows(provider: Provider): Finding[] {
+  const missing = kinds(provider)
+  if (missing.length > 0) return missing
   return [...addresses(provider), ...fields(provider), ...needs(provider), ...keys(provider)]
+}
+
+/** What each kind of installation, and of attachment, cannot do without. */
+const partsOfKind: Readonly<Record<string, readonly string[]>> = {
+  'app_installation by key': ['address', 'parameters', 'particular', 'answer', 'token'],
+  'app_installation by admin': ['address', 'parameters', 'particular', 'answer', 'scopes'],
+  'app_installation by consent': ['granted'],
+  'api_key.attach as bearer': ['key'],
+  'api_key.attach as header': ['header', 'key'],
+  'api_key.attach as basic': ['user', 'password'],
+}
+
+function kinds({ flows }: Provider): Finding[] {
+  const { app_installation: installation, api_key: key } = flows ?? {}
+  return [
+    ['app_installation', `by ${installation?.by}`, installation] as const,
+    ['api_key.attach', `as ${key?.attach.as}`, key?.attach] as const,
+  ].flatMap(([at, kind, value]) =>
+    (partsOfKind[`${at} ${kind}`] ?? []).flatMap((name) =>
+      when(
+        value !== undefined && Reflect.get(value, name) === undefined,
+        `flows.${at}.${name}`,
+        `is missing: an ${at === 'api_key.attach' ? 'attachment' : 'installation'} ${kind} needs it`,
+      ),
+    ),
+  )
 }
 
 function addresses(provider: Provider): Finding[] {
@@ -63,8 +87,8 @@ function fields({ flows }: Provider): Finding[] {
 }
 
 function needs({ flows, particulars = {} }: Provider): Finding[] {
-  return Object.entries(flows ?? {}).flatMap(([flow, { needs: named = {} }]) =>
-    Object.keys(named).flatMap((name) =>
+  return flowNames(flows).flatMap((flow) =>
+    Object.keys(needsOf(flows, flow)).flatMap((name) =>
       when(
         particulars[name] === undefined,
         `flows.${flow}.needs`,

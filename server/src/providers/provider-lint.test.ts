@@ -4,6 +4,7 @@ import { github } from './catalog/github.ts'
 import { microsoft } from './catalog/microsoft.ts'
 import { openid } from './catalog/openid.ts'
 import { salesforce } from './catalog/salesforce.ts'
+import { slack } from './catalog/slack.ts'
 import { zendesk } from './catalog/zendesk.ts'
 import { catalog } from './catalog.ts'
 import { lintProvider } from './provider-lint.ts'
@@ -13,6 +14,7 @@ const trouble = (action: string, reason = 'The access is over, as everything onc
   action,
   reason,
 })
+const slotsOf = (user: object) => ({ ...slack.slots, others: { user: { own: true, ...user } } })
 const places = (value: unknown) => lintProvider(value).map(({ at }) => at)
 
 test('[CN60] every provider that Atom ships passes lint', () => {
@@ -42,11 +44,8 @@ test('[CN60] lint finds what would be unsafe, unexplained or left out', () => {
     [{ ...github, errors: { invalid_grant: 'retry' } }, 'errors.invalid_grant'],
     [{ ...github, sharedGrant: 'team' }, 'sharedGrant'],
     [{ ...github, idleLimitDays: 0.5 }, 'idleLimitDays'],
-    [
-      { ...github, slots: { others: { user: { prefix: '', parameter: 'user_scope' } } } },
-      'slots.others.user',
-    ],
-    [{ ...github, slots: { others: { user: { prefix: 'u/', parameter: 'scope' } } } }, 'slots.others.user'],
+    [{ ...github, slots: slotsOf({ prefix: '', parameter: 'user_scope' }) }, 'slots.others.user'],
+    [{ ...github, slots: slotsOf({ prefix: 'u/', parameter: 'scope' }) }, 'slots.others.user'],
     [{ ...github, troubles: { invalid_grant: trouble('ask_admin') } }, 'troubles.invalid_grant'],
     [{ ...github, troubles: { invalid_grant: trouble('reconnect', 'gone') } }, 'troubles.invalid_grant'],
     [{ ...github, troubles: { server_error: trouble('reconnect') } }, 'troubles.server_error'],

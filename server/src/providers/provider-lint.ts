@@ -1,38 +1,8 @@
 import { isWholeAddress } from './https-address.ts'
-import {
-  type ClientAuthentication,
-  filled,
-  type Provider,
-  standardParticulars,
-  type Verdict,
-  verdictOf,
-} from './provider.ts'
+import { filled, type Provider, standardParticulars, type Verdict, verdictOf } from './provider.ts'
 import { lintFlows } from './provider-flow-lint.ts'
+import { type Finding, misshapen, nearest } from './provider-shape.ts'
 
-/** Something that a provider file should say otherwise, and where. */
-export interface Finding {
-  readonly at: string
-  readonly problem: string
-}
-
-const clientAuthentications: ReadonlySet<string> = new Set<ClientAuthentication>([
-  'client_secret_post',
-  'client_secret_basic',
-  'client_secret_jwt',
-  'private_key_jwt',
-  'tls_client_auth',
-  'self_signed_tls_client_auth',
-  'none',
-])
-const verdicts: ReadonlySet<string> = new Set<Verdict>([
-  'denied',
-  'operator',
-  'reconnect',
-  'reconsent',
-  'refresh',
-  'retry',
-  'refused',
-])
 /** RFC 6749 4.1.2.1 and 5.2: what an error table has to answer for, by itself or by the standard. */
 const answeredFor: Readonly<Record<string, readonly Verdict[]>> = {
   access_denied: ['denied'],
@@ -49,14 +19,15 @@ const answeredFor: Readonly<Record<string, readonly Verdict[]>> = {
  * because a file that is checked need not have passed the compiler.
  */
 export function lintProvider(value: unknown): readonly Finding[] {
-  const missing = missingParts(value)
-  if (missing.length > 0) return missing
+  const shapeless = misshapen(value)
+  if (shapeless.length > 0) return [...shapeless, ...secrets(value)]
   const provider = value as Provider
   return [
     ...naming(provider),
     ...addresses(provider),
     ...particulars(provider),
     ...protocol(provider),
+    ...attachments(provider),
     ...scopes(provider),
     ...slots(provider),
     ...errors(provider),
@@ -64,46 +35,13 @@ export function lintProvider(value: unknown): readonly Finding[] {
     ...ending(provider),
     ...guidance(provider),
     ...lintFlows(provider),
+    ...secrets(provider),
   ]
 }
 
-/** Parts without which nothing else can be looked at. */
-const parts: Readonly<Record<string, 'string' | 'object' | 'function'>> = {
-  id: 'string',
-  name: 'string',
-  appConsoleUrl: 'string',
-  'guide.category': 'string',
-  'guide.steps': 'object',
-  issuer: 'string',
-  'endpoints.authorization': 'string',
-  'endpoints.token': 'string',
-  clientAuthentication: 'string',
-  authorizationExtras: 'object',
-  'scopes.separator': 'string',
-  'scopes.answerSeparator': 'object',
-  'scopes.standard': 'object',
-  'scopes.always': 'object',
-  'scopes.contains': 'object',
-  refreshTokens: 'string',
-  errors: 'object',
-  'api.base': 'string',
-  'api.hosts': 'object',
-  'api.headers': 'object',
-  'api.rateLimit': 'object',
-  afterRevocation: 'string',
-  identify: 'function',
-}
-
-function missingParts(value: unknown): Finding[] {
-  return Object.entries(parts).flatMap(([at, kind]) => {
-    const found = at
-      .split('.')
-      .reduce<unknown>(
-        (holder, name) => (holder as Record<string, unknown> | null | undefined)?.[name],
-        value,
-      )
-    return typeof found === kind && found !== null ? [] : [{ at, problem: `is missing or no ${kind}` }]
-  })
+/** As far as it takes to tell a provider, also a lame one, from whatever else a file exports. */
+export function looksLikeProvider(value: unknown): value is Provider {
+  return typeof value === 'object' && value !== null && ('endpoints' in value || 'issuer' in value)
 }
 
 function naming({ id, name }: Provider): Finding[] {
@@ -118,9 +56,15 @@ function addresses(provider: Provider): Finding[] {
   const named = {
     appConsoleUrl: provider.appConsoleUrl,
     issuer: provider.issuer,
+    // What stands in braces there is a claim.
+    ...(provider.idTokenIssuer !== undefined && {
+      idTokenIssuer: provider.idTokenIssuer.replace(/\{\w+\}/g, 'claim'),
+    }),
     ...(discovery === undefined &&
       Object.fromEntries(
-        Object.entries(endpoints).map(([name, address]) => [`endpoints.${name}`, address] as const),
+        Object.entries({ ...endpoints })
+          .filter(([, address]) => address !== undefined)
+          .map(([name, address]) => [`endpoints.${name}`, address] as const),
       )),
     'api.base': api.base,
   }
@@ -130,6 +74,7 @@ function addresses(provider: Provider): Finding[] {
     const url = URL.canParse(text) ? new URL(text) : undefined
     return when(url?.protocol !== 'https:', at, 'must be an https address')
       .concat(when(url !== undefined && url.port !== '', at, 'must be at the standard port'))
+      .concat(when(isNumber(url?.hostname), at, 'must be at a name, not at a number'))
       .concat(when(url !== undefined && `${url.username}${url.password}` !== '', at, 'must name no user'))
       .concat(
         when(
@@ -150,9 +95,16 @@ function addresses(provider: Provider): Finding[] {
           !/^(?:(?:\{[a-z]+\}\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)+|\{[a-z]+\})$/.test(host),
           `api.hosts[${n}]`,
           'must be one whole host in lower case; wildcards pin nothing',
-        ).concat(undeclared(provider, `api.hosts[${n}]`, host)),
+        )
+          .concat(when(isNumber(host), `api.hosts[${n}]`, 'must be a name, not a number'))
+          .concat(undeclared(provider, `api.hosts[${n}]`, host)),
       ),
     )
+}
+
+/** An address of the network; IPv6 stands in brackets. */
+function isNumber(host: string | undefined): boolean {
+  return host !== undefined && /^(?:[\d.]+|\[.*\])$/.test(host)
 }
 
 /** `{name}` in an address that no particular stands for. */
@@ -206,7 +158,7 @@ function particulars(provider: Provider): Finding[] {
 }
 
 function protocol(provider: Provider): Finding[] {
-  const { pkce, clientAuthentication, refreshTokens, idTokenIssuer, endpoints, discovery } = provider
+  const { pkce, clientAuthentication, idTokenIssuer, endpoints, discovery } = provider
   const { keyAssertion, appKey } = provider
   const off = typeof pkce === 'object' && pkce !== null ? pkce.off : undefined
   return when(
@@ -214,9 +166,6 @@ function protocol(provider: Provider): Finding[] {
     'pkce',
     'must be S256, or say why it is off',
   )
-    .concat(
-      when(!clientAuthentications.has(clientAuthentication), 'clientAuthentication', 'is none that is known'),
-    )
     .concat(
       when(
         clientAuthentication === 'private_key_jwt' && keyAssertion === undefined,
@@ -240,23 +189,9 @@ function protocol(provider: Provider): Finding[] {
     )
     .concat(
       when(
-        discovery !== undefined && !['openid', 'resource'].includes(discovery),
-        'discovery',
-        'must be openid or resource',
-      ),
-    )
-    .concat(
-      when(
         discovery !== undefined && `${endpoints.authorization}${endpoints.token}` !== '',
         'endpoints',
         'are read from the server, and must be empty here',
-      ),
-    )
-    .concat(
-      when(
-        !['lasting', 'single_use'].includes(refreshTokens),
-        'refreshTokens',
-        'must be lasting or single_use',
       ),
     )
     .concat(
@@ -279,24 +214,45 @@ function slots({ slots: declared }: Provider): Finding[] {
   })
 }
 
-function scopes({ scopes: { standard, always, contains, separator, answerSeparator } }: Provider): Finding[] {
+function scopes({ scopes }: Provider): Finding[] {
+  const { standard, further = [], always, unsaid = [], contains, separator, answerSeparator } = scopes
   const names = standard.map(({ scope }) => scope)
-  return standard
-    .flatMap(({ scope, meaning }, n) =>
-      when(
-        meaning.trim().length < 6,
-        `scopes.standard[${n}]`,
-        `${scope} has no meaning in plain words`,
-      ).concat(when(scope.includes(separator), `scopes.standard[${n}]`, `${scope} contains the separator`)),
-    )
-    .concat(when(new Set(names).size !== names.length, 'scopes.standard', 'names a scope twice'))
+  const known = [...names, ...further.map(({ scope }) => scope)]
+  const explained = Object.entries({ standard, further }).flatMap(([list, entries]) =>
+    entries.flatMap(({ scope, meaning }, n) => {
+      const at = `scopes.${list}[${n}]`
+      return when(meaning.trim().length < 6, at, `${scope} has no meaning in plain words`)
+        .concat(when(scope.includes(separator), at, `${scope} contains the separator`))
+        .concat(
+          // RFC 6749 3.3.
+          when(
+            !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope),
+            at,
+            `“${scope}” is no scope that can be asked for`,
+          ),
+        )
+    }),
+  )
+  return explained
+    .concat(when(new Set(known).size !== known.length, 'scopes', 'name a scope twice'))
     .concat(
       always.flatMap((scope) =>
         when(
           !names.includes(scope),
           'scopes.always',
-          `${scope} is not among the standard scopes, so nobody explains it`,
+          `${scope} is not among the standard scopes, so nobody explains it${meant(scope, names)}`,
         ),
+      ),
+    )
+    .concat(
+      // A provider may have scopes that nobody is asked for; what is nearly one of the file's is a slip.
+      [...unsaid, ...Object.entries(contains).flatMap(([scope, inner]) => [scope, ...inner])].flatMap(
+        (name) =>
+          when(
+            !known.includes(name) && meant(name, known) !== '',
+            'scopes',
+            `name ${name}, which is not asked for${meant(name, known)}`,
+          ),
       ),
     )
     .concat(
@@ -308,26 +264,25 @@ function scopes({ scopes: { standard, always, contains, separator, answerSeparat
       when(
         answerSeparator.global || answerSeparator.sticky,
         'scopes.answerSeparator',
-        'must not keep a position',
+        'must not keep a position: take out the flags g and y',
       ),
     )
 }
 
+function meant(scope: string, among: readonly string[]): string {
+  const near = nearest(scope, among)
+  return near === undefined ? '' : `; did you mean ${near}?`
+}
+
 function errors(provider: Provider): Finding[] {
-  return Object.entries(provider.errors)
-    .flatMap(([code, verdict]) =>
-      when(!verdicts.has(verdict), `errors.${code}`, `${String(verdict)} is no verdict`),
+  return Object.entries(answeredFor).flatMap(([code, fitting]) => {
+    const verdict = verdictOf(provider, code)
+    return when(
+      !fitting.includes(verdict),
+      `errors.${code}`,
+      `means ${verdict}, must be ${fitting.join(' or ')}`,
     )
-    .concat(
-      Object.entries(answeredFor).flatMap(([code, fitting]) => {
-        const verdict = verdictOf(provider, code)
-        return when(
-          !fitting.includes(verdict),
-          `errors.${code}`,
-          `means ${verdict}, must be ${fitting.join(' or ')}`,
-        )
-      }),
-    )
+  })
 }
 
 /** What Atom does unasked, and says, so that no grant dies unnoticed. */
@@ -404,8 +359,7 @@ function ending({
 
 /** What people read: steps that name the address to enter, words for every scope, hints and days that can be meant. */
 function guidance(provider: Provider): Finding[] {
-  const { guide, scopes, accountHint = {} } = provider
-  const standard = new Set(scopes.standard.map(({ scope }) => scope))
+  const { guide, accountHint = {} } = provider
   const known = new Set(['email', 'handle', ...Object.keys(provider.particulars ?? {})])
   return [
     // Where Atom registers itself, there is no console.
@@ -438,13 +392,6 @@ function guidance(provider: Provider): Finding[] {
       'guide.testing',
       'must say what ends, after how many days',
     ),
-    ...(scopes.further ?? []).flatMap(({ scope, meaning }, at) =>
-      when(
-        meaning.trim() === '' || standard.has(scope),
-        `scopes.further[${at}]`,
-        'must have words for a person, and not be asked for anyway',
-      ),
-    ),
     ...Object.entries(accountHint).flatMap(([parameter, template]) =>
       when(
         [...template.matchAll(/\{(\w+)\}/g)].some(([, name = '']) => !known.has(name)),
@@ -457,4 +404,58 @@ function guidance(provider: Provider): Finding[] {
 
 function when(wrong: boolean, at: string, problem: string): Finding[] {
   return wrong ? [{ at, problem }] : []
+}
+
+/** Keys and tokens as those give them who are known for a sign of their own. */
+const secretLike =
+  /-----BEGIN [A-Z ]*PRIVATE KEY|\bxox[abeprs]-[\w-]{10,}|\bgh[oprsu]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{10,}|\bGOCSPX-[\w-]{10,}|\bya29\.[\w-]{10,}|\bsk_(?:live|test)_\w{10,}|\bAKIA[0-9A-Z]{16}\b|\b(?:secret|ntn)_\w{20,}|\beyJ[\w-]{10,}\.[\w-]{10,}\./
+
+/** A file is read by everybody who has the source. */
+function secrets(value: unknown, at = '', seen: ReadonlySet<unknown> = new Set()): Finding[] {
+  if (typeof value === 'string') {
+    return when(
+      secretLike.test(value),
+      at,
+      'looks like a secret: take it out and make it invalid at the provider; an operator enters it in Atom',
+    )
+  }
+  if (typeof value !== 'object' || value === null || seen.has(value)) return []
+  const within = new Set([...seen, value])
+  return Object.entries(value).flatMap(([name, inner]) =>
+    secrets(inner, at === '' ? name : `${at}.${name}`, within),
+  )
+}
+
+/** What the flow, the credential and the connection put there themselves; a file that did would break or bypass them. */
+const ownParameters = [
+  'client_id',
+  'client_secret',
+  'code',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'redirect_uri',
+  'request',
+  'request_uri',
+  'response_type',
+  'scope',
+  'state',
+]
+const ownHeaders = ['authorization', 'connection', 'content-length', 'cookie', 'host', 'proxy-authorization']
+
+function attachments({ authorizationExtras, accountHint = {}, api }: Provider): Finding[] {
+  return [
+    ...Object.entries({ authorizationExtras, accountHint }).flatMap(([at, parameters]) =>
+      Object.keys(parameters).flatMap((name) =>
+        when(ownParameters.includes(name), `${at}.${name}`, 'is set by Atom itself: take it out'),
+      ),
+    ),
+    ...Object.keys(api.headers).flatMap((name) =>
+      when(
+        ownHeaders.includes(name.toLowerCase()),
+        `api.headers.${name}`,
+        'is set by Atom itself: take it out',
+      ).concat(when(name !== name.toLowerCase(), `api.headers.${name}`, 'must be in lower case')),
+    ),
+  ]
 }

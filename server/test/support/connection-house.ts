@@ -25,6 +25,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 import { createOutbound, type Outbound } from '#foundation/outbound.ts'
 import { createHttpServer } from '#http/server.ts'
+import type { Provider } from '#providers/provider.ts'
 import { noStandIns, placed, type StandIns } from '#providers/stand-in.ts'
 
 export interface HouseOptions {
@@ -46,6 +47,8 @@ export interface HouseOptions {
     readonly checkpoint?: (name: RefreshCheckpoint) => void
   }
   readonly dataKeys?: DataKeyCache
+  /** Other providers than those that Atom ships. */
+  readonly catalog?: ReadonlyMap<string, Provider>
 }
 
 export interface Reply {
@@ -271,6 +274,7 @@ export async function openHouse(options: HouseOptions): Promise<ConnectionHouse>
       sandbox: options.sandbox,
       dataDir: options.dataDir ?? (await ownFolder(parts)),
       ...(options.refresh && { refresh: options.refresh }),
+      ...(options.catalog && { catalog: options.catalog }),
     }),
   )
   room.doors(createGuards({ http, tokens, log }))

@@ -104,8 +104,8 @@ export const gitlab: Provider = {
     headers: {},
     rateLimit: { remaining: 'ratelimit-remaining', reset: 'ratelimit-reset', retryAfter: 'retry-after' },
   },
-  afterRevocation: 'GitLab has ended the tokens. The app stays in the list of authorised apps there.',
-  remains: [{ what: 'The app stays in the list of authorised applications at GitLab.', until: 'person' }],
+  afterRevocation:
+    'GitLab has ended the access token and its refresh token. The app leaves the list of authorised applications there with its last token.',
 
   async identify(reader) {
     const user = await reader.get('https://gitlab.com/oauth/userinfo', UserInfo)

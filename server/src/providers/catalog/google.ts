@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { type Provider, ProviderAnswer } from '../provider.ts'
 import { CredentialUnfit } from '../provider-flows.ts'
+import { rewritten, textAt } from '../token-answer.ts'
 
 const UserInfo = Type.Object({
   sub: Type.String(),
@@ -211,6 +212,13 @@ export const google: Provider = {
   },
   afterRevocation:
     'Google has ended the grant and every token of it. Connecting again asks for consent again.',
+
+  /** `error` is invalid_grant whatever ended it; that session control did stands beside it. */
+  tokenAnswer: (response) =>
+    rewritten(response, (answer, status) => {
+      const ended = ['invalid_rapt', 'rapt_required'].includes(textAt(answer, 'error_subtype') ?? '')
+      return { status, answer: status !== 200 && ended ? { ...answer, error: 'invalid_rapt' } : answer }
+    }),
 
   async identify(reader) {
     const user = await reader.get('https://openidconnect.googleapis.com/v1/userinfo', UserInfo)

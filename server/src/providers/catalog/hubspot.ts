@@ -116,9 +116,13 @@ export const hubspot: Provider = {
     rateLimit: { remaining: 'x-hubspot-ratelimit-remaining', retryAfter: 'retry-after' },
   },
   afterRevocation:
-    'HubSpot has ended the refresh token. An access token that was given out before may work for up to 30 minutes more.',
+    'HubSpot has ended the refresh token. An access token that was given out before may work for up to 30 minutes more, and the app stays installed until somebody uninstalls it in HubSpot.',
   remains: [
     { what: 'An access token that was given out before may work until it expires.', until: 'access_token' },
+    {
+      what: 'The app stays installed in the HubSpot account until somebody uninstalls it there.',
+      until: 'person',
+    },
   ],
 
   /** Older errors say `status` instead of `error`; granted scopes come as a list. */

@@ -184,7 +184,8 @@ export const slack: Provider = {
     failures: { status: 200, code: 'error' },
     rateLimit: { retryAfter: 'retry-after' },
   },
-  afterRevocation: 'Slack has ended the token. The app stays installed until somebody removes it in Slack.',
+  afterRevocation:
+    'Slack has ended the token, and a bot has left its channels with it. The app stays installed until somebody removes it in Slack.',
   remains: [
     {
       what: 'The app stays installed in the Slack workspace until somebody removes it there.',
