@@ -15,9 +15,9 @@ import {
 import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
+import type { AppRow, AppStore } from './app-store.ts'
 import type { ClientRegistration } from './authorization-server/client-registration.ts'
 import type { ServerMetadata } from './authorization-server/server-metadata.ts'
-import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 
 /** An OAuth client at a provider: an operator's own, or the sandbox's. */
@@ -80,7 +80,7 @@ interface AppSource {
 /** Which app stands between Atom and each provider. A workspace's own always comes before the sandbox's. */
 export class Apps {
   readonly #catalog: ReadonlyMap<string, Provider>
-  readonly #store: ConnectionStore
+  readonly #store: AppStore
   readonly #vault: CredentialVault
   readonly #sandbox: SandboxOffer | undefined
   readonly #clock: Clock
@@ -90,7 +90,7 @@ export class Apps {
 
   constructor(dependencies: {
     catalog: ReadonlyMap<string, Provider>
-    store: ConnectionStore
+    store: AppStore
     vault: CredentialVault
     metadata: ServerMetadata
     registration: ClientRegistration

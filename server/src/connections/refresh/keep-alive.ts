@@ -2,6 +2,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { ConnectionStore } from '../connection-store.ts'
+import type { CredentialStore } from './credential-store.ts'
 import type { TokenRefresh } from './token-refresh.ts'
 
 const minuteMs = 60_000
@@ -19,6 +20,7 @@ const mostBatches = 10
  */
 export class KeepAlive implements AsyncDisposable {
   readonly #store: ConnectionStore
+  readonly #credentials: CredentialStore
   readonly #tokenRefresh: TokenRefresh
   readonly #clock: Clock
   readonly #log: Log
@@ -26,8 +28,15 @@ export class KeepAlive implements AsyncDisposable {
   #closed = false
   #underWay: Promise<unknown> = Promise.resolve()
 
-  constructor(dependencies: { store: ConnectionStore; tokenRefresh: TokenRefresh; clock: Clock; log: Log }) {
+  constructor(dependencies: {
+    store: ConnectionStore
+    credentials: CredentialStore
+    tokenRefresh: TokenRefresh
+    clock: Clock
+    log: Log
+  }) {
     this.#store = dependencies.store
+    this.#credentials = dependencies.credentials
     this.#tokenRefresh = dependencies.tokenRefresh
     this.#clock = dependencies.clock
     this.#log = dependencies.log
@@ -43,7 +52,7 @@ export class KeepAlive implements AsyncDisposable {
       const at = this.#clock.now()
       // Not all at the same time again.
       const again = new Date(at.getTime() + againMs * (0.75 + Math.random() / 2))
-      const due = await this.#store.takeUnused(at, again, batch)
+      const due = await this.#credentials.takeUnused(at, again, batch)
       for (const { workspaceId, connectionId, further } of due) {
         if (this.#closed) break
         if (await this.#keep(workspaceId, connectionId, further)) kept += 1

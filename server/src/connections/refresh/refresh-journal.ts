@@ -2,7 +2,8 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Remedy } from '@atom/contract/connections.ts'
 import type { Log } from '#foundation/log.ts'
-import type { ConnectionRow, Renewal } from '../connection-store.ts'
+import type { ConnectionRow } from '../connection-store.ts'
+import type { Renewal } from './credential-store.ts'
 
 /** What is written down: a renewal, sealed as it will be stored. */
 interface Entry {

@@ -7,11 +7,12 @@ import type { Secret } from '#foundation/secret.ts'
 import type { KeyAttachment } from '#providers/provider-flows.ts'
 import type { App, Apps } from '../apps.ts'
 import { type Grant, GrantOutage, GrantRefused } from '../authorization-server/token-endpoint.ts'
-import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from '../connection-store.ts'
+import type { ConnectionRow, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { keyAttachment } from '../credential-attachment.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import type { CredentialFlow } from '../flows/credential-flow.ts'
 import type { IdentityReader } from '../identity-reader.ts'
+import type { Claim, CredentialStore, Renewal } from './credential-store.ts'
 import type { RefreshJournal } from './refresh-journal.ts'
 import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
 import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
@@ -70,6 +71,7 @@ const longestRestMs = 30_000
  */
 export class TokenRefresh implements AsyncDisposable {
   readonly #store: ConnectionStore
+  readonly #credentials: CredentialStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #source: Pick<CredentialFlow, 'refresh'>
@@ -87,6 +89,7 @@ export class TokenRefresh implements AsyncDisposable {
 
   constructor(dependencies: {
     store: ConnectionStore
+    credentials: CredentialStore
     vault: CredentialVault
     apps: Apps
     /** Where the next access token comes from. */
@@ -101,6 +104,7 @@ export class TokenRefresh implements AsyncDisposable {
     checkpoint?: ((name: RefreshCheckpoint) => void) | undefined
   }) {
     this.#store = dependencies.store
+    this.#credentials = dependencies.credentials
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#source = dependencies.source
@@ -212,7 +216,7 @@ export class TokenRefresh implements AsyncDisposable {
       leaseSeconds: this.#leaseSeconds,
     }
     for (;;) {
-      const held = await this.#store.claim(claim)
+      const held = await this.#credentials.claim(claim)
       if (held !== undefined) {
         this.#checkpoint('claimed')
         using _lease = this.#held(claim)
@@ -230,7 +234,7 @@ export class TokenRefresh implements AsyncDisposable {
    */
   async recover(): Promise<void> {
     for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
-      const stored = await this.#store.renew(renewal)
+      const stored = await this.#credentials.renew(renewal)
       await this.#journal.forget(renewal)
       const { connectionId, generation } = renewal
       this.#log.warn({ connectionId, generation, stored }, 'a journalled renewal was found')
@@ -245,7 +249,7 @@ export class TokenRefresh implements AsyncDisposable {
   #held(claim: Claim): Disposable {
     const timer = setInterval(
       () => {
-        this.#store.hold(claim).then(
+        this.#credentials.hold(claim).then(
           (still) => {
             if (!still) this.#log.debug({ connectionId: claim.connectionId }, 'a refresh claim is over')
           },
@@ -295,7 +299,7 @@ export class TokenRefresh implements AsyncDisposable {
         throw error
       }
     } catch (error) {
-      await this.#store.release(claim, unsure).catch((failure: unknown) => {
+      await this.#credentials.release(claim, unsure).catch((failure: unknown) => {
         this.#log.warn(
           { connectionId: claim.connectionId, err: failure },
           'a refresh claim runs out by itself',
@@ -397,7 +401,7 @@ export class TokenRefresh implements AsyncDisposable {
     const { connectionId } = renewal
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#store.renew(renewal)
+        return await this.#credentials.renew(renewal)
       } catch (error) {
         if (attempt === 9 || !(error instanceof AtomError) || error.code !== 'unavailable') {
           this.#journal.leave(renewal)
@@ -417,7 +421,7 @@ export class TokenRefresh implements AsyncDisposable {
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
     const context = { ...connection, dpopKey: token.dpopKey }
     if (!expired && (await this.#identityReader.accepts(app, token.value, context))) {
-      await this.#store.release(claim, false)
+      await this.#credentials.release(claim, false)
       return token
     }
     const reason = expired
@@ -429,7 +433,7 @@ export class TokenRefresh implements AsyncDisposable {
   /** The grant seems gone. Whoever reconnected meanwhile has made a newer one, which is then the answer. */
   async #giveUp(attempt: Attempt, claim: Claim, trouble: Trouble): Promise<AccessToken> {
     const { connection } = attempt
-    if (!(await this.#store.needsReconnect(claim, trouble))) {
+    if (!(await this.#credentials.needsReconnect(claim, trouble))) {
       const moved = await this.#moved(connection)
       if (moved !== undefined) return moved
     }
@@ -441,7 +445,7 @@ export class TokenRefresh implements AsyncDisposable {
   }
 
   async #blameApp(connection: LiveConnection, trouble: Trouble): Promise<void> {
-    if (await this.#store.appRefused(connection.id, trouble)) await this.#tell(connection)
+    if (await this.#credentials.appRefused(connection.id, trouble)) await this.#tell(connection)
   }
 
   /** As the whole connection is now, whichever of its credentials it was about. */
