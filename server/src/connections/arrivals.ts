@@ -7,9 +7,9 @@ import { missingScopes, type Provider, ProviderAnswer } from '#providers/provide
 import type { App, Apps } from './apps.ts'
 import type { Grant } from './authorization-server/token-endpoint.ts'
 import type { ConnectionNews } from './connection-news.ts'
-import type { ConnectionRow, ConnectionStore } from './connection-store.ts'
+import type { ConnectionRow, ConnectionStore, ConsentPlace, SealedConsent } from './connection-store.ts'
 import { viewOf } from './connection-view.ts'
-import type { CredentialVault } from './credential-vault.ts'
+import type { CredentialVault, SealedTokens } from './credential-vault.ts'
 import type { Attempt } from './flows/flow-store.ts'
 import type { StrayGrants } from './flows/stray-grant.ts'
 import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
@@ -153,22 +153,30 @@ export class Arrivals {
           at,
           refreshExpiresAt: null,
         }),
-        seal: (connectionId, generation, dataKey) =>
-          this.#vault.sealTokens(
-            { workspaceId: flow.workspaceId, connectionId, generation, further: other.slot },
-            other,
-            dataKey,
-          ),
       })),
       particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
-      seal: async (connectionId, generation) => {
-        const place = { workspaceId: flow.workspaceId, connectionId, generation }
-        const sealed = await this.#vault.sealTokens(place, grant)
-        const { dpopKey } = grant
-        if (dpopKey === undefined) return sealed
-        return { ...sealed, dpopKey: await this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey) }
-      },
+      seal: (place) => this.#sealed(flow.workspaceId, grant, place),
     })
+  }
+
+  /** One data key for all that this consent gave. */
+  async #sealed(workspaceId: string, grant: Grant, to: ConsentPlace): Promise<SealedConsent> {
+    const place = { workspaceId, connectionId: to.connectionId, generation: to.generation }
+    const sealed = await this.#vault.sealTokens(place, grant)
+    const further = new Map<string, SealedTokens>()
+    for (const other of grant.others) {
+      const generation = to.further.get(other.slot) ?? 1
+      const otherPlace = { ...place, generation, further: other.slot }
+      further.set(other.slot, await this.#vault.sealTokens(otherPlace, other, sealed.dataKey))
+    }
+    const { dpopKey } = grant
+    return {
+      ...sealed,
+      further,
+      ...(dpopKey !== undefined && {
+        dpopKey: await this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey),
+      }),
+    }
   }
 }
 
@@ -185,5 +193,5 @@ function consentEvent(
         ? (['reconnected', `Access was granted anew at ${name}`] as const)
         : (['widened', `Access was granted at ${name} for more: ${further.join(', ')}`] as const)
   const detail = missing.length === 0 ? `${what}.` : `${what}, but not for ${missing.join(', ')}.`
-  return { id: newId(), kind, detail, durationMs: null }
+  return { id: newId(), kind, detail, durationMs: null, slot: null }
 }

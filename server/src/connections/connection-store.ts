@@ -1,6 +1,7 @@
 import type { ConnectionStatus, FlowName, Remedy } from '@atom/contract/connections.ts'
 import sql, { empty, type Sql } from 'sql-template-tag'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Particulars } from '#providers/provider.ts'
 import { dropUnusedApps } from './app-store.ts'
@@ -89,8 +90,22 @@ export interface ConsentedFurther {
   readonly expiresAt: Date | null
   readonly refreshExpiresAt: Date | null
   readonly keepAliveAt: Date | null
-  /** Called once the generation is known, with the data key of the connection. */
-  seal(connectionId: string, generation: number, dataKey: Buffer): Promise<SealedTokens>
+}
+
+/** Where consent will be written, as far as it can be told before: what is sealed belongs there and nowhere else. */
+export interface ConsentPlace {
+  readonly connectionId: string
+  readonly generation: number
+  /** Of the further credentials, by slot. */
+  readonly further: ReadonlyMap<string, number>
+}
+
+/** What consent gave, sealed under the new data key of the connection. */
+export interface SealedConsent extends SealedTokens {
+  /** What the tokens are bound to. */
+  readonly dpopKey?: Buffer
+  /** By slot. */
+  readonly further: ReadonlyMap<string, Pick<SealedTokens, 'accessToken' | 'refreshToken'>>
 }
 
 export interface ConsentedConnection {
@@ -123,9 +138,14 @@ export interface ConsentedConnection {
   readonly keepAliveAt: Date | null
   readonly particulars: Particulars
   readonly others: readonly ConsentedFurther[]
-  /** Called inside the transaction, once id and generation are known. `dpopKey`: what the tokens are bound to. */
-  seal(connectionId: string, generation: number): Promise<SealedTokens & { readonly dpopKey?: Buffer }>
+  /** Called before anything is locked: the master key may be far away. Again, where somebody was faster. */
+  seal(place: ConsentPlace): Promise<SealedConsent>
 }
+
+/** Somebody else has written there since it was looked at. */
+class Overtaken extends Error {}
+
+const mostOvertakings = 5
 
 /** A connection as the forecast looks at it. */
 export interface EndingConnection {
@@ -237,6 +257,44 @@ export class ConnectionStore {
 
   /** Writes what consent gave: a new connection, or the next credential of the one that this person had already. */
   async connect(consented: ConsentedConnection): Promise<ConnectionRow> {
+    for (let times = 1; ; times++) {
+      const place = await this.#placeOf(consented)
+      const sealed = await consented.seal(place)
+      try {
+        return await this.#write(consented, place, sealed)
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error
+        if (times === mostOvertakings) throw new AtomError('busy', undefined, { cause: error })
+      }
+    }
+  }
+
+  /** Which row it will be, and which generation comes next there. */
+  async #placeOf(consented: ConsentedConnection): Promise<ConsentPlace> {
+    const [row] = await this.#database.query<{
+      id: string
+      generation: number
+      further: Record<string, number> | null
+    }>(sql`
+      select c.id, k.generation,
+        (select json_object_agg(f.slot, f.generation) from further_credentials f where f.connection_id = c.id) as further
+      from connections c join credentials k on k.connection_id = c.id
+      where c.workspace_id = ${consented.workspaceId} and c.owner_id = ${consented.ownerId}
+        and c.provider = ${consented.provider} and c.sandbox = ${consented.sandbox}
+        and c.identity_id = ${consented.identityId}`)
+    return {
+      connectionId: row?.id ?? consented.newId,
+      generation: (row?.generation ?? 0) + 1,
+      // Never a generation again: a refresh of the older one may still be under way.
+      further: new Map(consented.others.map(({ slot }) => [slot, (row?.further?.[slot] ?? 0) + 1])),
+    }
+  }
+
+  async #write(
+    consented: ConsentedConnection,
+    place: ConsentPlace,
+    sealed: SealedConsent,
+  ): Promise<ConnectionRow> {
     return await this.#database.transaction(async (tx) => {
       const identity = JSON.stringify(consented.identity)
       const [connection] = await tx.query<{ id: string; askedBefore: string[] | null }>(sql`
@@ -264,8 +322,8 @@ export class ConnectionStore {
       const [before] = await tx.query<{ generation: number }>(
         sql`select generation from credentials where connection_id = ${id} for update`,
       )
-      const generation = (before?.generation ?? 0) + 1
-      const sealed = await consented.seal(id, generation)
+      const { generation } = place
+      if (id !== place.connectionId || generation !== (before?.generation ?? 0) + 1) throw new Overtaken()
       await tx.query(sql`
         insert into credentials (connection_id, workspace_id, data_key, access_token, refresh_token, generation, issued_at,
           expires_at, refresh_expires_at, keep_alive_at, slot, particulars, dpop_key)
@@ -277,7 +335,7 @@ export class ConnectionStore {
           expires_at = excluded.expires_at, refresh_expires_at = excluded.refresh_expires_at,
           keep_alive_at = excluded.keep_alive_at, slot = excluded.slot, particulars = excluded.particulars,
           dpop_key = excluded.dpop_key, lease_holder = null, lease_until = null, unanswered = false`)
-      await this.#connectOthers(tx, id, consented, sealed.dataKey)
+      await this.#connectOthers(tx, consented, place, sealed)
       await writeConnectionEvent(tx, {
         ...consented.happened(askedBefore === null ? undefined : { askedScopes: askedBefore }),
         connectionId: id,
@@ -294,21 +352,22 @@ export class ConnectionStore {
   /** The data key is a new one, so what it does not seal could not be opened any more and goes. */
   async #connectOthers(
     tx: Transaction,
-    id: string,
     { at, others }: ConsentedConnection,
-    dataKey: Buffer,
+    { connectionId, further }: ConsentPlace,
+    sealed: SealedConsent,
   ): Promise<void> {
     const before = await tx.query<{ slot: string; generation: number }>(
-      sql`delete from further_credentials where connection_id = ${id} returning slot, generation`,
+      sql`delete from further_credentials where connection_id = ${connectionId} returning slot, generation`,
     )
     for (const other of others) {
-      // Never a generation again: a refresh of the older one may still be under way.
-      const generation = (before.find(({ slot }) => slot === other.slot)?.generation ?? 0) + 1
-      const sealed = await other.seal(id, generation, dataKey)
+      const generation = present(further.get(other.slot))
+      const earlier = before.find(({ slot }) => slot === other.slot)
+      if (generation !== (earlier?.generation ?? 0) + 1) throw new Overtaken()
+      const { accessToken, refreshToken } = present(sealed.further.get(other.slot))
       await tx.query(sql`
         insert into further_credentials (connection_id, slot, access_token, refresh_token, generation, issued_at,
           expires_at, refresh_expires_at, keep_alive_at)
-        values (${id}, ${other.slot}, ${sealed.accessToken}, ${sealed.refreshToken}, ${generation}, ${at},
+        values (${connectionId}, ${other.slot}, ${accessToken}, ${refreshToken}, ${generation}, ${at},
           ${other.expiresAt}, ${other.refreshExpiresAt}, ${other.keepAliveAt})`)
     }
   }
@@ -335,6 +394,7 @@ export class ConnectionStore {
       detail: 'Used for the first time since consent.',
       generation,
       durationMs: null,
+      slot: null,
     })
   }
 

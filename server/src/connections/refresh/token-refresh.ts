@@ -31,7 +31,8 @@ export interface AccessToken {
 export interface RefreshEvent {
   readonly workspaceId: string
   readonly connectionId: string
-  readonly slot: string
+  /** Which of several credentials; undefined where the connection has one. */
+  readonly slot: string | undefined
   readonly at: Date
   readonly kind: 'refreshed' | 'refresh_failed' | 'kept_alive' | 'lost'
   /** In plain words. */
@@ -468,7 +469,7 @@ export class TokenRefresh implements AsyncDisposable {
     this.#noted({
       workspaceId: connection.workspaceId,
       connectionId: connection.id,
-      slot: connection.further ?? connection.slot,
+      slot: connection.others.length === 0 ? undefined : (connection.further ?? connection.slot),
       at: this.#clock.now(),
       kind,
       detail,
