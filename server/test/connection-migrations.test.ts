@@ -106,7 +106,7 @@ test('[CN162] connections, apps and flows of before live on through the migratio
   // What nobody noted the end of is refreshed within two weeks; what cannot be is left alone.
   const due = await new CredentialStore({ database }).takeUnused(
     new Date(Date.now() + 15 * 86_400_000),
-    at,
+    { again: at, soon: at },
     10,
   )
   assert.deepEqual(due.map(({ connectionId }) => connectionId).sort(), [github, ...slacks].sort())

@@ -129,41 +129,54 @@ export class CredentialStore {
     })
   }
 
-  /** It works for as long as its token does, but cannot be renewed until the operator has mended the app. */
-  async appRefused(connectionId: string, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
+  /**
+   * Something keeps it from being renewed that is neither its end nor its person's matter: its app is refused, or its provider
+   * is not well. False where that was known, or there is worse.
+   */
+  async degrade(connectionId: string, trouble: { reason: string; remedy: Remedy }): Promise<boolean> {
+    const lesser = trouble.remedy.action === 'wait' ? ['allow_more'] : ['allow_more', 'wait']
     const rows = await this.#database.query(sql`
-      update connections set status = 'degraded', reason = ${loss.reason}, remedy = ${jsonOf(loss.remedy)}
+      update connections set status = 'degraded', reason = ${trouble.reason}, remedy = ${jsonOf(trouble.remedy)}
       where id = ${connectionId}
-        and (status = 'active' or (status = 'degraded' and remedy ->> 'action' = 'allow_more'))
+        and (status = 'active' or (status = 'degraded' and remedy ->> 'action' = any (${lesser}::text[])))
       returning id`)
     return rows.length > 0
   }
 
+  /** Its turn among those that are refreshed by themselves comes at this time, if not before. */
+  async askAgainAt(credential: CredentialKey, at: Date): Promise<void> {
+    const { table, itself } = placeOf(credential)
+    await this.#database.query(sql`
+      update ${table} k set keep_alive_at = least(keep_alive_at, ${at}) where ${itself}`)
+  }
+
   /**
-   * Credentials that would die of not being used, soonest first. Taking them puts their turn off, so that no other process
-   * takes them as well, and none is tried without a pause.
+   * Credentials that would die of not being used, or wait for their provider, soonest first. Taking them puts their turn off,
+   * so that no other process takes them as well, and none is tried without a pause: until `again`, or `soon` for those that wait.
    */
   async takeUnused(
     at: Date,
-    again: Date,
+    { again, soon }: { readonly again: Date; readonly soon: Date },
     limit: number,
   ): Promise<(CredentialKey & { workspaceId: string })[]> {
     const firsts = await this.#database.query<CredentialKey & { workspaceId: string }>(sql`
       with due as (
-        select k.connection_id from credentials k join connections c on c.id = k.connection_id
+        select k.connection_id, c.remedy ->> 'action' = 'wait' as waits from credentials k join connections c on c.id = k.connection_id
         where k.keep_alive_at <= ${at} and c.status <> 'needs_reconnect'
         order by k.keep_alive_at limit ${limit} for update of k skip locked
       )
-      update credentials k set keep_alive_at = ${again} from due where k.connection_id = due.connection_id
+      update credentials k set keep_alive_at = case when due.waits then ${soon}::timestamptz else ${again} end
+      from due where k.connection_id = due.connection_id
       returning k.connection_id as "connectionId", k.workspace_id as "workspaceId"`)
     const others = await this.#database.query<CredentialKey & { workspaceId: string }>(sql`
       with due as (
-        select f.connection_id, f.slot, c.workspace_id
+        select f.connection_id, f.slot, c.workspace_id, c.remedy ->> 'action' = 'wait' as waits
         from further_credentials f join connections c on c.id = f.connection_id
         where f.keep_alive_at <= ${at} and f.lost is null and c.status <> 'needs_reconnect'
         order by f.keep_alive_at limit ${limit} for update of f skip locked
       )
-      update further_credentials f set keep_alive_at = ${again} from due
+      update further_credentials f
+      set keep_alive_at = case when due.waits then ${soon}::timestamptz else ${again} end from due
       where f.connection_id = due.connection_id and f.slot = due.slot
       returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
     return [...firsts, ...others]

@@ -15,7 +15,7 @@ import type { IdentityReader } from '../identity-reader.ts'
 import type { Claim, CredentialStore, Renewal } from './credential-store.ts'
 import type { RefreshJournal } from './refresh-journal.ts'
 import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
-import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
+import { awaited, endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
 
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
@@ -64,6 +64,8 @@ const pollMs = 100
 const calmMs = 30_000
 /** Where nothing valid is left, a provider that failed twice is left alone for a second, then two, then four, at most so long. */
 const longestRestMs = 30_000
+/** What waits for its provider is asked for by itself after so long, if nobody needs it before. */
+const askAgainMs = 5 * 60_000
 
 /**
  * The one place where access tokens are renewed (RFC 6749 6). One flight in this process and one holder in the cluster per
@@ -133,7 +135,7 @@ export class TokenRefresh implements AsyncDisposable {
     const due = earlyRefreshAt(connection)
     if (newer && (due === null || now < due.getTime())) return this.#opened(connection)
     const stillValid = connection.expiresAt === null || connection.expiresAt.getTime() > now
-    if (newer && stillValid && (this.#calmUntil.get(nameOf(connection)) ?? 0) > now)
+    if (newer && stillValid && isAhead(this.#calmUntil.get(nameOf(connection)), now, calmMs))
       return this.#opened(connection)
     this.#requireNoRest(connection, now)
     try {
@@ -144,7 +146,7 @@ export class TokenRefresh implements AsyncDisposable {
         newer &&
         stillValid &&
         error instanceof AtomError &&
-        (error.row.category === 'provider' || error.code === 'unavailable') &&
+        (error.row.category === 'provider' || error.code === 'unavailable' || error.code === 'busy') &&
         !isLost(error)
       ) {
         this.#calmUntil.set(nameOf(connection), now + calmMs)
@@ -166,7 +168,7 @@ export class TokenRefresh implements AsyncDisposable {
   /** @throws AtomError as the last attempt, where it is too soon for another */
   #requireNoRest(connection: LiveConnection, now: number): void {
     const rest = this.#rests.get(nameOf(connection))
-    if (rest === undefined || rest.until <= now) return
+    if (rest === undefined || !isAhead(rest.until, now, longestRestMs)) return
     throw new AtomError(rest.error.code, rest.error.detail, {
       cause: rest.error,
       retryAfterMs: rest.until - now,
@@ -311,8 +313,10 @@ export class TokenRefresh implements AsyncDisposable {
       else {
         this.#note(attempt, 'refresh_failed', told instanceof Error ? told.message : String(told))
         const needed = attempt.occasion === 'needed'
-        if (needed && told instanceof AtomError && told.row.category === 'provider')
+        if (needed && told instanceof AtomError && told.row.category === 'provider') {
           this.#rest(connection, told)
+          if (told.code === 'provider_unavailable') await this.#await(connection)
+        }
       }
       throw told
     }
@@ -404,7 +408,8 @@ export class TokenRefresh implements AsyncDisposable {
       try {
         return await this.#credentials.renew(renewal)
       } catch (error) {
-        if (attempt === 9 || !(error instanceof AtomError) || error.code !== 'unavailable') {
+        const passes = error instanceof AtomError && (error.code === 'unavailable' || error.code === 'busy')
+        if (attempt === 9 || !passes) {
           this.#journal.leave(renewal)
           this.#log.error({ connectionId, err: error }, 'a refreshed token could not be stored')
           throw error
@@ -445,8 +450,25 @@ export class TokenRefresh implements AsyncDisposable {
     throw needsReconnect({ reason })
   }
 
+  /** Once its token has ended as well, and that was no single failure, its person sees why nothing works. */
+  async #await(connection: LiveConnection): Promise<void> {
+    const now = this.#clock.now()
+    const works = connection.expiresAt !== null && connection.expiresAt > now
+    if (works || (this.#rests.get(nameOf(connection))?.failures ?? 0) < 2) return
+    const { id: connectionId, further } = connection
+    try {
+      const trouble = awaited(this.#apps.provider(connection.provider))
+      if (!(await this.#credentials.degrade(connectionId, trouble))) return
+      await this.#credentials.askAgainAt({ connectionId, further }, new Date(now.getTime() + askAgainMs))
+      await this.#tell(connection)
+    } catch (error) {
+      // The caller hears of the provider; what the person sees follows with the next attempt.
+      this.#log.warn({ connectionId, err: error }, 'a connection that waits was not marked')
+    }
+  }
+
   async #blameApp(connection: LiveConnection, trouble: Trouble): Promise<void> {
-    if (await this.#credentials.appRefused(connection.id, trouble)) await this.#tell(connection)
+    if (await this.#credentials.degrade(connection.id, trouble)) await this.#tell(connection)
   }
 
   /** As the whole connection is now, whichever of its credentials it was about. */
@@ -516,6 +538,11 @@ function placeOf({ workspaceId, id, further }: LiveConnection, generation: numbe
 /** Of the credential: each of a connection is refreshed by itself. */
 function nameOf({ id, further }: LiveConnection): string {
   return further === undefined ? id : `${id} ${further}`
+}
+
+/** Also false for what lies further ahead than it was ever put: then the clock of this machine was set back. */
+function isAhead(until: number | undefined, now: number, mostMs: number): boolean {
+  return until !== undefined && until > now && until <= now + mostMs
 }
 
 function isLost(error: AtomError): boolean {
