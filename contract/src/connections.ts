@@ -165,6 +165,7 @@ export const Remedy = Type.Object({
     Type.Literal('allow_more'),
     Type.Literal('ask_admin'),
     Type.Literal('configure_app'),
+    /** Nobody has to do anything: the provider is not well, and Atom asks again by itself. */
     Type.Literal('wait'),
   ]),
   label: Type.String({ description: 'The words on the button.' }),

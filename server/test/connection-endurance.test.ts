@@ -199,6 +199,15 @@ test('[CN78] a provider that is down turns a connection whose token has ended to
   assert.deepEqual(changes, ['degraded', 'active'])
 })
 
+test('[CN78] a token that nothing renews never waits: what cannot be asked for now is the caller’s matter', async (t) => {
+  const it = await scene(t)
+  await it.database.database.query(sql`update credentials set refresh_token = null, expires_at = null`)
+  it.provider.endAccess()
+  it.loopback.on('login.salesforce.com', '/services/oauth2/userinfo', () => ({ status: 503, body: {} }))
+  for (let n = 0; n < 3; n++) assert.equal((await it.call()).body.code, 'provider_unavailable')
+  assert.equal((await it.get()).status, 'active')
+})
+
 test('[CN79] hundreds of connections due at once are renewed one after the other, in several looks, each once; a provider that is down is asked for one of them', async (t) => {
   const it = await scene(t)
   const vault = new CredentialVault({ envelope: new Envelope({ keyring: it.keyring }) })

@@ -60,7 +60,11 @@ export class ProxyCredentials implements Disposable {
     if (underWay !== undefined) return await underWay
     const reading = this.#store.live(standing.workspaceId, standing.id)
     this.#reading.set(standing, reading)
-    return await reading
+    try {
+      return await reading
+    } finally {
+      this.#reading.delete(standing)
+    }
   }
 
   /** @throws AtomError as `TokenRefresh.access` */

@@ -454,7 +454,8 @@ export class TokenRefresh implements AsyncDisposable {
   async #await(connection: LiveConnection): Promise<void> {
     const now = this.#clock.now()
     const works = connection.expiresAt !== null && connection.expiresAt > now
-    if (works || (this.#rests.get(nameOf(connection))?.failures ?? 0) < 2) return
+    if (works || connection.sealed.refreshToken === null) return
+    if ((this.#rests.get(nameOf(connection))?.failures ?? 0) < 2) return
     const { id: connectionId, further } = connection
     try {
       const trouble = awaited(this.#apps.provider(connection.provider))
