@@ -26,11 +26,24 @@ export async function buildDashboard(): Promise<void> {
   }
   await compress(join(next, 'assets'))
   await writeFile(join(next, '.built-from'), sources)
-  await rm(dist, { recursive: true, force: true })
-  await rename(next, dist)
+  await putInPlace(next)
   process.stderr.write(
     `${live ? '\r\x1b[K' : ''}Building the dashboard: ${((Date.now() - began) / 1000).toFixed(1)} s\n`,
   )
+}
+
+/** Of two that build at once each puts its own there, and they are the same. */
+async function putInPlace(next: string): Promise<void> {
+  for (let times = 1; ; times++) {
+    await rm(dist, { recursive: true, force: true, maxRetries: 5 })
+    try {
+      return await rename(next, dist)
+    } catch (error) {
+      const faster =
+        error instanceof Error && 'code' in error && /^(ENOTEMPTY|EEXIST)$/.test(String(error.code))
+      if (!faster || times === 5) throw error
+    }
+  }
 }
 
 /** Beside each text file its smaller forms, so that no request has to make them. Fonts are compressed already. */

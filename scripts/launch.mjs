@@ -21,6 +21,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const modules = join(root, 'node_modules')
 const stamp = join(modules, '.atom-installed')
 const lock = join(root, '.atom-install.lock')
+/** What the stamp says while an installation is under way. */
+const cutOff = 'under way'
 const pinnedMajors = [24, 26]
 const targets = { start: 'start.ts', test: 'test.ts', check: 'check.ts', bench: 'bench.ts' }
 
@@ -46,6 +48,10 @@ async function install(scope) {
   if (isInstalled(wanted, scope)) return
   await withLock(async () => {
     if (isInstalled(wanted, scope)) return
+    // npm unpacks into place: what an installation that was cut off has left looks whole and is not. Its downloads are kept.
+    if (wasCutOff()) removeModules()
+    mkdirSync(modules, { recursive: true })
+    writeFileSync(stamp, cutOff)
     const total = expectedPackages(scope)
     const bar = progress('Installing', total)
     const npm = spawn(process.platform === 'win32' ? 'npm.cmd' : 'npm', installArguments(scope), {
@@ -68,10 +74,9 @@ async function install(scope) {
       bar.end('failed')
       stop(
         1,
-        `${said.trim()}\nThe packages could not be installed. Check that the npm registry is in reach, then run the same command again.`,
+        `${essence(said)}\nThe packages could not be installed. Check that the npm registry is in reach, then run the same command again.`,
       )
     }
-    mkdirSync(modules, { recursive: true })
     writeFileSync(stamp, `${wanted} ${scope}\n`)
     bar.end(`${total} packages`)
   })
@@ -90,6 +95,26 @@ function isInstalled(wanted, scope) {
   if (!existsSync(stamp)) return false
   const [installed, had] = readFileSync(stamp, 'utf8').trim().split(' ')
   return installed === wanted && (had === 'everything' || had === scope)
+}
+
+function wasCutOff() {
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === cutOff
+}
+
+function removeModules() {
+  const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  for (const place of ['', ...workspaces])
+    rmSync(join(root, place, 'node_modules'), { recursive: true, force: true })
+}
+
+/** What npm says without its stack traces and the parts of its errors, which say the same again. */
+function essence(said) {
+  return said
+    .split('\n')
+    .map((line) => line.replace(/^npm (error|ERR!) ?/, ''))
+    .filter((line) => /^\S/.test(line) && !/^[{}]|^(syscall|errno) |^A complete log/.test(line))
+    .slice(0, 6)
+    .join('\n')
 }
 
 function expectedPackages(scope) {
@@ -116,7 +141,7 @@ function installedPackages() {
 
 /** One starter installs; a second one waits for it instead of tearing the folder from under it. */
 async function withLock(work) {
-  for (;;) {
+  for (let told = false; ; ) {
     try {
       const file = openSync(lock, 'wx')
       writeSync(file, String(process.pid))
@@ -129,9 +154,11 @@ async function withLock(work) {
           `The folder ${root} is not writable (${error.code}). Give this user the right to write there and start again.`,
         )
       }
-      if (isAlive(Number(readFileSync(lock, 'utf8'))))
+      if (isAlive(holderOf(lock))) {
+        if (!told) process.stderr.write('Another start is installing the packages; waiting for it …\n')
+        told = true
         await new Promise((resolve) => setTimeout(resolve, 300))
-      else rmSync(lock, { force: true })
+      } else rmSync(lock, { force: true })
     }
   }
   const free = () => rmSync(lock, { force: true })
@@ -141,6 +168,16 @@ async function withLock(work) {
   } finally {
     free()
     process.removeListener('exit', free)
+  }
+}
+
+/** NaN where it has just let go. */
+function holderOf(file) {
+  try {
+    return Number(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if (error.code === 'ENOENT') return Number.NaN
+    throw error
   }
 }
 

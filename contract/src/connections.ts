@@ -165,6 +165,7 @@ export const Remedy = Type.Object({
     Type.Literal('allow_more'),
     Type.Literal('ask_admin'),
     Type.Literal('configure_app'),
+    /** Nobody has to do anything: the provider is not well, and Atom asks again by itself. */
     Type.Literal('wait'),
   ]),
   label: Type.String({ description: 'The words on the button.' }),
@@ -293,6 +294,8 @@ export const ConnectionEvent = Type.Object({
   detail: Type.String(),
   /** Which pair of tokens it led to, or was about; raised by every new pair. */
   generation: Type.Optional(Type.Integer()),
+  /** Which of several credentials it is about (`CredentialView.slot`); absent where it is about the whole connection. */
+  slot: Type.Optional(Type.String()),
   durationMs: Type.Optional(Type.Integer()),
   /** More than one: the same again and again, from `at` to `lastAt`. */
   times: Type.Integer(),

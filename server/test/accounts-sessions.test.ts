@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { SignedIn } from '@atom/contract/accounts.ts'
 import { accountRoutes as routes } from '@atom/contract/accounts.ts'
 import sql from 'sql-template-tag'
-import { refreshGraceMs, refreshTokenLifetimeMs } from '#accounts/sessions.ts'
+import { mostReissues, refreshGraceMs, refreshTokenLifetimeMs } from '#accounts/sessions.ts'
 import { assertProblem, type Called, call } from './support/calls.ts'
 import { type Doors, founder, openDoors } from './support/doors.ts'
 import { testDatabase } from './support/postgres.ts'
@@ -149,12 +149,132 @@ test('[AC13] a spent refresh token used again later ends the session: neither th
   await using doors = await openDoors(db.database)
   const first = await setUp(doors)
   const second = (await refresh(doors, first.refreshToken)).body
+  const third = (await refresh(doors, second.refreshToken)).body
   doors.clock.pass(refreshGraceMs + 1)
   assertProblem(await refresh(doors, first.refreshToken), 'session_revoked')
   assertProblem(await refresh(doors, second.refreshToken), 'session_revoked')
-  assertProblem(await me(doors, second.accessToken), 'session_revoked')
+  assertProblem(await refresh(doors, third.refreshToken), 'session_revoked')
+  assertProblem(await me(doors, third.accessToken), 'session_revoked')
   assert.ok(doors.lines.some((line) => line.includes('a spent refresh token was used again')))
   assert.equal((await call(doors.url, 'POST', '/v1/auth/login', { body: login })).status, 200)
+})
+
+test('[AC31] a tab closed in the middle of its refresh signs nobody out: hours later the same token is exchanged once more', async () => {
+  await using db = await testDatabase()
+  await using doors = await openDoors(db.database)
+  let { refreshToken } = await setUp(doors)
+  for (let round = 0; round < 3; round++) {
+    // The answer is lost, and so is the one after it.
+    const lost = [await refresh(doors, refreshToken)]
+    doors.clock.pass(3 * 3_600_000)
+    lost.push(await refresh(doors, refreshToken))
+    doors.clock.pass(20 * 3_600_000)
+    const arrived = await refresh(doors, refreshToken)
+    assert.equal(arrived.status, 200)
+    assert.equal((await me(doors, arrived.body.accessToken)).status, 200)
+    // Two tabs that wake together get the same one here too.
+    const both = await Promise.all([refresh(doors, refreshToken), refresh(doors, refreshToken)])
+    assert.deepEqual(
+      both.map(({ status, body }) => [status, body.refreshToken]),
+      [1, 2].map(() => [200, arrived.body.refreshToken]),
+    )
+    assert.equal(new Set([...lost, arrived].map(({ body }) => body.refreshToken)).size, 3)
+    refreshToken = arrived.body.refreshToken
+  }
+})
+
+test('[AC31] two tabs that bring a token of yesterday at once get the same successor, and the session lives', async () => {
+  await using db = await testDatabase()
+  await using doors = await openDoors(db.database)
+  const first = await setUp(doors)
+  await refresh(doors, first.refreshToken)
+  doors.clock.pass(24 * 3_600_000)
+  const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(doors, first.refreshToken)))
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+  const [successor, ...others] = new Set(answers.map(({ body }) => body.refreshToken))
+  assert.deepEqual(others, [])
+  doors.clock.pass(3_600_000)
+  assert.equal((await refresh(doors, successor)).status, 200)
+})
+
+test('[AC32] of two who hold the same refresh token at most one keeps a session: whoever comes second with an older one ends it', async () => {
+  await using db = await testDatabase()
+  await using doors = await openDoors(db.database)
+  const hour = 3_600_000
+  const stolen = async (steal: (token: string) => Promise<void>): Promise<string> => {
+    const from = doors.lines.length
+    const session = (await call<SignedIn>(doors.url, 'POST', '/v1/auth/login', { body: login })).body
+    await steal(session.refreshToken ?? '')
+    return doors.lines.slice(from).join('')
+  }
+  const found = /a spent refresh token was used again/
+  await setUp(doors)
+  // The thief comes after the owner, who has not yet presented what they got.
+  assert.match(
+    await stolen(async (token) => {
+      const owner = (await refresh(doors, token)).body
+      doors.clock.pass(hour)
+      const thief = (await refresh(doors, token)).body
+      assert.notEqual(thief.refreshToken, owner.refreshToken)
+      doors.clock.pass(hour)
+      const next = (await refresh(doors, thief.refreshToken)).body
+      assertProblem(await refresh(doors, owner.refreshToken), 'session_revoked')
+      for (const token of [thief.refreshToken, next.refreshToken, owner.refreshToken])
+        assertProblem(await refresh(doors, token), 'session_revoked')
+      assertProblem(await me(doors, next.accessToken), 'session_revoked')
+    }),
+    found,
+  )
+  // The thief comes first.
+  assert.match(
+    await stolen(async (token) => {
+      const thief = (await refresh(doors, token)).body
+      doors.clock.pass(hour)
+      const owner = (await refresh(doors, token)).body
+      assertProblem(await refresh(doors, thief.refreshToken), 'session_revoked')
+      assertProblem(await refresh(doors, owner.refreshToken), 'session_revoked')
+    }),
+    found,
+  )
+  // The thief comes first and goes on before the owner is back.
+  assert.match(
+    await stolen(async (token) => {
+      const thief = (await refresh(doors, token)).body
+      doors.clock.pass(hour)
+      const next = (await refresh(doors, thief.refreshToken)).body
+      doors.clock.pass(hour)
+      assertProblem(await refresh(doors, token), 'session_revoked')
+      assertProblem(await refresh(doors, next.refreshToken), 'session_revoked')
+    }),
+    found,
+  )
+  // The thief comes once the owner has gone on.
+  assert.match(
+    await stolen(async (token) => {
+      const owner = (await refresh(doors, token)).body
+      doors.clock.pass(hour)
+      const next = (await refresh(doors, owner.refreshToken)).body
+      doors.clock.pass(hour)
+      assertProblem(await refresh(doors, token), 'session_revoked')
+      assertProblem(await refresh(doors, next.refreshToken), 'session_revoked')
+    }),
+    found,
+  )
+})
+
+test('[AC33] a token is exchanged once more at most five times, and no longer than it lives', async () => {
+  await using db = await testDatabase()
+  await using doors = await openDoors(db.database)
+  const first = await setUp(doors)
+  for (let times = 0; times <= mostReissues; times++) {
+    assert.equal((await refresh(doors, first.refreshToken)).status, 200)
+    doors.clock.pass(refreshGraceMs + 1)
+  }
+  assertProblem(await refresh(doors, first.refreshToken), 'session_revoked')
+  const second = (await call<SignedIn>(doors.url, 'POST', '/v1/auth/login', { body: login })).body
+  await refresh(doors, second.refreshToken)
+  doors.clock.pass(refreshTokenLifetimeMs)
+  assertProblem(await refresh(doors, second.refreshToken), 'unauthenticated')
 })
 
 test('[AC14] a session that nobody uses for thirty days is over', async () => {

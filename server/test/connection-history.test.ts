@@ -183,6 +183,7 @@ test('[CN241] of what happens by itself two hundred events are kept, and they ne
       kind: 'refreshed',
       generation: n,
       durationMs: 1,
+      slot: null,
     })
   }
   const [kept] = await it.database.database.query<{ n: number; oldest: number }>(sql`
@@ -210,6 +211,7 @@ test('[CN241] an event of a connection that is gone is not kept and disturbs nob
     detail: 'Renewed.',
     generation: null,
     durationMs: null,
+    slot: null,
   })
   assert.deepEqual(await it.database.database.query(sql`select id from connection_events`), [])
 })

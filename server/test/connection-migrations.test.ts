@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import sql from 'sql-template-tag'
+import { AppStore } from '#connections/app-store.ts'
 import { ConnectionStore } from '#connections/connection-store.ts'
+import { FlowStore } from '#connections/flows/flow-store.ts'
+import { CredentialStore } from '#connections/refresh/credential-store.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
@@ -89,9 +92,9 @@ test('[CN162] connections, apps and flows of before live on through the migratio
     action: 'reconnect',
     label: 'Reconnect',
   })
-  assert.equal((await store.currentApp(workspaceId, 'github'))?.id, appId)
+  assert.equal((await new AppStore({ database }).currentApp(workspaceId, 'github'))?.id, appId)
   const binding = { stateHash: 'state', browserHash: 'browser', provider: 'github', at }
-  const flow = await store.takeFlow({ ...binding, redirectUri: 'https://atom.test/' })
+  const flow = await new FlowStore({ database }).takeFlow({ ...binding, redirectUri: 'https://atom.test/' })
   assert.deepEqual([flow?.id, flow?.flow, flow?.sessionId], [flowId, 'authorization_code', null])
 
   // A team's token ends with the last connection that lives from it, also where one is of before.
@@ -101,6 +104,10 @@ test('[CN162] connections, apps and flows of before live on through the migratio
     assert.equal(slack && (await store.sharers(slack, 'bot', 'team')), 1)
   }
   // What nobody noted the end of is refreshed within two weeks; what cannot be is left alone.
-  const due = await store.takeUnused(new Date(Date.now() + 15 * 86_400_000), at, 10)
+  const due = await new CredentialStore({ database }).takeUnused(
+    new Date(Date.now() + 15 * 86_400_000),
+    { again: at, soon: at },
+    10,
+  )
   assert.deepEqual(due.map(({ connectionId }) => connectionId).sort(), [github, ...slacks].sort())
 })

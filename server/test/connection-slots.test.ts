@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Connection } from '@atom/contract/connections.ts'
+import type { Connection, ConnectionEvent } from '@atom/contract/connections.ts'
 import { type Sandbox, startSandbox } from '@atom/sandbox/sandbox.ts'
 import sql from 'sql-template-tag'
 import {
@@ -13,6 +13,7 @@ import {
 import { TestClock } from './support/doors.ts'
 import { type TestDatabase, testDatabase } from './support/postgres.ts'
 import { visitSandbox } from './support/sandbox-visitor.ts'
+import { until } from './support/until.ts'
 
 const hour = 3600
 const botScopes = ['channels:read', 'chat:write', 'users:read', 'team:read']
@@ -143,6 +144,39 @@ test('[CN68] each credential is refreshed by itself: twelve hours on, fifty call
   it.pass(13 * hour)
   assert.equal((await it.who(id, 'user')).body.user, 'ada')
   assert.equal(it.tokenRequests() - before, 3)
+})
+
+test('[CN73] the history names the credential that was renewed or lost, and none where the connection has one', async () => {
+  await using it = await Scene.open()
+  const { id } = await it.connect()
+  it.pass(13 * hour)
+  const told = async () => {
+    const { body } = await it.ada.call('GET', `/v1/connections/${id}/events`)
+    return (body.items as ConnectionEvent[]).map(({ kind, slot }) => `${kind} ${slot}`)
+  }
+  await it.who(id)
+  await until(async () => (await told())[0] === 'refreshed bot')
+  await it.who(id, 'user')
+  await until(async () => (await told())[0] === 'refreshed user')
+  it.pass(13 * hour)
+  using _fault = it.sandbox.control.fault({
+    path: '/slack/api/oauth.v2.access',
+    outcome: 'cut_after',
+    times: 1,
+  })
+  await it.who(id, 'user')
+  await until(async () => (await told())[0] === 'lost user')
+  assert.deepEqual(
+    new Set((await told()).slice(3)),
+    new Set(['called_first undefined', 'connected undefined']),
+  )
+  const grace = await it.house.person()
+  const alone = await it.connect(grace, 'grace', botScopes)
+  it.pass(13 * hour)
+  await it.who(alone.id, undefined, grace)
+  const events = async () => (await grace.call('GET', `/v1/connections/${alone.id}/events`)).body.items
+  await until(async () => (await events())[0].kind === 'refreshed')
+  assert.equal('slot' in (await events())[0], false)
 })
 
 test('[CN69] where one credential is lost the connection lives on from the other, says so, and reconnecting mends it', async () => {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { mkdir, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { RefreshCheckpoint } from '#connections/refresh/token-refresh.ts'
 import { Network } from './support/network.ts'
@@ -120,4 +122,21 @@ test('[CN65] a pair that arrives while the database is away outlives kill -9: it
   assert.deepEqual(await it.journal(), [])
   assert.equal(await it.call(await it.process()), 200)
   assert.deepEqual(it.provider.tokenRequests, ['5Aep.1'])
+})
+
+test('[CN74] a disk that is full costs no refresh and leaves no half file', async () => {
+  await using it = await RefreshScene.open()
+  const folder = join(it.dataDir, 'refreshes')
+  await mkdir(folder, { recursive: true })
+  // Whatever is written there meets a full disk.
+  await symlink('/dev/full', join(folder, `${it.connection.id}.first.1.json.new`))
+  const process = await it.process()
+  it.provider.endAccess()
+  assert.deepEqual(new Set(await it.storm([process], 10)), new Set([200]))
+  assert.deepEqual(it.provider.tokenRequests, ['5Aep.1'])
+  assert.equal((await it.lease()).generation, 2)
+  assert.deepEqual(await it.journal(), [])
+  it.provider.endAccess()
+  assert.equal(await it.call(process), 200)
+  assert.deepEqual(it.provider.tokenRequests, ['5Aep.1', '5Aep.2'])
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import sql from 'sql-template-tag'
 import { signingKeys } from '#access/signing-keys.ts'
+import { AppStore } from '#connections/app-store.ts'
 import { ConnectionStore } from '#connections/connection-store.ts'
 import { CredentialVault } from '#connections/credential-vault.ts'
 import { connectionKeys } from '#connections/data-keys.ts'
@@ -167,7 +168,7 @@ test('[CN80] connections, apps, running flows and signing keys all move to the n
   assert.equal(await echo(after, ada, connection.id), 200)
   // The access token that was signed before, the secret that was entered before, the flow that was begun before.
   assert.equal((await after.call('GET', '/v1/connections', { token: ada.token })).status, 200)
-  const store = new ConnectionStore({ database: it.own.database })
+  const store = new AppStore({ database: it.own.database })
   const app = await store.currentApp(ada.principal.workspaceId, 'github')
   assert.ok(app)
   const vault = new CredentialVault({ envelope: new Envelope({ keyring: second }) })

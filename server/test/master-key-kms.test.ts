@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { pino } from 'pino'
+import sql from 'sql-template-tag'
 import { AwsKmsMasterKey } from '#foundation/crypto/aws-kms.ts'
 import { DataKeyCache } from '#foundation/crypto/data-key-cache.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { addMasterKey, Keyring, openKeyring, parseKeyring } from '#foundation/crypto/keyring.ts'
 import { EnvelopeError } from '#foundation/crypto/sealed-bytes.ts'
+import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { StartError } from '#foundation/start-error.ts'
 import { AtomProcess } from './support/atom-process.ts'
@@ -201,6 +203,7 @@ test('[CR22] sockets that KMS has closed in a quiet minute cost nobody an answer
 })
 
 interface World extends Scene {
+  readonly database: Database
   readonly provider: LoopbackProvider
   /** A server of this installation, just started. */
   house(more?: Partial<HouseOptions>): Promise<ConnectionHouse>
@@ -216,6 +219,7 @@ async function world(): Promise<World> {
   return {
     ...it,
     provider,
+    database,
     house: async (more) =>
       stack.use(
         await openHouse({
@@ -293,6 +297,50 @@ test('[CN201] a refresh that KMS goes away in the middle of is stored all the sa
   assert.equal(asked, 1)
   const calls = it.provider.requests('www.googleapis.com', '/calendar/v3/echo')
   assert.equal(calls.at(-1)?.headers.authorization, 'Bearer fresh-token')
+})
+
+test('[CN72] consent waits for a slow key service with no session and no lock of the database in its hand', async () => {
+  await using it = await world()
+  const house = await it.house()
+  const ada = await house.person()
+  await connectGoogle(ada)
+  // The same account again: its row would be locked.
+  const browser = ada.browser()
+  const back = agreed(await browser.connect('google'))
+  const struck = it.kms.struck
+  it.kms.trouble = 'silent'
+  const consent = browser.open(back)
+  await until(() => it.kms.struck > struck)
+  const open = await it.database.query(sql`
+    select query from pg_stat_activity
+    where datname = current_database() and state like 'idle in transaction%'`)
+  assert.deepEqual(open, [])
+  it.kms.trouble = undefined
+  // What nobody answers is asked again.
+  assert.equal((await connected(ada, await consent)).status, 'active')
+  const rows = await it.database.query<{ generation: number }>(sql`select generation from credentials`)
+  assert.deepEqual(rows, [{ generation: 2 }])
+})
+
+test('[CN72] four consents for one account at once, with a key service, are one connection whose newest token opens', async () => {
+  await using it = await world()
+  const house = await it.house()
+  const ada = await house.person()
+  const begun = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const browser = ada.browser()
+      return { browser, back: agreed(await browser.connect('google')) }
+    }),
+  )
+  const connections = await Promise.all(
+    begun.map(async ({ browser, back }) => await connected(ada, await browser.open(back))),
+  )
+  assert.equal(new Set(connections.map(({ id }) => id)).size, 1)
+  const rows = await it.database.query<{ generation: number }>(sql`select generation from credentials`)
+  assert.deepEqual(rows, [{ generation: 4 }])
+  const again = await (await it.house()).visited(ada)
+  const echo = await again.call('GET', `/v1/connections/${connections[0]?.id}/proxy/calendar/v3/echo`)
+  assert.equal(echo.status, 200)
 })
 
 test('[CN206] an early refresh that cannot open the app’s secret, because KMS is away, costs nobody a token that still works', async () => {

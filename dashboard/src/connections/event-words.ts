@@ -12,11 +12,12 @@ const kinds: Readonly<Record<ConnectionEventKind, { readonly tone: StatusTone; r
   called_first: { tone: 'off', words: 'Used for the first time' },
 }
 
-/** A line of a connection's history: "Renewed 12 times". */
-export function eventWords({ kind, times }: Pick<ConnectionEvent, 'kind' | 'times'>): {
+/** A line of a connection's history: "Renewed 12 times · token “bot”". */
+export function eventWords({ kind, times, slot }: Pick<ConnectionEvent, 'kind' | 'times' | 'slot'>): {
   tone: StatusTone
   words: string
 } {
   const { tone, words } = kinds[kind]
-  return { tone, words: times > 1 ? `${words} ${times.toLocaleString('en')} times` : words }
+  const often = times > 1 ? `${words} ${times.toLocaleString('en')} times` : words
+  return { tone, words: slot === undefined ? often : `${often} · token “${slot}”` }
 }

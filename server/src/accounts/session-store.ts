@@ -18,6 +18,8 @@ export interface RefreshTokenRow {
   readonly expiresAt: Date
   readonly usedAt: Date | null
   readonly successorSalt: Buffer | null
+  /** How often another successor was given in place of one that nobody presented. */
+  readonly reissued: number
 }
 
 export type EndReason = 'logout' | 'ended' | 'reuse'
@@ -99,7 +101,8 @@ export class SessionStore {
 
   async token(tx: Queryable, tokenHash: string): Promise<RefreshTokenRow | undefined> {
     const rows = await tx.query<RefreshTokenRow>(sql`
-      select token_hash as "tokenHash", expires_at as "expiresAt", used_at as "usedAt", successor_salt as "successorSalt"
+      select token_hash as "tokenHash", expires_at as "expiresAt", used_at as "usedAt", successor_salt as "successorSalt",
+        reissued
       from refresh_tokens where token_hash = ${tokenHash}`)
     return rows[0]
   }
@@ -107,6 +110,26 @@ export class SessionStore {
   async markUsed(tx: Queryable, tokenHash: string, use: { at: Date; successorSalt: Buffer }): Promise<void> {
     await tx.query(sql`
       update refresh_tokens set used_at = ${use.at}, successor_salt = ${use.successorSalt}
+      where token_hash = ${tokenHash}`)
+  }
+
+  /** A token that nobody has presented counts as used, and leads to no other. False where somebody has. */
+  async supersede(tx: Queryable, tokenHash: string, at: Date): Promise<boolean> {
+    const rows = await tx.query(sql`
+      update refresh_tokens set used_at = ${at} where token_hash = ${tokenHash} and used_at is null
+      returning token_hash`)
+    return rows.length > 0
+  }
+
+  /** A used token leads to another successor from now on. */
+  async markReissued(
+    tx: Queryable,
+    tokenHash: string,
+    use: { at: Date; successorSalt: Buffer },
+  ): Promise<void> {
+    await tx.query(sql`
+      update refresh_tokens
+      set used_at = ${use.at}, successor_salt = ${use.successorSalt}, reissued = reissued + 1
       where token_hash = ${tokenHash}`)
   }
 

@@ -16,10 +16,12 @@ export const refreshTokenLifetimeMs = 30 * day
 /** Whoever signed in this long ago signs in again. */
 const sessionLifetimeMs = 180 * day
 /**
- * How long a used refresh token still leads to the newest one. Two tabs that wake together send the same token, and an answer
- * can be lost on the way; both must not end the session. After it, a used token in anybody's hand is a stolen one.
+ * How long a used refresh token still leads to the newest one: two tabs that wake together send the same token. After it, a
+ * used token whose successor has been presented is a stolen one; where nobody has presented it, its answer may have been lost.
  */
 export const refreshGraceMs = 30_000
+/** For as many lost answers in a row another successor is given. */
+export const mostReissues = 5
 const userAgentLength = 400
 
 export interface StartedSession {
@@ -77,7 +79,8 @@ export class Sessions {
 
   /**
    * Spends a refresh token for its successor. However many callers bring the same token within `refreshGraceMs`, there is one
-   * successor and each of them gets it.
+   * successor and each of them gets it. Whoever brings it later, before its successor was presented, gets another one, and the
+   * one before counts as stolen from then on: of two who hold the same token, one is found out (RFC 9700 4.14.2).
    *
    * @throws AtomError `unauthenticated` for an unknown or expired token, `session_revoked` where the session has ended, or
    * ends now because a token was used again
@@ -122,7 +125,9 @@ export class Sessions {
     const refreshToken =
       token.usedAt === null
         ? await this.#rotate(tx, session, presented, now)
-        : await this.#newest(tx, presented, token, now)
+        : token.usedAt < after(now, -refreshGraceMs)
+          ? await this.#reissue(tx, session, presented, token, now)
+          : await this.#newest(tx, presented, token)
     if (refreshToken === undefined) return await this.#endForReuse(tx, session, now)
     await this.#store.touch(tx, session.id, { at: now, userAgent: named(userAgent) })
     return {
@@ -143,13 +148,7 @@ export class Sessions {
   }
 
   /** From a token used a moment ago along its successors to the unused one; undefined where that is reuse. */
-  async #newest(
-    tx: Transaction,
-    presented: string,
-    token: RefreshTokenRow,
-    now: Date,
-  ): Promise<string | undefined> {
-    if (token.usedAt === null || token.usedAt < after(now, -refreshGraceMs)) return undefined
+  async #newest(tx: Transaction, presented: string, token: RefreshTokenRow): Promise<string | undefined> {
     let current = presented
     let row: RefreshTokenRow | undefined = token
     while (row !== undefined && row.usedAt !== null) {
@@ -158,6 +157,28 @@ export class Sessions {
       row = await this.#store.token(tx, fingerprint(current))
     }
     return row === undefined ? undefined : current
+  }
+
+  /**
+   * The answer that held the successor may have been lost: another one in its place, while nobody has presented it. Undefined
+   * where somebody has, or where it has been lost too often.
+   */
+  async #reissue(
+    tx: Transaction,
+    session: SessionRow,
+    presented: string,
+    token: RefreshTokenRow,
+    now: Date,
+  ): Promise<string | undefined> {
+    if (token.successorSalt === null || token.reissued >= mostReissues) return undefined
+    const lost = fingerprint(successorOf(presented, token.successorSalt))
+    // One statement judges and takes it: it is over for whoever may hold it.
+    if (!(await this.#store.supersede(tx, lost, now))) return undefined
+    const successorSalt = randomBytes(32)
+    const successor = successorOf(presented, successorSalt)
+    await this.#store.markReissued(tx, fingerprint(presented), { at: now, successorSalt })
+    await this.#addToken(tx, session, successor)
+    return successor
   }
 
   async #endForReuse(tx: Transaction, session: SessionRow, now: Date): Promise<AtomError> {

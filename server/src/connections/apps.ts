@@ -15,10 +15,10 @@ import {
 } from '#providers/provider.ts'
 import { noStandIns, type StandIns } from '#providers/stand-in.ts'
 import { type AppEntry, requireProof, requireSettings, withAlways } from './app-entry.ts'
+import type { AppRow, AppStore } from './app-store.ts'
 import { certificateEnd, clientCertificate } from './authorization-server/client-key.ts'
 import type { ClientRegistration } from './authorization-server/client-registration.ts'
 import type { ServerMetadata } from './authorization-server/server-metadata.ts'
-import type { AppRow, ConnectionStore } from './connection-store.ts'
 import type { CredentialVault } from './credential-vault.ts'
 import { providerView } from './provider-view.ts'
 
@@ -72,7 +72,7 @@ interface AppSource {
 /** Which app stands between Atom and each provider. A workspace's own always comes before the sandbox's. */
 export class Apps {
   readonly #catalog: ReadonlyMap<string, Provider>
-  readonly #store: ConnectionStore
+  readonly #store: AppStore
   readonly #vault: CredentialVault
   readonly #sandbox: SandboxOffer | undefined
   readonly #clock: Clock
@@ -82,7 +82,7 @@ export class Apps {
 
   constructor(dependencies: {
     catalog: ReadonlyMap<string, Provider>
-    store: ConnectionStore
+    store: AppStore
     vault: CredentialVault
     metadata: ServerMetadata
     registration: ClientRegistration

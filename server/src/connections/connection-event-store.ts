@@ -11,6 +11,8 @@ export interface ConnectionEventEntry {
   readonly detail: string
   readonly generation: number | null
   readonly durationMs: number | null
+  /** null: the whole connection, or all that it has. */
+  readonly slot: string | null
 }
 
 export interface ConnectionEventRow extends Omit<ConnectionEventEntry, 'connectionId' | 'workspaceId'> {
@@ -28,17 +30,17 @@ const keptOfASort = 200
 export async function writeConnectionEvent(on: Queryable, entry: ConnectionEventEntry): Promise<void> {
   await on.query(sql`
     with latest as (
-      select id, kind, detail from connection_events where connection_id = ${entry.connectionId} order by id desc limit 1
+      select id, kind, detail, slot from connection_events where connection_id = ${entry.connectionId} order by id desc limit 1
     ), counted as (
       update connection_events e set times = e.times + 1, last_at = ${entry.at}, duration_ms = ${entry.durationMs}
       from latest
       where e.id = latest.id and latest.kind = 'refresh_failed' and ${entry.kind} = 'refresh_failed'
-        and latest.detail = ${entry.detail}
+        and latest.detail = ${entry.detail} and latest.slot is not distinct from ${entry.slot}::text
       returning e.id
     ), written as (
-      insert into connection_events (id, connection_id, workspace_id, at, kind, detail, generation, duration_ms, last_at)
+      insert into connection_events (id, connection_id, workspace_id, at, kind, detail, generation, duration_ms, last_at, slot)
       select ${entry.id}, c.id, ${entry.workspaceId}, ${entry.at}, ${entry.kind}, ${entry.detail}, ${entry.generation},
-        ${entry.durationMs}, ${entry.at}
+        ${entry.durationMs}, ${entry.at}, ${entry.slot}
       from connections c where c.id = ${entry.connectionId} and not exists (select from counted)
     )
     delete from connection_events where id in (
@@ -58,7 +60,7 @@ export async function readConnectionEvents(
   page: { before?: string | undefined; limit: number },
 ): Promise<ConnectionEventRow[]> {
   return await from.query<ConnectionEventRow>(sql`
-    select id, at, kind, detail, generation, duration_ms as "durationMs", times, last_at as "lastAt"
+    select id, at, kind, detail, generation, duration_ms as "durationMs", times, last_at as "lastAt", slot
     from connection_events
     where connection_id = ${connectionId} ${page.before === undefined ? empty : sql`and id < ${page.before}`}
     order by id desc limit ${page.limit}`)

@@ -14,6 +14,8 @@ export interface ConnectionHappening {
   readonly detail: string
   readonly generation?: number | undefined
   readonly durationMs?: number | undefined
+  /** Which of several credentials; undefined: the whole connection, or all that it has. */
+  readonly slot?: string | undefined
 }
 
 /** What has happened to connections, each for its owner to read. */
@@ -32,12 +34,13 @@ export class ConnectionHistory {
 
   /** Never throws and holds nobody up: what happened has happened, whether or not it can be written down. */
   note(happening: ConnectionHappening): void {
-    const { connectionId, workspaceId, kind, detail, generation, durationMs } = happening
+    const { connectionId, workspaceId, kind, detail, generation, durationMs, slot } = happening
     const entry = {
       ...{ connectionId, workspaceId, kind, detail },
       id: newId(),
       at: this.#clock.now(),
       generation: generation ?? null,
+      slot: slot ?? null,
       durationMs: durationMs === undefined ? null : Math.round(durationMs),
     }
     const before = this.#writing.get(connectionId) ?? Promise.resolve()
@@ -74,6 +77,7 @@ function eventOf(row: ConnectionEventRow): ConnectionEvent {
     detail: row.detail,
     ...(row.generation !== null && { generation: row.generation }),
     ...(row.durationMs !== null && { durationMs: row.durationMs }),
+    ...(row.slot !== null && { slot: row.slot }),
     times: row.times,
     lastAt: row.lastAt.toISOString(),
   }

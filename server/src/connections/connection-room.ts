@@ -7,24 +7,29 @@ import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import { catalog as providers } from '#providers/catalog.ts'
 import type { Provider } from '#providers/provider.ts'
+import { AppStore } from './app-store.ts'
 import { AppTester } from './app-tester.ts'
 import { Apps, type SandboxOffer } from './apps.ts'
+import { Arrivals } from './arrivals.ts'
 import { ClientRegistration } from './authorization-server/client-registration.ts'
 import { DpopProofs } from './authorization-server/dpop.ts'
 import { ServerMetadata } from './authorization-server/server-metadata.ts'
 import { TokenEndpoint } from './authorization-server/token-endpoint.ts'
 import { ConnectionHistory } from './connection-history.ts'
+import { ConnectionNews } from './connection-news.ts'
 import { connectionDoors } from './connection-routes.ts'
 import { ConnectionStore } from './connection-store.ts'
-import { ConnectionNews, Connections } from './connections.ts'
+import { Connections } from './connections.ts'
 import { CredentialVault } from './credential-vault.ts'
 import { AppInstallation } from './flows/app-installation.ts'
 import { AuthorizationCodeFlow } from './flows/authorization-code.ts'
 import { CredentialFlow } from './flows/credential-flow.ts'
 import { DeviceCodeFlow } from './flows/device-code.ts'
 import { DevicePolls } from './flows/device-polls.ts'
+import { FlowStore } from './flows/flow-store.ts'
 import { StrayGrants } from './flows/stray-grant.ts'
 import { Forecast } from './forecast.ts'
+import { GrantRevocation } from './grant-revocation.ts'
 import { IdentityReader } from './identity-reader.ts'
 import { AnswerSeal } from './proxy/answer-seal.ts'
 import { Capabilities } from './proxy/capabilities.ts'
@@ -34,6 +39,7 @@ import { ProxyCredentials } from './proxy/proxy-credentials.ts'
 import { proxyDoors } from './proxy/proxy-routes.ts'
 import { SingleWrites } from './proxy/single-writes.ts'
 import { WriteStore } from './proxy/write-store.ts'
+import { CredentialStore } from './refresh/credential-store.ts'
 import { KeepAlive } from './refresh/keep-alive.ts'
 import { RefreshJournal } from './refresh/refresh-journal.ts'
 import { type RefreshCheckpoint, TokenRefresh } from './refresh/token-refresh.ts'
@@ -72,10 +78,13 @@ export function createConnectionRoom(outside: {
 }): ConnectionRoom {
   const { clock, log, outbound } = outside
   const store = new ConnectionStore(outside)
+  const appStore = new AppStore(outside)
+  const flowStore = new FlowStore(outside)
+  const credentialStore = new CredentialStore(outside)
   const vault = new CredentialVault(outside)
   const metadata = new ServerMetadata({ outbound, clock })
   const registration = new ClientRegistration({ outbound })
-  const apps = new Apps({ catalog: providers, ...outside, store, vault, metadata, registration })
+  const apps = new Apps({ catalog: providers, ...outside, store: appStore, vault, metadata, registration })
   const proofs = new DpopProofs({ clock })
   const tokenEndpoint = new TokenEndpoint({ outbound, clock, proofs })
   const identityReader = new IdentityReader({ outbound, log, proofs, clock })
@@ -83,13 +92,14 @@ export function createConnectionRoom(outside: {
   const history = new ConnectionHistory({ store, clock, log })
   const strayGrants = new StrayGrants({ store, outbound, tokenEndpoint, log })
   const appTester = new AppTester({ apps, tokenEndpoint, outbound })
-  const forecast = new Forecast({ catalog: providers, ...outside, store, clock })
-  const flow = new AuthorizationCodeFlow({ ...outside, store, vault, apps, tokenEndpoint, proofs })
-  const deviceCode = new DeviceCodeFlow({ ...outside, store, vault, apps, tokenEndpoint })
+  const forecast = new Forecast({ catalog: providers, ...outside, store, appStore, clock })
+  const flow = new AuthorizationCodeFlow({ ...outside, store: flowStore, vault, apps, tokenEndpoint, proofs })
+  const deviceCode = new DeviceCodeFlow({ ...outside, store: flowStore, vault, apps, tokenEndpoint })
   const appInstallation = new AppInstallation({ apps, outbound, clock })
   const credentialFlow = new CredentialFlow({ apps, tokenEndpoint, appInstallation, clock })
   const tokenRefresh = new TokenRefresh({
     store,
+    credentials: credentialStore,
     vault,
     apps,
     source: credentialFlow,
@@ -101,7 +111,7 @@ export function createConnectionRoom(outside: {
     ...outside.refresh,
     noted: (event) => history.note(event),
   })
-  const keepAlive = new KeepAlive({ store, tokenRefresh, clock, log })
+  const keepAlive = new KeepAlive({ store, credentials: credentialStore, tokenRefresh, clock, log })
   const parts = {
     ...{
       store,
@@ -116,7 +126,7 @@ export function createConnectionRoom(outside: {
       clock,
       log,
     },
-    ...{ history, strayGrants },
+    ...{ flowStore, history, strayGrants },
   }
   const flows = {
     flow,
@@ -125,11 +135,13 @@ export function createConnectionRoom(outside: {
     credentialFlow,
     deviceCodeGiven: () => devicePolls.wake(),
   }
-  const connections = new Connections({ ...parts, ...flows })
+  const arrivals = new Arrivals(parts)
+  const grantRevocation = new GrantRevocation(parts)
+  const connections = new Connections({ ...parts, ...flows, arrivals, grantRevocation })
   const devicePolls = new DevicePolls({
-    store,
+    store: flowStore,
     flow: deviceCode,
-    arrived: async (flow, app, grant) => void (await connections.arrive({ flow, app }, grant)),
+    arrived: async (flow, app, grant) => void (await arrivals.arrive({ flow, app }, grant)),
     log,
   })
   const credentials = new ProxyCredentials(parts)

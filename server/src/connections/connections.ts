@@ -7,24 +7,15 @@ import type {
 } from '@atom/contract/connections.ts'
 import { type AccountPrincipal, type Principal, personOf } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
-import { EnvelopeError } from '#foundation/crypto/sealed-bytes.ts'
 import { AtomError } from '#foundation/errors.ts'
-import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
-import type { Outbound } from '#foundation/outbound.ts'
-import { missingScopes, type Provider, ProviderAnswer } from '#providers/provider.ts'
 import { type CredentialValues, credentialFields, flowNames } from '#providers/provider-flows.ts'
-import { placed } from '#providers/stand-in.ts'
-import type { App, Apps } from './apps.ts'
-import {
-  type Grant,
-  GrantOutage,
-  GrantRefused,
-  type TokenEndpoint,
-} from './authorization-server/token-endpoint.ts'
+import type { Apps } from './apps.ts'
+import type { Arrivals } from './arrivals.ts'
 import type { ConnectionHistory } from './connection-history.ts'
-import type { Attempt, ConnectionRow, ConnectionStore, LiveConnection } from './connection-store.ts'
-import type { CredentialVault } from './credential-vault.ts'
+import type { ConnectionChange, ConnectionNews } from './connection-news.ts'
+import type { ConnectionStore, LiveConnection } from './connection-store.ts'
+import { viewOf } from './connection-view.ts'
 import { endsAndRemains } from './disconnect-receipt.ts'
 import type { AppInstallation } from './flows/app-installation.ts'
 import type {
@@ -37,19 +28,10 @@ import type {
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
 import { requireOperator } from './flows/flow-needs.ts'
-import type { StrayGrants } from './flows/stray-grant.ts'
-import type { IdentityReader, RecognisedPerson } from './identity-reader.ts'
+import type { FlowStore } from './flows/flow-store.ts'
+import type { GrantRevocation } from './grant-revocation.ts'
 import { idIn } from './list-cursor.ts'
-import { keepAliveAt } from './refresh/refresh-times.ts'
-import { standingWithout } from './refresh/remedy.ts'
 import type { TokenRefresh } from './refresh/token-refresh.ts'
-
-/** A connection is new, or other than it was; `revoked` says that it is gone. */
-export interface ConnectionChange {
-  readonly workspaceId: string
-  readonly ownerId: string
-  readonly connection: Connection
-}
 
 /** How a browser's return from a provider ended, and where its person wanted to go. */
 export interface FinishedFlow {
@@ -68,24 +50,19 @@ export interface ConnectWish extends FlowWish {
 /** What `connect` began, or has done already. */
 export type Begun = BegunFlow | BegunDeviceFlow | { readonly connection: Connection }
 
-/** An attempt to connect that has a grant. */
-interface Arrival {
-  readonly flow: Attempt
-  readonly app: App
-}
-
 export interface ConnectionPage {
   readonly items: Connection[]
   readonly next: string | null
 }
 
 const largestPage = 200
-const largestRevocationAnswer = 64 * 1024
 
 /** Accounts that people have connected: beginning, finishing, looking at, refreshing and ending a connection. */
 export class Connections {
   readonly #store: ConnectionStore
-  readonly #vault: CredentialVault
+  readonly #flows: FlowStore
+  readonly #arrivals: Arrivals
+  readonly #grantRevocation: GrantRevocation
   readonly #apps: Apps
   readonly #flow: AuthorizationCodeFlow
   readonly #deviceCode: DeviceCodeFlow
@@ -93,18 +70,16 @@ export class Connections {
   readonly #appInstallation: AppInstallation
   readonly #credentialFlow: CredentialFlow
   readonly #tokenRefresh: TokenRefresh
-  readonly #tokenEndpoint: TokenEndpoint
-  readonly #identityReader: IdentityReader
-  readonly #outbound: Outbound
   readonly #news: ConnectionNews
   readonly #history: ConnectionHistory
-  readonly #strayGrants: StrayGrants
   readonly #clock: Clock
   readonly #log: Log
 
   constructor(dependencies: {
     store: ConnectionStore
-    vault: CredentialVault
+    flowStore: FlowStore
+    arrivals: Arrivals
+    grantRevocation: GrantRevocation
     apps: Apps
     flow: AuthorizationCodeFlow
     deviceCode: DeviceCodeFlow
@@ -113,17 +88,15 @@ export class Connections {
     appInstallation: AppInstallation
     credentialFlow: CredentialFlow
     tokenRefresh: TokenRefresh
-    tokenEndpoint: TokenEndpoint
-    identityReader: IdentityReader
-    outbound: Outbound
     news: ConnectionNews
     history: ConnectionHistory
-    strayGrants: StrayGrants
     clock: Clock
     log: Log
   }) {
     this.#store = dependencies.store
-    this.#vault = dependencies.vault
+    this.#flows = dependencies.flowStore
+    this.#arrivals = dependencies.arrivals
+    this.#grantRevocation = dependencies.grantRevocation
     this.#apps = dependencies.apps
     this.#flow = dependencies.flow
     this.#deviceCode = dependencies.deviceCode
@@ -131,12 +104,8 @@ export class Connections {
     this.#appInstallation = dependencies.appInstallation
     this.#credentialFlow = dependencies.credentialFlow
     this.#tokenRefresh = dependencies.tokenRefresh
-    this.#tokenEndpoint = dependencies.tokenEndpoint
-    this.#identityReader = dependencies.identityReader
-    this.#outbound = dependencies.outbound
     this.#news = dependencies.news
     this.#history = dependencies.history
-    this.#strayGrants = dependencies.strayGrants
     this.#clock = dependencies.clock
     this.#log = dependencies.log
   }
@@ -219,26 +188,9 @@ export class Connections {
         return await this.#flow.begin(person, wish, flow, target)
       default: {
         const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow }, target)
-        return { connection: await this.arrive(arrival, arrival.grant) }
+        return { connection: await this.#arrivals.arrive(arrival, arrival.grant) }
       }
     }
-  }
-
-  /**
-   * Makes a connection of a grant.
-   * @throws AtomError `provider_refused` | `provider_unavailable` where it cannot be told whose it is
-   */
-  async arrive(arrival: Arrival, grant: Grant): Promise<Connection> {
-    const person = await this.#recognised(arrival, grant)
-    await this.#requireSameAccount(arrival, grant, person)
-    const connection = viewOf(await this.#keep(arrival, grant, person))
-    const { workspaceId, accountId, flow } = arrival.flow
-    this.#log.info(
-      { connectionId: connection.id, provider: connection.provider, flow, sandbox: connection.sandbox },
-      'connected',
-    )
-    this.#news.tell({ workspaceId, ownerId: accountId, connection })
-    return connection
   }
 
   /** Ends what `connect` began. Problems of the flow are an outcome, because the browser has to be sent somewhere. */
@@ -253,7 +205,7 @@ export class Connections {
     } catch (error) {
       if (!(error instanceof AtomError) || !belongsToFlow(error)) throw error
       this.#log.info({ provider: callback.provider, code: error.code, err: error.cause }, 'not connected')
-      if (flowId !== undefined) await this.#store.failFlow(flowId, error.code)
+      if (flowId !== undefined) await this.#flows.failFlow(flowId, error.code)
       return { returnTo, outcome: { problem: error } }
     }
   }
@@ -262,7 +214,7 @@ export class Connections {
     const { provider, flow } = taken.app
     const installation = flow === 'app_installation' ? provider.flows?.app_installation : undefined
     if (installation === undefined)
-      return await this.arrive(taken, await this.#flow.exchange(taken, callback))
+      return await this.#arrivals.arrive(taken, await this.#flow.exchange(taken, callback))
     if (installation.by === 'consent') {
       const grant = await this.#flow.exchange(taken, callback)
       for (const [name, pattern] of Object.entries(installation.granted)) {
@@ -272,10 +224,10 @@ export class Connections {
           `${provider.name} did not install the app for an organisation.`,
         )
       }
-      return await this.arrive(taken, grant)
+      return await this.#arrivals.arrive(taken, grant)
     }
     const installed = await this.#appInstallation.installed(taken, callback)
-    return await this.arrive(installed, await this.#credentialFlow.installed(installed))
+    return await this.#arrivals.arrive(installed, await this.#credentialFlow.installed(installed))
   }
 
   /**
@@ -283,7 +235,7 @@ export class Connections {
    * @throws AtomError `not_found` for anybody but whoever began it
    */
   async flowOutcome(principal: Principal, id: string): Promise<ConnectionFlow> {
-    const flow = await this.#store.flowOutcome(principal.workspaceId, personOf(principal), id)
+    const flow = await this.#flows.flowOutcome(principal.workspaceId, personOf(principal), id)
     if (flow === undefined) throw new AtomError('not_found')
     if (flow.connectionId !== null) return { status: 'connected', connectionId: flow.connectionId }
     if (flow.problem !== null) return { status: 'failed', problem: flow.problem }
@@ -315,7 +267,7 @@ export class Connections {
   async disconnect(principal: Principal, id: string): Promise<DisconnectReceipt> {
     const connection = await this.#owned(principal, id)
     const { name } = this.#apps.provider(connection.provider)
-    const ended = await this.#revoke(connection)
+    const ended = await this.#grantRevocation.revoke(connection)
     if (!(await this.#store.remove(connection))) throw new AtomError('not_found')
     const at = this.#clock.now().toISOString()
     this.#log.info(
@@ -342,301 +294,6 @@ export class Connections {
       throw new AtomError('not_found')
     return connection
   }
-
-  async #recognised({ flow, app }: Arrival, grant: Grant): Promise<RecognisedPerson> {
-    const particulars = { ...flow.particulars, ...grant.particulars }
-    const settledApp = { ...app, provider: this.#apps.settled({ ...flow, particulars }) }
-    if (/[{}]/.test(settledApp.provider.api.base)) {
-      throw new AtomError('provider_refused', `${app.provider.name} did not say where its API is.`)
-    }
-    try {
-      return await this.#identityReader.recognise(settledApp, grant.accessToken, {
-        granted: grant.granted ?? flow.scopes,
-        subject: grant.subject,
-        particulars,
-        dpopKey: grant.dpopKey,
-      })
-    } catch (error) {
-      if (!(error instanceof ProviderAnswer)) throw error
-      if (error.status >= 500 || error.status === 429) {
-        throw new AtomError('provider_unavailable', undefined, { cause: error })
-      }
-      const { name } = app.provider
-      const wrongKey = flow.flow === 'api_key' && (error.status === 401 || error.status === 403)
-      throw new AtomError(
-        'provider_refused',
-        wrongKey
-          ? `${name} does not accept this key. Copy it again, or make a new one there.`
-          : `${name} did not say whose account this is.`,
-        { cause: error },
-      )
-    }
-  }
-
-  /** @throws AtomError `other_account` | `flow_invalid` where the connection is gone meanwhile */
-  async #requireSameAccount({ flow, app }: Arrival, grant: Grant, person: RecognisedPerson): Promise<void> {
-    if (flow.connectionId === null) return
-    const target = await this.#store.live(flow.workspaceId, flow.connectionId)
-    if (target?.identityId === person.id) return
-    const particulars = { ...flow.particulars, ...grant.particulars, ...person.particulars }
-    await this.#strayGrants.end(app, grant, { identityId: person.id, particulars })
-    if (target === undefined) throw new AtomError('flow_invalid', 'The connection was ended meanwhile.')
-    throw new AtomError(
-      'other_account',
-      `At ${app.provider.name} the account of ${person.identity.name} was chosen; this connection is that of ${target.identity.name}.`,
-    )
-  }
-
-  async #keep({ flow, app }: Arrival, grant: Grant, person: RecognisedPerson): Promise<ConnectionRow> {
-    const granted = grant.granted ?? flow.scopes
-    const missing = missingScopes(app.provider, flow.scopes, granted)
-    const at = this.#clock.now()
-    return await this.#store.connect({
-      newId: newId(),
-      flowId: flow.id,
-      workspaceId: flow.workspaceId,
-      ownerId: flow.accountId,
-      provider: flow.provider,
-      flow: flow.flow,
-      appId: flow.appId,
-      clientId: flow.clientId,
-      ...standingWithout(app.provider, missing),
-      sandbox: app.sandbox,
-      identityId: person.id,
-      identity: person.identity,
-      askedScopes: flow.scopes,
-      happened: (before) => consentEvent(app.provider, { asked: flow.scopes, missing }, before),
-      scopes: granted,
-      missingScopes: missing,
-      at,
-      slot: grant.slot,
-      expiresAt: grant.expiresAt,
-      refreshExpiresAt: grant.refreshExpiresAt,
-      keepAliveAt: keepAliveAt(app.provider, {
-        refreshable: grant.refreshToken !== undefined,
-        at,
-        refreshExpiresAt: grant.refreshExpiresAt,
-      }),
-      others: grant.others.map((other) => ({
-        slot: other.slot,
-        expiresAt: other.expiresAt,
-        refreshExpiresAt: null,
-        keepAliveAt: keepAliveAt(app.provider, {
-          refreshable: other.refreshToken !== undefined,
-          at,
-          refreshExpiresAt: null,
-        }),
-        seal: (connectionId, generation, dataKey) =>
-          this.#vault.sealTokens(
-            { workspaceId: flow.workspaceId, connectionId, generation, further: other.slot },
-            other,
-            dataKey,
-          ),
-      })),
-      particulars: { ...flow.particulars, ...grant.particulars, ...person.particulars },
-      seal: async (connectionId, generation) => {
-        const place = { workspaceId: flow.workspaceId, connectionId, generation }
-        const sealed = await this.#vault.sealTokens(place, grant)
-        const { dpopKey } = grant
-        if (dpopKey === undefined) return sealed
-        return { ...sealed, dpopKey: await this.#vault.sealDpopKey(place, sealed.dataKey, dpopKey) }
-      },
-    })
-  }
-
-  /** Every credential by itself: those of a team may have to stay while the person's own end. */
-  async #revoke(connection: LiveConnection): Promise<Pick<DisconnectReceipt, 'revocation' | 'detail'>> {
-    const provider = this.#apps.settled(connection)
-    const { name } = provider
-    const outcomes = [await this.#revokeOne(provider, connection)]
-    for (const { slot } of connection.others) {
-      const other = await this.#store.live(connection.workspaceId, connection.id, slot)
-      if (other !== undefined) outcomes.push(await this.#revokeOne(provider, other))
-    }
-    if (outcomes.includes('failed')) {
-      return {
-        revocation: 'failed',
-        detail: `${name} could not be told. Atom has destroyed its copy; remove Atom in your ${name} settings to end the access there too.`,
-      }
-    }
-    if (outcomes.includes('kept')) {
-      const ended = outcomes.includes('revoked') ? ` What ${name} gave for you alone has ended.` : ''
-      return {
-        revocation: 'kept',
-        detail: `Another connection lives from the same consent at ${name}, so it stays. Atom has destroyed this copy.${ended}`,
-      }
-    }
-    return {
-      revocation: outcomes.includes('revoked') ? 'revoked' : 'unsupported',
-      detail: provider.afterRevocation,
-    }
-  }
-
-  async #revokeOne(provider: Provider, connection: LiveConnection): Promise<DisconnectReceipt['revocation']> {
-    const slot = connection.further ?? connection.slot
-    const shared = provider.slots?.others[slot]?.own === true ? undefined : provider.sharedGrant
-    const mayShare = provider.ownGrants !== true
-    if (mayShare && (await this.#store.sharers(connection, slot, shared)) > 0) return 'kept'
-    try {
-      const app = await this.#apps.of(connection)
-      const answer = await this.#sendRevocation(app, connection)
-      if (answer === undefined) return 'unsupported'
-      const { status, body } = answer
-      if (provider.revoked?.(status, body) === true) return 'revoked'
-      if (status < 500 && (await this.#revokeRenewed(app, connection))) return 'revoked'
-      this.#log.warn(
-        { connectionId: connection.id, provider: provider.id, slot, status },
-        'revocation refused',
-      )
-      return 'failed'
-    } catch (error) {
-      // A credential that was edited or moved, or whose master key is lost, opens tomorrow as little as now.
-      const isOver = error instanceof EnvelopeError
-      if (!isOver && !(error instanceof AtomError && error.row.category === 'provider')) throw error
-      const code = isOver ? error.message : error.code
-      this.#log.warn({ connectionId: connection.id, provider: provider.id, slot, code }, 'revocation failed')
-      return 'failed'
-    }
-  }
-
-  /** Where a provider revokes with a token that works only, an expired one is renewed for its end. */
-  async #revokeRenewed(app: App, connection: LiveConnection): Promise<boolean> {
-    if (connection.sealed.refreshToken === null || connection.status === 'needs_reconnect') return false
-    try {
-      await this.#tokenRefresh.renew(connection)
-    } catch (error) {
-      // The provider ended the grant before: nothing is left to revoke.
-      if (error instanceof AtomError && error.code === 'connection_needs_reconnect') return true
-      throw error
-    }
-    const renewed = await this.#store.live(connection.workspaceId, connection.id, connection.further)
-    const answer = renewed && (await this.#sendRevocation(app, renewed))
-    return answer !== undefined && app.provider.revoked?.(answer.status, answer.body) === true
-  }
-
-  /** Undefined where the provider offers no way. */
-  async #sendRevocation(
-    app: App,
-    connection: LiveConnection,
-  ): Promise<{ status: number; body: string } | undefined> {
-    // A key is its owner's, who may use it elsewhere, and none of the server's tokens.
-    if (connection.flow === 'api_key') return undefined
-    const { workspaceId, id: connectionId, generation, further } = connection
-    const place = { workspaceId, connectionId, generation, further }
-    if (app.provider.endpoints.revocation !== undefined) return await this.#revokeByStandard(app, connection)
-    const request = app.provider.revocation?.({
-      particulars: connection.particulars,
-      clientId: app.clientId,
-      clientSecret: app.clientSecret,
-      accessToken: await this.#vault.openAccessToken(place, connection.sealed),
-      refreshToken: await this.#vault.openRefreshToken(place, connection.sealed),
-    })
-    if (request === undefined) return undefined
-    const answer = await this.#outbound.fetch(placed(request.url, app.standIns), {
-      method: request.method,
-      headers: request.headers,
-      body: request.body,
-      timeoutMs: 15_000,
-      maxBytes: largestRevocationAnswer,
-    })
-    return { status: answer.status, body: await answer.text() }
-  }
-
-  /** RFC 7009: the refresh token where there is one, because access tokens of its grant end with it. */
-  async #revokeByStandard(
-    app: App,
-    connection: LiveConnection,
-  ): Promise<{ status: number; body: string } | undefined> {
-    const { workspaceId, id: connectionId, generation, further } = connection
-    const place = { workspaceId, connectionId, generation, further }
-    const refreshToken = await this.#vault.openRefreshToken(place, connection.sealed)
-    try {
-      if (refreshToken !== undefined) await this.#tokenEndpoint.revoke(app, refreshToken, 'refresh_token')
-      else {
-        const accessToken = await this.#vault.openAccessToken(place, connection.sealed)
-        await this.#tokenEndpoint.revoke(app, accessToken, 'access_token')
-      }
-      return { status: 200, body: '' }
-    } catch (error) {
-      // RFC 7009 2.2.1: a token that carries its own validity cannot be ended.
-      if (error instanceof GrantRefused && error.error === 'unsupported_token_type') return undefined
-      if (error instanceof GrantRefused) return { status: 400, body: '' }
-      if (error instanceof GrantOutage)
-        throw new AtomError('provider_unavailable', undefined, { cause: error })
-      throw error
-    }
-  }
-}
-
-/** Who hears of changes. Apart from `Connections`, because refreshing changes connections too. */
-export class ConnectionNews {
-  readonly #listeners = new Set<(change: ConnectionChange) => void>()
-  readonly #log: Log
-
-  constructor(dependencies: { log: Log }) {
-    this.#log = dependencies.log
-  }
-
-  subscribe(heard: (change: ConnectionChange) => void): Disposable {
-    this.#listeners.add(heard)
-    return { [Symbol.dispose]: () => void this.#listeners.delete(heard) }
-  }
-
-  tell(change: ConnectionChange): void {
-    for (const heard of this.#listeners) {
-      try {
-        heard(change)
-      } catch (error) {
-        this.#log.error({ err: error }, 'a listener to connections failed')
-      }
-    }
-  }
-
-  /** The same, of a row. */
-  tellOf(row: ConnectionRow): void {
-    this.tell({ workspaceId: row.workspaceId, ownerId: row.ownerId, connection: viewOf(row) })
-  }
-}
-
-function viewOf(row: ConnectionRow): Connection {
-  return {
-    id: row.id,
-    provider: row.provider,
-    flow: row.flow,
-    status: row.status,
-    ...(row.reason !== null && { reason: row.reason }),
-    ...(row.remedy !== null && { remedy: row.remedy }),
-    identity: { id: row.identityId, ...row.identity },
-    askedScopes: [...row.askedScopes],
-    scopes: [...row.scopes],
-    missingScopes: [...row.missingScopes],
-    sandbox: row.sandbox,
-    ownerId: row.ownerId,
-    expiresAt: row.expiresAt?.toISOString() ?? null,
-    credentials: [row, ...row.others].map(({ slot, expiresAt, refreshExpiresAt }) => ({
-      slot,
-      expiresAt: expiresAt?.toISOString() ?? null,
-      refreshExpiresAt: refreshExpiresAt?.toISOString() ?? null,
-    })),
-    connectedAt: row.connectedAt.toISOString(),
-    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
-  }
-}
-
-function consentEvent(
-  { name }: Provider,
-  { asked, missing }: { asked: readonly string[]; missing: readonly string[] },
-  before: { askedScopes: readonly string[] } | undefined,
-) {
-  const further = asked.filter((scope) => before?.askedScopes.includes(scope) !== true)
-  const [kind, what] =
-    before === undefined
-      ? (['connected', `Access was granted at ${name}`] as const)
-      : further.length === 0
-        ? (['reconnected', `Access was granted anew at ${name}`] as const)
-        : (['widened', `Access was granted at ${name} for more: ${further.join(', ')}`] as const)
-  const detail = missing.length === 0 ? `${what}.` : `${what}, but not for ${missing.join(', ')}.`
-  return { id: newId(), kind, detail, durationMs: null }
 }
 
 function unfit(pointer: string, detail: string): AtomError {

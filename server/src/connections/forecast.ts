@@ -2,7 +2,8 @@ import type { ForecastItem } from '@atom/contract/connections.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Provider } from '#providers/provider.ts'
-import type { AppRow, ConnectionStore, EndingConnection } from './connection-store.ts'
+import type { AppRow, AppStore } from './app-store.ts'
+import type { ConnectionStore, EndingConnection } from './connection-store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 /** What concerns an operator takes longer to mend than one person's consent, so it is told earlier. */
@@ -12,15 +13,18 @@ const horizonMs = { app: 180 * dayMs, connection: 30 * dayMs } as const
 export class Forecast {
   readonly #catalog: ReadonlyMap<string, Provider>
   readonly #store: ConnectionStore
+  readonly #apps: AppStore
   readonly #clock: Clock
 
   constructor(dependencies: {
     catalog: ReadonlyMap<string, Provider>
     store: ConnectionStore
+    appStore: AppStore
     clock: Clock
   }) {
     this.#catalog = dependencies.catalog
     this.#store = dependencies.store
+    this.#apps = dependencies.appStore
     this.#clock = dependencies.clock
   }
 
@@ -29,7 +33,7 @@ export class Forecast {
     const now = this.#clock.now()
     const [connections, apps] = await Promise.all([
       this.#store.ending(workspaceId, id),
-      role === 'member' ? [] : this.#store.apps(workspaceId),
+      role === 'member' ? [] : this.#apps.apps(workspaceId),
     ])
     const used = new Set([...connections, ...apps].map(({ provider }) => provider))
     const items = [

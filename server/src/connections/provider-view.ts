@@ -2,7 +2,7 @@ import type { FlowName, ProviderView } from '@atom/contract/connections.ts'
 import { type Particulars, type Provider, standardParticulars, standardScopes } from '#providers/provider.ts'
 import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
-import type { AppRow } from './connection-store.ts'
+import type { AppRow } from './app-store.ts'
 
 /** What depends on this server. */
 interface Here {

@@ -309,9 +309,9 @@ function care(provider: Provider): Finding[] {
 }
 
 const doers: Readonly<Record<string, readonly string[]>> = {
-  person: ['reconnect', 'allow_more', 'wait'],
+  person: ['reconnect', 'allow_more'],
   admin: ['ask_admin'],
-  operator: ['configure_app', 'wait'],
+  operator: ['configure_app'],
 }
 
 function ending({

@@ -44,7 +44,7 @@ export type Verdict = 'denied' | 'operator' | 'reconnect' | 'reconsent' | 'refre
 interface ProviderTrouble {
   /** The person who connected it, an admin of their organisation there, or Atom's operator. */
   readonly whose: 'person' | 'admin' | 'operator'
-  readonly action: 'reconnect' | 'allow_more' | 'ask_admin' | 'configure_app' | 'wait'
+  readonly action: 'reconnect' | 'allow_more' | 'ask_admin' | 'configure_app'
   /** In plain words, with the next step. */
   readonly reason: string
 }

@@ -10,8 +10,8 @@ import { placed } from '#providers/stand-in.ts'
 import type { App, Apps } from '../apps.ts'
 import { appAssertion } from '../authorization-server/signed-assertion.ts'
 import { type Grant, GrantOutage, GrantRefused } from '../authorization-server/token-endpoint.ts'
-import type { FlowRow } from '../connection-store.ts'
 import { type Callback, refusal, type TakenFlow } from './authorization-code.ts'
+import type { FlowRow } from './flow-store.ts'
 
 const InstallationToken = Type.Object({
   token: Type.String({ minLength: 1 }),

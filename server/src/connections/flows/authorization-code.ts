@@ -22,10 +22,11 @@ import {
   GrantRefused,
   type TokenEndpoint,
 } from '../authorization-server/token-endpoint.ts'
-import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
+import type { ConnectionRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { requireParticulars } from './flow-needs.ts'
+import type { FlowRow, FlowStore } from './flow-store.ts'
 
 const flowLifeMs = 10 * 60 * 1000
 const cookiePrefix = 'atom_flow_'
@@ -72,7 +73,7 @@ export interface TakenFlow {
 
 /** The authorization code flow with PKCE (RFC 6749 4.1, RFC 7636), hardened as RFC 9700 asks. */
 export class AuthorizationCodeFlow {
-  readonly #store: ConnectionStore
+  readonly #store: FlowStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
@@ -81,7 +82,7 @@ export class AuthorizationCodeFlow {
   readonly #clock: Clock
 
   constructor(dependencies: {
-    store: ConnectionStore
+    store: FlowStore
     vault: CredentialVault
     apps: Apps
     tokenEndpoint: TokenEndpoint

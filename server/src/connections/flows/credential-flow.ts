@@ -18,7 +18,7 @@ import {
   type TokenEndpoint,
   type TokenRequest,
 } from '../authorization-server/token-endpoint.ts'
-import type { Attempt, ConnectionRow } from '../connection-store.ts'
+import type { ConnectionRow } from '../connection-store.ts'
 import { keyOf } from '../credential-attachment.ts'
 import { type RenewalSource, sourceIn, sourceSecret } from '../refresh/renewal-source.ts'
 import type { AppInstallation } from './app-installation.ts'
@@ -26,6 +26,7 @@ import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import { requireOffered, requireOperator, requireParticulars } from './flow-needs.ts'
+import type { Attempt } from './flow-store.ts'
 import { jwtBearer, jwtBearerGrant, signsAsApp } from './jwt-bearer.ts'
 import { tokenExchange, tokenExchangeGrant } from './token-exchange.ts'
 

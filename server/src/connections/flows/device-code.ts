@@ -10,11 +10,12 @@ import {
   GrantRefused,
   type TokenEndpoint,
 } from '../authorization-server/token-endpoint.ts'
-import type { ConnectionRow, ConnectionStore, FlowRow } from '../connection-store.ts'
+import type { ConnectionRow } from '../connection-store.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { type FlowPerson, type FlowWish, localPath, refusal } from './authorization-code.ts'
 import { requireOffered, requireParticulars } from './flow-needs.ts'
+import type { FlowRow, FlowStore } from './flow-store.ts'
 
 const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'
 /** RFC 8628 3.2. */
@@ -35,7 +36,7 @@ export type DeviceAnswer =
 
 /** The device authorization grant (RFC 8628): the person enters a code elsewhere, and the server asks until they have. */
 export class DeviceCodeFlow {
-  readonly #store: ConnectionStore
+  readonly #store: FlowStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #tokenEndpoint: TokenEndpoint
@@ -43,7 +44,7 @@ export class DeviceCodeFlow {
   readonly #clock: Clock
 
   constructor(dependencies: {
-    store: ConnectionStore
+    store: FlowStore
     vault: CredentialVault
     apps: Apps
     tokenEndpoint: TokenEndpoint

@@ -3,8 +3,8 @@ import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { App } from '../apps.ts'
 import type { Grant } from '../authorization-server/token-endpoint.ts'
-import type { ConnectionStore, DevicePoll, FlowRow } from '../connection-store.ts'
 import type { DeviceCodeFlow } from './device-code.ts'
+import type { DevicePoll, FlowRow, FlowStore } from './flow-store.ts'
 
 /** Longer than asking, reading the identity and storing it can take with all their timeouts. */
 const leaseSeconds = 180
@@ -20,7 +20,7 @@ const slowestSeconds = 60
  * server that comes back, or another one, goes on asking.
  */
 export class DevicePolls implements AsyncDisposable {
-  readonly #store: ConnectionStore
+  readonly #store: FlowStore
   readonly #flow: DeviceCodeFlow
   readonly #arrived: (flow: FlowRow, app: App, grant: Grant) => Promise<void>
   readonly #log: Log
@@ -31,7 +31,7 @@ export class DevicePolls implements AsyncDisposable {
   #alarm: () => void = () => undefined
 
   constructor(dependencies: {
-    store: ConnectionStore
+    store: FlowStore
     flow: DeviceCodeFlow
     /** Makes a connection of a grant. @throws AtomError where it cannot */
     arrived: (flow: FlowRow, app: App, grant: Grant) => Promise<void>

@@ -39,6 +39,9 @@ export class ProxyCredentials implements Disposable {
   readonly #tokenRefresh: TokenRefresh
   readonly #clock: Clock
   readonly #open = new Map<string, Kept>()
+  /** By what they share: requests that came together read a row once, and open what a refresh brought once. */
+  readonly #reading = new WeakMap<ConnectionState, Promise<LiveConnection | undefined>>()
+  readonly #opening = new WeakMap<AccessToken, Promise<OpenedCredential>>()
   #sweep: NodeJS.Timeout | undefined
 
   constructor(dependencies: {
@@ -61,7 +64,15 @@ export class ProxyCredentials implements Disposable {
     if (kept !== undefined && kept.until > performance.now() && isAs(kept.connection, standing)) {
       return kept.connection
     }
-    return await this.#store.live(standing.workspaceId, standing.id)
+    const underWay = this.#reading.get(standing)
+    if (underWay !== undefined) return await underWay
+    const reading = this.#store.live(standing.workspaceId, standing.id)
+    this.#reading.set(standing, reading)
+    try {
+      return await reading
+    } finally {
+      this.#reading.delete(standing)
+    }
   }
 
   /** @throws AtomError as `TokenRefresh.access` */
@@ -89,7 +100,15 @@ export class ProxyCredentials implements Disposable {
     return expiresAt === null || expiresAt.getTime() - this.#clock.now().getTime() > marginMs
   }
 
-  async #keep(connection: LiveConnection, token: AccessToken): Promise<OpenedCredential> {
+  #keep(connection: LiveConnection, token: AccessToken): Promise<OpenedCredential> {
+    const underWay = this.#opening.get(token)
+    if (underWay !== undefined) return underWay
+    const opening = this.#opened(connection, token)
+    this.#opening.set(token, opening)
+    return opening
+  }
+
+  async #opened(connection: LiveConnection, token: AccessToken): Promise<OpenedCredential> {
     // A refresh has just stored another pair than the one that came with the row.
     const current =
       token.generation === connection.generation

@@ -1,8 +1,9 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Remedy } from '@atom/contract/connections.ts'
 import type { Log } from '#foundation/log.ts'
-import type { ConnectionRow, Renewal } from '../connection-store.ts'
+import type { ConnectionRow } from '../connection-store.ts'
+import type { Renewal } from './credential-store.ts'
 
 /** What is written down: a renewal, sealed as it will be stored. */
 interface Entry {
@@ -54,7 +55,8 @@ export class RefreshJournal {
     const name = nameOf(renewal)
     this.#own.add(name)
     try {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      const made = await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      if (made !== undefined) await syncFolder(dirname(made))
       const file = await open(join(this.#folder, `${name}.new`), 'w', 0o600)
       try {
         await file.writeFile(JSON.stringify(written(workspaceId, renewal)))
@@ -63,8 +65,11 @@ export class RefreshJournal {
         await file.close()
       }
       await rename(join(this.#folder, `${name}.new`), join(this.#folder, name))
+      // The file is on the disk; its name is only with its folder.
+      await syncFolder(this.#folder)
     } catch (error) {
       this.#log.warn({ connectionId: renewal.connectionId, err: error }, 'a renewal was not journalled')
+      await this.#discard(`${name}.new`)
     }
   }
 
@@ -73,6 +78,7 @@ export class RefreshJournal {
     this.#own.delete(nameOf(renewal))
     try {
       await rm(join(this.#folder, nameOf(renewal)), { force: true })
+      // Not synced: a name that comes back after the power was gone is found, and its generation is over.
     } catch (error) {
       // It is found again and forgotten then: its generation is over.
       this.#log.warn({ connectionId: renewal.connectionId, err: error }, 'a journalled renewal stays behind')
@@ -82,6 +88,15 @@ export class RefreshJournal {
   /** The database could not be given it: from now on it is found among those left behind. */
   leave(renewal: Renewal): void {
     this.#own.delete(nameOf(renewal))
+  }
+
+  /** What was never finished, and holds nothing that anybody looks for. */
+  async #discard(name: string): Promise<void> {
+    try {
+      await rm(join(this.#folder, name), { force: true })
+    } catch (error) {
+      this.#log.warn({ file: name, err: error }, 'an unfinished journal file stays behind')
+    }
   }
 
   /** What an earlier process, or an earlier attempt of this one, could not store. */
@@ -115,6 +130,21 @@ export class RefreshJournal {
     }
   }
 }
+
+/** So that the names in it are on the disk. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } catch (error) {
+    // POSIX leaves it to the file system whether folders can be synced; those that cannot keep names by themselves.
+    if (!(error instanceof Error && 'code' in error && cannotSync.has(String(error.code)))) throw error
+  } finally {
+    await folder.close()
+  }
+}
+
+const cannotSync = new Set(['EINVAL', 'EISDIR', 'ENOTSUP', 'EOPNOTSUPP', 'EPERM'])
 
 function nameOf({ connectionId, further, generation }: Renewal): string {
   return `${connectionId}.${further ?? 'first'}.${generation}.json`

@@ -52,6 +52,15 @@ export function troubleOf(provider: Provider, error: string, unsure: boolean): T
   )
 }
 
+/** The access cannot be renewed while the provider is not well; nobody has to do anything. */
+export function awaited(provider: Provider): Trouble {
+  const { name } = provider
+  return {
+    reason: `${name} does not renew the access at the moment: it is out of reach, busy, or not well. Nothing is lost; Atom asks again by itself.`,
+    remedy: remedy(provider, 'person', 'wait'),
+  }
+}
+
 /** Whether a refusal with this verdict is about the grant, so that asking again is of no use. */
 export function endsGrant(verdict: Verdict): boolean {
   return verdict === 'reconnect' || verdict === 'reconsent'

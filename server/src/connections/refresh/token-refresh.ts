@@ -7,15 +7,16 @@ import type { Secret } from '#foundation/secret.ts'
 import type { KeyAttachment } from '#providers/provider-flows.ts'
 import type { App, Apps } from '../apps.ts'
 import { type Grant, GrantOutage, GrantRefused } from '../authorization-server/token-endpoint.ts'
-import type { Claim, ConnectionRow, ConnectionStore, LiveConnection, Renewal } from '../connection-store.ts'
+import type { ConnectionRow, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { keyAttachment } from '../credential-attachment.ts'
 import { nameOf, placeOf } from '../credential-place.ts'
 import type { CredentialVault } from '../credential-vault.ts'
 import type { CredentialFlow } from '../flows/credential-flow.ts'
 import type { IdentityReader } from '../identity-reader.ts'
+import type { Claim, CredentialStore, Renewal } from './credential-store.ts'
 import type { RefreshJournal } from './refresh-journal.ts'
 import { earlyRefreshAt, keepAliveAt } from './refresh-times.ts'
-import { endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
+import { awaited, endsGrant, lost, standingWithout, type Trouble, troubleOf } from './remedy.ts'
 
 /** A token as it was handed out. Whoever had it rejected gives it back, so that nobody refreshes what is fresh already. */
 export interface AccessToken {
@@ -31,7 +32,8 @@ export interface AccessToken {
 export interface RefreshEvent {
   readonly workspaceId: string
   readonly connectionId: string
-  readonly slot: string
+  /** Which of several credentials; undefined where the connection has one. */
+  readonly slot: string | undefined
   readonly at: Date
   readonly kind: 'refreshed' | 'refresh_failed' | 'kept_alive' | 'lost'
   /** In plain words. */
@@ -63,6 +65,8 @@ const pollMs = 100
 const calmMs = 30_000
 /** Where nothing valid is left, a provider that failed twice is left alone for a second, then two, then four, at most so long. */
 const longestRestMs = 30_000
+/** What waits for its provider is asked for by itself after so long, if nobody needs it before. */
+const askAgainMs = 5 * 60_000
 
 /**
  * The one place where access tokens are renewed (RFC 6749 6). One flight in this process and one holder in the cluster per
@@ -71,6 +75,7 @@ const longestRestMs = 30_000
  */
 export class TokenRefresh implements AsyncDisposable {
   readonly #store: ConnectionStore
+  readonly #credentials: CredentialStore
   readonly #vault: CredentialVault
   readonly #apps: Apps
   readonly #source: Pick<CredentialFlow, 'refresh'>
@@ -88,6 +93,7 @@ export class TokenRefresh implements AsyncDisposable {
 
   constructor(dependencies: {
     store: ConnectionStore
+    credentials: CredentialStore
     vault: CredentialVault
     apps: Apps
     /** Where the next access token comes from. */
@@ -102,6 +108,7 @@ export class TokenRefresh implements AsyncDisposable {
     checkpoint?: ((name: RefreshCheckpoint) => void) | undefined
   }) {
     this.#store = dependencies.store
+    this.#credentials = dependencies.credentials
     this.#vault = dependencies.vault
     this.#apps = dependencies.apps
     this.#source = dependencies.source
@@ -129,7 +136,7 @@ export class TokenRefresh implements AsyncDisposable {
     const due = earlyRefreshAt(connection)
     if (newer && (due === null || now < due.getTime())) return this.#opened(connection)
     const stillValid = connection.expiresAt === null || connection.expiresAt.getTime() > now
-    if (newer && stillValid && (this.#calmUntil.get(nameOf(connection)) ?? 0) > now)
+    if (newer && stillValid && isAhead(this.#calmUntil.get(nameOf(connection)), now, calmMs))
       return this.#opened(connection)
     this.#requireNoRest(connection, now)
     try {
@@ -140,7 +147,7 @@ export class TokenRefresh implements AsyncDisposable {
         newer &&
         stillValid &&
         error instanceof AtomError &&
-        (error.row.category === 'provider' || error.code === 'unavailable') &&
+        (error.row.category === 'provider' || error.code === 'unavailable' || error.code === 'busy') &&
         !isLost(error)
       ) {
         this.#calmUntil.set(nameOf(connection), now + calmMs)
@@ -162,7 +169,7 @@ export class TokenRefresh implements AsyncDisposable {
   /** @throws AtomError as the last attempt, where it is too soon for another */
   #requireNoRest(connection: LiveConnection, now: number): void {
     const rest = this.#rests.get(nameOf(connection))
-    if (rest === undefined || rest.until <= now) return
+    if (rest === undefined || !isAhead(rest.until, now, longestRestMs)) return
     throw new AtomError(rest.error.code, rest.error.detail, {
       cause: rest.error,
       retryAfterMs: rest.until - now,
@@ -213,7 +220,7 @@ export class TokenRefresh implements AsyncDisposable {
       leaseSeconds: this.#leaseSeconds,
     }
     for (;;) {
-      const held = await this.#store.claim(claim)
+      const held = await this.#credentials.claim(claim)
       if (held !== undefined) {
         this.#checkpoint('claimed')
         using _lease = this.#held(claim)
@@ -231,7 +238,7 @@ export class TokenRefresh implements AsyncDisposable {
    */
   async recover(): Promise<void> {
     for (const { workspaceId, renewal } of await this.#journal.leftBehind()) {
-      const stored = await this.#store.renew(renewal)
+      const stored = await this.#credentials.renew(renewal)
       await this.#journal.forget(renewal)
       const { connectionId, generation } = renewal
       this.#log.warn({ connectionId, generation, stored }, 'a journalled renewal was found')
@@ -246,7 +253,7 @@ export class TokenRefresh implements AsyncDisposable {
   #held(claim: Claim): Disposable {
     const timer = setInterval(
       () => {
-        this.#store.hold(claim).then(
+        this.#credentials.hold(claim).then(
           (still) => {
             if (!still) this.#log.debug({ connectionId: claim.connectionId }, 'a refresh claim is over')
           },
@@ -296,7 +303,7 @@ export class TokenRefresh implements AsyncDisposable {
         throw error
       }
     } catch (error) {
-      await this.#store.release(claim, unsure).catch((failure: unknown) => {
+      await this.#credentials.release(claim, unsure).catch((failure: unknown) => {
         this.#log.warn(
           { connectionId: claim.connectionId, err: failure },
           'a refresh claim runs out by itself',
@@ -307,8 +314,10 @@ export class TokenRefresh implements AsyncDisposable {
       else {
         this.#note(attempt, 'refresh_failed', told instanceof Error ? told.message : String(told))
         const needed = attempt.occasion === 'needed'
-        if (needed && told instanceof AtomError && told.row.category === 'provider')
+        if (needed && told instanceof AtomError && told.row.category === 'provider') {
           this.#rest(connection, told)
+          if (told.code === 'provider_unavailable') await this.#await(connection)
+        }
       }
       throw told
     }
@@ -398,9 +407,10 @@ export class TokenRefresh implements AsyncDisposable {
     const { connectionId } = renewal
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#store.renew(renewal)
+        return await this.#credentials.renew(renewal)
       } catch (error) {
-        if (attempt === 9 || !(error instanceof AtomError) || error.code !== 'unavailable') {
+        const passes = error instanceof AtomError && (error.code === 'unavailable' || error.code === 'busy')
+        if (attempt === 9 || !passes) {
           this.#journal.leave(renewal)
           this.#log.error({ connectionId, err: error }, 'a refreshed token could not be stored')
           throw error
@@ -418,7 +428,7 @@ export class TokenRefresh implements AsyncDisposable {
     const expired = connection.expiresAt !== null && connection.expiresAt <= this.#clock.now()
     const context = { ...connection, dpopKey: token.dpopKey }
     if (!expired && (await this.#identityReader.accepts(app, token.value, context))) {
-      await this.#store.release(claim, false)
+      await this.#credentials.release(claim, false)
       return token
     }
     const reason = expired
@@ -430,7 +440,7 @@ export class TokenRefresh implements AsyncDisposable {
   /** The grant seems gone. Whoever reconnected meanwhile has made a newer one, which is then the answer. */
   async #giveUp(attempt: Attempt, claim: Claim, trouble: Trouble): Promise<AccessToken> {
     const { connection } = attempt
-    if (!(await this.#store.needsReconnect(claim, trouble))) {
+    if (!(await this.#credentials.needsReconnect(claim, trouble))) {
       const moved = await this.#moved(connection)
       if (moved !== undefined) return moved
     }
@@ -441,8 +451,26 @@ export class TokenRefresh implements AsyncDisposable {
     throw needsReconnect({ reason })
   }
 
+  /** Once its token has ended as well, and that was no single failure, its person sees why nothing works. */
+  async #await(connection: LiveConnection): Promise<void> {
+    const now = this.#clock.now()
+    const works = connection.expiresAt !== null && connection.expiresAt > now
+    if (works || connection.sealed.refreshToken === null) return
+    if ((this.#rests.get(nameOf(connection))?.failures ?? 0) < 2) return
+    const { id: connectionId, further } = connection
+    try {
+      const trouble = awaited(this.#apps.provider(connection.provider))
+      if (!(await this.#credentials.degrade(connectionId, trouble))) return
+      await this.#credentials.askAgainAt({ connectionId, further }, new Date(now.getTime() + askAgainMs))
+      await this.#tell(connection)
+    } catch (error) {
+      // The caller hears of the provider; what the person sees follows with the next attempt.
+      this.#log.warn({ connectionId, err: error }, 'a connection that waits was not marked')
+    }
+  }
+
   async #blameApp(connection: LiveConnection, trouble: Trouble): Promise<void> {
-    if (await this.#store.appRefused(connection.id, trouble)) await this.#tell(connection)
+    if (await this.#credentials.degrade(connection.id, trouble)) await this.#tell(connection)
   }
 
   /** As the whole connection is now, whichever of its credentials it was about. */
@@ -465,7 +493,7 @@ export class TokenRefresh implements AsyncDisposable {
     this.#noted({
       workspaceId: connection.workspaceId,
       connectionId: connection.id,
-      slot: connection.further ?? connection.slot,
+      slot: connection.others.length === 0 ? undefined : (connection.further ?? connection.slot),
       at: this.#clock.now(),
       kind,
       detail,
@@ -503,6 +531,11 @@ interface Attempt {
   /** Of `performance.now()`. */
   readonly began: number
   callers(): number
+}
+
+/** Also false for what lies further ahead than it was ever put: then the clock of this machine was set back. */
+function isAhead(until: number | undefined, now: number, mostMs: number): boolean {
+  return until !== undefined && until > now && until <= now + mostMs
 }
 
 function isLost(error: AtomError): boolean {
