@@ -322,12 +322,12 @@ suite('the dashboard’s connections in every state', () => {
 
     flow = { status: 'failed', problem: 'consent_denied' }
     await panel.getByText('Access was not granted at the provider').waitFor()
-    await panel.getByRole('button', { name: 'Start again' }).click()
+    await panel.getByRole('button', { name: 'Dismiss' }).click()
     flow = { status: 'pending' }
     device.expiresIn = 1
     await begin()
     await panel.getByText('The code has expired').waitFor()
-    await panel.getByRole('button', { name: 'Start again' }).click()
+    await panel.getByRole('button', { name: 'Dismiss' }).click()
 
     device.expiresIn = 900
     await begin()

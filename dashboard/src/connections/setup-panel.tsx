@@ -1,11 +1,12 @@
 import type { AppTest, ProviderView } from '@atom/contract/connections.ts'
 import { Link, useParams } from '@tanstack/react-router'
 import { CircleAlert, CircleCheck } from 'lucide-react'
-import { type FormEvent, type ReactNode, useRef, useState } from 'react'
+import { type FormEvent, type ReactNode, useState } from 'react'
 import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { fieldProblem, isFieldProblem } from '../sign-in/form-problem.ts'
+import { useFirstProblem } from '../sign-in/use-first-problem.ts'
 import { Button } from '../ui/button.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Dialog } from '../ui/dialog.tsx'
@@ -141,7 +142,6 @@ function ToCopy({
 function AppForm({ provider }: { provider: ProviderView }) {
   const { appFacts, appFields, appLife, name } = provider
   const { reload } = useProviders()
-  const form = useRef<HTMLFormElement>(null)
   const [saved, setSaved] = useState(false)
   const [asking, setAsking] = useState(false)
   const [test, setTest] = useState<AppTest>()
@@ -158,6 +158,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
     setSaved(true)
     reload()
   })
+  const form = useFirstProblem(save.error)
   const remove = useAction(async () => {
     setSaved(false)
     setTest(undefined)

@@ -4,6 +4,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { Secret } from '#foundation/secret.ts'
+import { addressTrouble, httpsAddress } from '#providers/https-address.ts'
 import {
   forFlow,
   type Particulars,
@@ -507,12 +508,20 @@ function requireSettings(provider: Provider, values: Particulars): Particulars {
       return needed && values[name] === undefined
     })
     .map(([name]) => name)
-  const problems = [...wrong, ...missing].map((name) => ({
-    pointer: `/settings/${name}`,
-    detail: declared[name]?.meaning ?? `${provider.name} does not ask for it.`,
-  }))
+  const problems = [
+    ...wrong.map((name) => ({ pointer: `/settings/${name}`, detail: whyUnfit(provider, name, values) })),
+    ...missing.map((name) => ({ pointer: `/settings/${name}`, detail: 'Is missing.' })),
+  ]
   if (problems.length > 0) throw new AtomError('validation_failed', undefined, { problems })
   return values
+}
+
+/** What is wrong with a value, for the person who typed it. */
+function whyUnfit(provider: Provider, name: string, values: Particulars): string {
+  const declared = provider.particulars?.[name]
+  if (declared === undefined) return `${provider.name} does not ask for it.`
+  const trouble = declared.pattern === httpsAddress ? addressTrouble(values[name] ?? '') : undefined
+  return trouble ?? 'Is not of the form that is asked for.'
 }
 
 /**
@@ -579,12 +588,7 @@ export function askedParticulars(provider: Provider, values: Particulars): Parti
   for (const name of Object.keys(values)) {
     if (unfit.has(name) || provider.particulars?.[name]?.askable !== true) {
       throw new AtomError('validation_failed', undefined, {
-        problems: [
-          {
-            pointer: `/particulars/${name}`,
-            detail: provider.particulars?.[name]?.meaning ?? `${provider.name} does not ask for it.`,
-          },
-        ],
+        problems: [{ pointer: `/particulars/${name}`, detail: whyUnfit(provider, name, values) }],
       })
     }
   }

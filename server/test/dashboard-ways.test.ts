@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Locator, Page } from 'playwright-core'
+import { createApp } from '../src/app.ts'
+import { readConfig } from '../src/config.ts'
+import { freePort } from './support/atom-process.ts'
+import { assertAccessible, openBrowser, setUp } from './support/browser.ts'
+import { LoopbackProvider, type Said } from './support/loopback-provider.ts'
+import { emptyTestDatabase, testLog, urlOf } from './support/postgres.ts'
+import { until } from './support/until.ts'
+
+/** Somebody at the catalogue, over a provider that does what the test tells it. */
+async function atCatalogue() {
+  const stack = new AsyncDisposableStack()
+  const folder = await mkdtemp(join(tmpdir(), 'atom-ways-'))
+  stack.defer(() => rm(folder, { recursive: true }))
+  const database = stack.use(await emptyTestDatabase())
+  const provider = stack.use(await LoopbackProvider.start())
+  const config = readConfig({
+    ATOM_DATA_DIR: join(folder, 'data'),
+    ATOM_PORT: String(await freePort()),
+    DATABASE_URL: urlOf(database.connection),
+  })
+  const sandbox = {
+    providers: provider.providers,
+    running: () => provider.running(),
+    open: () => provider.open(),
+    reach: () => [provider.url],
+  }
+  const atom = stack.use(await createApp(config, { log: testLog, sandbox }))
+  await atom.listen()
+  const browser = stack.use(await openBrowser())
+  const page = await (await browser.person()).newPage()
+  await setUp(page, (await atom.setupUrl()) ?? '')
+  return { atom, provider, page, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+const offered = (page: Page) => page.getByRole('region', { name: 'Provider' })
+const account = (page: Page) => page.getByRole('region', { name: 'Connected account' })
+const rows = (page: Page) => page.getByRole('list', { name: 'Accounts' }).getByRole('listitem')
+
+/** What stands at a field that the server found something wrong with; the field has the focus. */
+async function troubleAt(page: Page, field: Locator): Promise<string> {
+  await until(async () => (await field.getAttribute('aria-invalid')) === 'true')
+  await page.waitForFunction(`document.activeElement?.getAttribute('aria-invalid') === 'true'`)
+  const ids = ((await field.getAttribute('aria-describedby')) ?? '').split(' ')
+  return (await page.locator(`[id="${ids.at(-1)}"]`).textContent()) ?? ''
+}
+
+test('[UI43] a key that the provider refuses is said at its field; the right one connects, and mends this account and no other', async () => {
+  await using it = await atCatalogue()
+  const { atom, provider, page } = it
+  const people: Record<string, string | undefined> = { 'key-of-ada': 'Ada', 'key-of-grace': 'Grace' }
+  provider.on('api.linear.app', '/graphql', ({ headers }) => {
+    const name = people[String(headers.authorization)]
+    return name === undefined
+      ? { status: 401, body: { errors: [{ message: 'Authentication required' }] } }
+      : { body: { data: { viewer: { id: `linear-${name}`, name, email: `${name}@example.org` } } } }
+  })
+  await page.goto(`${atom.url}/connections/catalogue/linear`)
+  const form = offered(page)
+  await form.getByLabel('With a key').check()
+  const key = form.getByLabel('API key')
+  await key.fill('no-key-at-all')
+  await form.getByRole('button', { name: 'Connect', exact: true }).click()
+  assert.match(await troubleAt(page, key), /Linear does not accept this key/)
+  assert.equal(await page.getByRole('alert').count(), 0)
+  await assertAccessible(page, 'a refused key')
+  await key.fill('key-of-ada')
+  await key.press('Enter')
+  await page.getByText('Linear is connected as Ada').waitFor()
+
+  // Ada makes a new key, which ends the old one.
+  delete people['key-of-ada']
+  people['new-key-of-ada'] = 'Ada'
+  await rows(page).getByRole('link', { name: 'Ada' }).click()
+  const panel = account(page)
+  await panel.getByRole('button', { name: 'Check now' }).click()
+  await panel.getByText(/^Needs you: /).waitFor()
+  await panel.getByRole('button', { name: 'Close' }).click()
+  // From the row to where it is entered: one button, and nothing else that could mend it.
+  await rows(page).getByRole('button').click()
+  const anew = panel.getByLabel('API key')
+  await anew.waitFor()
+  assert.equal(await panel.locator('button[class*="bg-accent"]').count(), 1)
+  await assertAccessible(page, 'an account that is mended with a key')
+  await anew.fill('key-of-grace')
+  await anew.press('Enter')
+  await panel.getByText('Another account was chosen at the provider').waitFor()
+  await panel.getByText(/^Needs you: /).waitFor()
+  assert.equal(await rows(page).count(), 1)
+  await anew.fill('new-key-of-ada')
+  await anew.press('Enter')
+  await panel.getByText('Active', { exact: true }).waitFor()
+  await panel.getByText('Connected again').waitFor()
+  assert.equal(await rows(page).count(), 1)
+  assert.equal(await anew.count(), 0)
+})
+
+test('[UI44] a device code counts down, is followed by another when it ends or is refused, connects, and mends this account and no other', async () => {
+  await using it = await atCatalogue()
+  const { atom, provider, page } = it
+  let codes = 0
+  let refused = 'authorization_pending'
+  let person = { id: 4711, login: 'octo-ada', name: 'Ada Lovelace' }
+  let lost = false
+  provider.workAsGitHub()
+  provider.on('api.github.com', '/user', () =>
+    lost ? { status: 401, body: { message: 'Bad credentials' } } : { body: { ...person, email: null } },
+  )
+  provider.on('github.com', '/login/device/code', () => ({
+    body: {
+      device_code: `device-code-${++codes}`,
+      user_code: `WDJB-MJH${codes}`,
+      verification_uri: 'https://github.com/login/device',
+      expires_in: 900,
+      interval: 1,
+    },
+  }))
+  provider.on('github.com', '/login/oauth/access_token', (): Said => {
+    if (refused !== '') return { body: { error: refused, error_description: 'x' } }
+    return {
+      body: { access_token: `by-code-${codes}`, token_type: 'bearer', scope: 'read:user,repo,user:email' },
+    }
+  })
+  await page.goto(`${atom.url}/connections/catalogue/github`)
+  const panel = offered(page)
+  await panel.getByLabel('Enter a code on another device').check()
+  await panel.getByRole('button', { name: 'Get a code' }).click()
+  await panel.getByText('WDJB-MJH1').waitFor()
+  await panel.getByText(/ends in 1[45]:\d\d/).waitFor()
+  refused = 'expired_token'
+  await panel.getByText('The code has expired').waitFor()
+  await panel.getByRole('button', { name: 'Get a new code' }).click()
+  refused = 'access_denied'
+  await panel.getByText('Access was not granted at the provider').waitFor()
+  assert.equal(await page.getByRole('alert').count(), 0)
+  refused = 'authorization_pending'
+  await panel.getByRole('button', { name: 'Get a new code' }).click()
+  await panel.getByText('WDJB-MJH3').waitFor()
+  // Whoever looks at the catalogue meanwhile finds the code again.
+  await page.reload()
+  await panel.getByText('WDJB-MJH3').waitFor()
+  refused = ''
+  await page.getByText('GitHub is connected as Ada Lovelace').waitFor()
+
+  lost = true
+  await rows(page).getByRole('link', { name: 'Ada Lovelace' }).click()
+  const mended = account(page)
+  await mended.getByRole('button', { name: 'Check now' }).click()
+  await mended.getByText(/^Needs you: /).waitFor()
+  lost = false
+  person = { id: 815, login: 'octo-grace', name: 'Grace Hopper' }
+  await mended.getByRole('button', { name: 'Get a code' }).click()
+  await mended.getByText('Another account was chosen at the provider').waitFor()
+  person = { id: 4711, login: 'octo-ada', name: 'Ada Lovelace' }
+  await mended.getByRole('button', { name: 'Get a new code' }).click()
+  await mended.getByText('Active', { exact: true }).waitFor()
+  assert.equal(await rows(page).count(), 1)
+})
