@@ -161,3 +161,32 @@ test('[UI44] a device code counts down, is followed by another when it ends or i
   await mended.getByText('Active', { exact: true }).waitFor()
   assert.equal(await rows(page).count(), 1)
 })
+
+test('[UI46] an address that is none is said at its field, in words that tell what is wrong with it', async () => {
+  await using it = await atCatalogue()
+  const { atom, page } = it
+  await page.goto(`${atom.url}/connections/catalogue/oauth2/setup`)
+  const form = page.getByRole('region', { name: 'Setup' })
+  const fill = async (authorization: string) => {
+    await form.getByLabel('Authorization address').fill(authorization)
+    await form.getByLabel('Token address').fill('https://login.example.com/token')
+    await form.getByLabel('Account address').fill('https://api.example.com/me')
+    await form.getByLabel('Client id').fill('the-client')
+    await form.getByLabel('Client secret').fill('the-secret')
+    await form.getByRole('button', { name: 'Save' }).click()
+  }
+  const field = form.getByLabel('Authorization address')
+  for (const [address, trouble] of [
+    ['http://login.example.com/authorize', 'Has to begin with https://.'],
+    ['https://login.example.com/authorize?tenant=1', 'Has to end before “?” and “#”.'],
+    ['https://login/authorize', 'Names no host: one such as login.example.com has to follow https://.'],
+  ] as const) {
+    await fill(address)
+    await page.getByText(trouble).waitFor()
+    assert.equal(await troubleAt(page, field), trouble)
+    // What it is for stays there to be read.
+    await form.getByText('Where people are sent to allow the access.').waitFor()
+  }
+  await fill('https://login.example.com/authorize')
+  await form.getByText('Saved and sealed.').waitFor()
+})
