@@ -10,6 +10,7 @@ import { freePort } from './support/atom-process.ts'
 import { assertAccessible, openBrowser, setUp } from './support/browser.ts'
 import { LoopbackProvider, type Said } from './support/loopback-provider.ts'
 import { emptyTestDatabase, testLog, urlOf } from './support/postgres.ts'
+import { tenant } from './support/provider-wires.ts'
 import { until } from './support/until.ts'
 
 /** Somebody at the catalogue, over a provider that does what the test tells it. */
@@ -189,4 +190,77 @@ test('[UI46] an address that is none is said at its field, in words that tell wh
   }
   await fill('https://login.example.com/authorize')
   await form.getByText('Saved and sealed.').waitFor()
+})
+
+test('[UI47] an operator connects an organisation as the app itself and by installing it, is told what the form lacks, and mends it as itself only', async () => {
+  await using it = await atCatalogue()
+  const { atom, provider, page } = it
+  const other = '99999999-2222-3333-4444-555555555555'
+  const names: Record<string, string> = { [tenant]: 'Contoso', [other]: 'Fabrikam' }
+  let asked = tenant
+  let lost = false
+  for (const id of [tenant, other]) {
+    provider.on('login.microsoftonline.com', `/${id}/oauth2/v2.0/token`, () => {
+      asked = id
+      return lost
+        ? { status: 400, body: { error: 'invalid_grant', error_description: 'AADSTS70008: ended' } }
+        : { body: { token_type: 'Bearer', expires_in: 3599, access_token: `app-token-of-${id}` } }
+    })
+  }
+  provider.on('graph.microsoft.com', '/v1.0/organization', () => ({
+    body: { value: [{ id: asked, displayName: names[asked] }] },
+  }))
+  for (const where of ['organizations', tenant, other]) {
+    provider.on('login.microsoftonline.com', `/${where}/v2.0/adminconsent`, ({ path }) => {
+      const query = new URL(path, provider.url).searchParams
+      const links = [tenant, other].map((id) => {
+        const back = new URL(query.get('redirect_uri') ?? '')
+        back.search = String(
+          new URLSearchParams({ state: query.get('state') ?? '', admin_consent: 'True', tenant: id }),
+        )
+        return `<a href="${back.href.replaceAll('&', '&amp;')}">${names[id]}</a>`
+      })
+      return { headers: { 'content-type': 'text/html' }, body: `<!doctype html>${links.join(' ')}` }
+    })
+  }
+  await page.goto(`${atom.url}/connections/catalogue/microsoft`)
+  const form = offered(page)
+  await form.getByLabel('As the app itself').check()
+  await form.getByRole('button', { name: 'Connect the app' }).click()
+  const field = form.getByLabel('Tenant')
+  assert.match(await troubleAt(page, field), /Has to name your own organisation here; “common” does not\./)
+  await field.fill('contoso')
+  await field.press('Enter')
+  await form.getByText('Is not of the form that is asked for.').waitFor()
+  await field.fill(tenant)
+  await field.press('Enter')
+  await page.getByText('Microsoft is connected as Contoso').waitFor()
+  await rows(page).getByRole('link', { name: 'Contoso' }).click()
+  await account(page).getByText('as the app itself').waitFor()
+  await account(page).getByRole('button', { name: 'Disconnect' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click()
+  await account(page).getByText('Disconnected from Microsoft').waitFor()
+
+  const install = async (button: Locator, organisation: string) => {
+    const opened = page.waitForEvent('popup')
+    await button.click()
+    await (await opened).getByRole('link', { name: organisation }).click()
+  }
+  await page.goto(`${atom.url}/connections/catalogue/microsoft`)
+  await form.getByLabel('Install the app for an organisation').check()
+  await install(form.getByRole('button', { name: 'Install the app' }), 'Contoso')
+  await page.getByText('Microsoft is connected as Contoso').waitFor()
+  lost = true
+  await rows(page).getByRole('link', { name: 'Contoso' }).click()
+  const panel = account(page)
+  await panel.getByRole('button', { name: 'Check now' }).click()
+  await panel.getByText(/^Needs /).waitFor()
+  lost = false
+  const mend = panel.locator('button[class*="bg-accent"]')
+  assert.equal(await mend.count(), 1)
+  await install(mend, 'Fabrikam')
+  await panel.getByText('Another account was chosen at the provider').waitFor()
+  await install(mend, 'Contoso')
+  await panel.getByText('Active', { exact: true }).waitFor()
+  assert.equal(await rows(page).count(), 1)
 })

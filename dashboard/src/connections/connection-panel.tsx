@@ -1,3 +1,4 @@
+import { AtomClientError } from '@atom/client'
 import type { Connection, DisconnectReceipt, ForecastItem, ProviderView } from '@atom/contract/connections.ts'
 import { useParams } from '@tanstack/react-router'
 import { type ReactNode, useCallback, useState } from 'react'
@@ -54,10 +55,12 @@ function Panel({ connectionId }: { connectionId: string }) {
         <Receipt receipt={receipt} provider={provider?.name ?? receipt.provider} />
       ) : connection !== undefined ? (
         <Details connection={connection} provider={provider} onGone={setReceipt} />
+      ) : asked.state === 'ready' || (asked.state === 'failed' && isNowhere(asked.error)) ? (
+        <p className="text-quiet">
+          This account is not connected any more, or it is not yours. Choose one from the list.
+        </p>
       ) : asked.state === 'failed' ? (
         <ProblemNotice error={asked.error} onRetry={asked.reload} />
-      ) : asked.state === 'ready' ? (
-        <p className="text-quiet">This account is not connected any more.</p>
       ) : (
         <Loading of="the connection">
           <div className="grid gap-4">
@@ -68,6 +71,13 @@ function Panel({ connectionId }: { connectionId: string }) {
         </Loading>
       )}
     </SidePanel>
+  )
+}
+
+/** Nothing is at this address, or nothing ever could be. */
+function isNowhere(error: unknown): boolean {
+  return (
+    error instanceof AtomClientError && (error.code === 'not_found' || error.code === 'validation_failed')
   )
 }
 
@@ -141,7 +151,12 @@ function State({
 }) {
   const { tone, words } = statusWords(connection)
   const mend = useMend(connection)
-  const check = useAction(() => checkConnection(connection.id))
+  const [checked, setChecked] = useState(false)
+  const check = useAction(async () => {
+    setChecked(false)
+    await checkConnection(connection.id)
+    setChecked(true)
+  })
   const again = useReconnect(connection, onEnter)
   const renewable = connection.status === 'active' || connection.status === 'degraded'
   const askAdmin = mend.offer?.does === 'show_request'
@@ -150,6 +165,9 @@ function State({
   return (
     <div className="grid gap-3">
       <Status tone={tone} words={words} />
+      <p role="status" className="text-sm text-quiet empty:hidden">
+        {checked && connection.status === 'active' && 'Checked just now: it works.'}
+      </p>
       <ConnectProblem
         error={mend.error ?? check.error ?? again.error}
         onDismiss={() => {
@@ -391,7 +409,7 @@ function DisconnectDialog({
 }) {
   const disconnect = useAction(async () => onGone(await atom.connections.disconnect(connection.id)))
   return (
-    <Dialog title={`Disconnect ${connection.identity.name}?`} onClose={onClose}>
+    <Dialog title={`Disconnect ${connection.identity.name} at ${provider}?`} onClose={onClose}>
       <p>
         Atom gives its access back to {provider} and destroys the credential. Agents cannot act on this
         account any more. What they did stays done.

@@ -1,7 +1,7 @@
 import type { AppTest, ProviderView } from '@atom/contract/connections.ts'
 import { Link, useParams } from '@tanstack/react-router'
 import { CircleAlert, CircleCheck } from 'lucide-react'
-import { type FormEvent, type ReactNode, useState } from 'react'
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react'
 import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
@@ -223,7 +223,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
         problem={fieldProblem(save.error, 'clientId')}
       />
       <PasswordField
-        label={secretRequired ? 'Client secret' : 'Client secret (optional)'}
+        label={secretRequired ? 'Client secret' : 'Client secret, or the private key below'}
         name="clientSecret"
         maxLength={2000}
         required={secretRequired}
@@ -315,8 +315,13 @@ function AppForm({ provider }: { provider: ProviderView }) {
 }
 
 function TestResult({ test, provider }: { test: AppTest; provider: string }) {
+  const result = useRef<HTMLDivElement>(null)
+  // It stands below the form, and whoever asked for it is at the buttons.
+  useEffect(() => {
+    result.current?.scrollIntoView({ block: 'nearest' })
+  }, [])
   return (
-    <div className="grid gap-2 rounded-card border border-line bg-panel p-3">
+    <div ref={result} className="grid scroll-mb-4 gap-2 rounded-card border border-line bg-panel p-3">
       <p className="font-medium">
         {test.ok
           ? `${provider} accepts the app, as far as that shows without a person`
