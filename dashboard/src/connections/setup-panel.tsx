@@ -223,7 +223,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
         problem={fieldProblem(save.error, 'clientId')}
       />
       <PasswordField
-        label={secretRequired ? 'Client secret' : 'Client secret, or the private key below'}
+        label={secretRequired ? 'Client secret' : 'Client secret, or the key below'}
         name="clientSecret"
         maxLength={2000}
         required={secretRequired}
