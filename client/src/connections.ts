@@ -70,6 +70,8 @@ export interface Popup {
 export interface Page {
   /** Null where the browser blocked it. */
   openPopup(): Popup | null
+  /** The person is at this page, and so not at the provider's. */
+  hasFocus(): boolean
   readonly href: string
   goTo(url: string): void
   closeItself(): void
@@ -87,6 +89,7 @@ export const browserPage: Page = {
       `popup,width=${width},height=${height},left=${left},top=${top}`,
     )
   },
+  hasFocus: () => document.hasFocus(),
   get href() {
     return window.location.href
   },
@@ -102,7 +105,7 @@ interface Note {
 }
 
 const attemptParameter = 'attempt'
-/** The return page tells us; this is the net below it. */
+/** The return page tells us; asking the server is the net below it. */
 const pollMs = 3_000
 const closedPollMs = 400
 /** How long a closed window is forgiven: its last act may be a connection that is still being written. */
@@ -164,11 +167,13 @@ export class Connections extends ObservableList<Connection> {
     const popup = options.mode === 'popup' ? page.openPopup() : undefined
     if (popup === null) return Promise.resolve(troubleOf(new AtomClientError('popup_blocked')))
     const outcome: Promise<AuthorizationOutcome> =
-      popup === undefined ? this.#redirect(page, provider, options) : this.#inPopup(popup, provider, options)
+      popup === undefined
+        ? this.#redirect(page, provider, options)
+        : this.#inPopup(page, popup, provider, options)
     return outcome.catch((thrown: unknown) => troubleOf(asAtomClientError(thrown)))
   }
 
-  /** Consent anew for the same account, for what it was asked for before. Like `authorize`. */
+  /** Consent anew for the same account, for what it was asked for before, in a window whatever the way it came by. Like `authorize`. */
   reconnect(
     connection: Pick<Connection, 'id' | 'provider' | 'flow'>,
     options: Pick<AuthorizeOptions, 'mode' | 'returnTo'>,
@@ -200,12 +205,28 @@ export class Connections extends ObservableList<Connection> {
     return begun
   }
 
+  /**
+   * Begins the same account anew by the way that it came by: `credential` is entered anew, a device code is a new one. What
+   * turns out to be another account is none of this connection and changes nothing (`other_account`). An account that came by
+   * a window is reconnected in one.
+   */
+  beginAgain(
+    connection: Pick<Connection, 'id' | 'provider' | 'flow'>,
+    { credential }: Pick<Body<typeof connectionRoutes.connect>, 'credential'> = {},
+  ): Promise<BegunConnection> {
+    const { id: connectionId, provider, flow } = connection
+    return this.begin(provider, { connectionId, flow, ...(credential === undefined ? {} : { credential }) })
+  }
+
   /** What has become of what `begin` began. */
   flow(id: string): Promise<ConnectionFlow> {
     return this.#session.call(connectionRoutes.connectionFlow, { params: { id } })
   }
 
-  async #consent(provider: string, options: AuthorizeOptions): Promise<string> {
+  async #consent(
+    provider: string,
+    options: AuthorizeOptions,
+  ): Promise<{ readonly flowId: string; readonly authorizeUrl: string }> {
     const begun = await this.begin(provider, {
       ...(options.returnTo === undefined ? {} : { returnTo: options.returnTo }),
       ...(options.scopes === undefined ? {} : { scopes: [...options.scopes] }),
@@ -214,7 +235,7 @@ export class Connections extends ObservableList<Connection> {
       ...(options.flow === undefined ? {} : { flow: options.flow }),
     })
     if (!('authorizeUrl' in begun)) throw new AtomClientError('flow_invalid')
-    return begun.authorizeUrl
+    return begun
   }
 
   /**
@@ -296,45 +317,39 @@ export class Connections extends ObservableList<Connection> {
   }
 
   async #redirect(page: Page, provider: string, options: AuthorizeOptions): Promise<AuthorizationOutcome> {
-    page.goTo(await this.#consent(provider, options))
+    const { authorizeUrl } = await this.#consent(provider, options)
+    page.goTo(authorizeUrl)
     return { outcome: 'leaving' }
   }
 
-  async #inPopup(popup: Popup, provider: string, options: AuthorizeOptions): Promise<AuthorizationOutcome> {
+  async #inPopup(
+    page: Page,
+    popup: Popup,
+    provider: string,
+    options: AuthorizeOptions,
+  ): Promise<AuthorizationOutcome> {
     const attempt = crypto.getRandomValues(new Uint32Array(4)).join('-')
     let unhear = (): void => undefined
     const watch = new AbortController()
     try {
-      const told = new Promise<Note>((resolve) => {
+      const told = new Promise<string>((resolve, reject) => {
         unhear = this.#tabs.hear('authorization', (message) => {
           const note = message as Note
-          if (note.attempt === attempt) resolve(note)
+          if (note.attempt !== attempt) return
+          if (note.connected !== undefined) resolve(note.connected)
+          else reject(problemOf(note.problem ?? 'flow_invalid'))
         })
       })
-      const before = new Map(
-        (await this.#fetch()).map((connection) => [connection.id, connection.connectedAt]),
-      )
       const returnTo = new URL(options.returnTo ?? '/connections', 'http://atom.invalid')
       returnTo.searchParams.set(attemptParameter, attempt)
-      const authorizeUrl = await this.#consent(provider, {
+      const { flowId, authorizeUrl } = await this.#consent(provider, {
         ...options,
         returnTo: returnTo.pathname + returnTo.search + returnTo.hash,
       })
       if (popup.closed) throw new AtomClientError('window_closed')
       popup.location.replace(authorizeUrl)
-
-      const news = await Promise.race([
-        told,
-        this.#watch(popup, provider, options.connectionId, before, watch.signal),
-      ])
-      if ('id' in news) {
-        this.#keep(news)
-        return { outcome: 'connected', connection: news }
-      }
-      if (news.problem !== undefined) throw problemOf(news.problem)
-      if (news.connected !== undefined)
-        return { outcome: 'connected', connection: await this.get(news.connected) }
-      throw new AtomClientError('window_closed')
+      const connected = await Promise.race([told, this.#watch(page, popup, flowId, watch.signal)])
+      return { outcome: 'connected', connection: await this.get(connected) }
     } finally {
       watch.abort()
       unhear()
@@ -343,64 +358,53 @@ export class Connections extends ObservableList<Connection> {
   }
 
   /**
-   * The net below the return page's word: looks at the list from time to time, and whether the window is still there. A
-   * provider's page may cut the tie between the windows (Cross-Origin-Opener-Policy), after which an open window reads as
-   * closed: so a closed window ends the waiting, but a connection that comes later still appears in the list.
+   * The net below the return page's word: asks the server from time to time what has become of the flow. A window that reads
+   * as closed may be open all the same, because a provider's page can cut the tie between the two
+   * (Cross-Origin-Opener-Policy): it counts as closed once the person is back at this page and the flow has not ended.
    *
-   * @throws AtomClientError `window_closed`, `flow_expired`
+   * @returns the id of the connection
+   * @throws AtomClientError `window_closed`, `flow_expired`, and whatever ended the flow
    */
-  async #watch(
-    popup: Popup,
-    provider: string,
-    connectionId: string | undefined,
-    before: ReadonlyMap<string, string>,
-    signal: AbortSignal,
-  ): Promise<Connection> {
+  async #watch(page: Page, popup: Popup, flowId: string, signal: AbortSignal): Promise<string> {
     const endsAt = Date.now() + this.#flowLifeMs
     let lookAt = Date.now() + this.#pollMs
-    let closedAt: number | undefined
+    let backSince: number | undefined
     while (!signal.aborted) {
       await new Promise((resolve) => {
         setTimeout(resolve, Math.min(closedPollMs, this.#pollMs))
       })
       if (signal.aborted) break
       const now = Date.now()
-      if (popup.closed && closedAt === undefined) {
-        closedAt = now
-        lookAt = now
-      }
+      const isBack = popup.closed && page.hasFocus()
+      if (isBack && backSince === undefined) lookAt = now
+      backSince = isBack ? (backSince ?? now) : undefined
       if (now >= lookAt) {
-        lookAt = now + (closedAt === undefined ? this.#pollMs : closedPollMs)
-        const found = await this.#findNew(provider, connectionId, before)
-        if (found !== undefined) return found
+        lookAt = now + (isBack ? closedPollMs : this.#pollMs)
+        const connected = await this.#ended(flowId)
+        if (connected !== undefined) return connected
       }
       if (now >= endsAt) throw new AtomClientError('flow_expired')
-      if (closedAt !== undefined && now - closedAt >= Math.min(closedGraceMs, this.#pollMs))
+      if (backSince !== undefined && now - backSince >= Math.min(closedGraceMs, this.#pollMs))
         throw new AtomClientError('window_closed')
     }
     throw new AtomClientError('aborted')
   }
 
-  async #findNew(
-    provider: string,
-    connectionId: string | undefined,
-    before: ReadonlyMap<string, string>,
-  ): Promise<Connection | undefined> {
+  /**
+   * @returns the id of the connection that a flow led to; undefined while it goes on, or while that cannot be told
+   * @throws AtomClientError whatever ended the flow
+   */
+  async #ended(flowId: string): Promise<string | undefined> {
+    let flow: ConnectionFlow
     try {
-      const now = await this.#fetch()
-      return now.find(
-        ({ id, provider: of, status, connectedAt }) =>
-          of === provider &&
-          (connectionId === undefined || id === connectionId) &&
-          // With less granted than asked it is `degraded` at once, and connected all the same.
-          status !== 'needs_reconnect' &&
-          before.get(id) !== connectedAt,
-      )
+      flow = await this.flow(flowId)
     } catch (thrown) {
       // The next look may succeed; the return page's word needs no look at all.
       if (asAtomClientError(thrown).retryable) return undefined
       throw thrown
     }
+    if (flow.status === 'failed') throw problemOf(flow.problem ?? 'flow_invalid')
+    return flow.connectionId
   }
 
   async #fetch(): Promise<readonly Connection[]> {

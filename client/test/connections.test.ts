@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { suite, test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
-import { type Connection, connectionRoutes } from '@atom/contract/connections.ts'
+import { type Connection, type ConnectionFlow, connectionRoutes } from '@atom/contract/connections.ts'
+import type { Body } from '@atom/contract/route.ts'
 import { Connections, type Page, type Popup } from '../src/connections.ts'
 import { Http } from '../src/http.ts'
 import { Session } from '../src/session.ts'
@@ -14,6 +15,12 @@ import { eventually, until } from './support/until.ts'
 class House {
   connections: Connection[] = []
   returnTo: string | undefined
+  /** What has become of the flow that was begun last. */
+  flow: ConnectionFlow = { status: 'pending' }
+  /** The last request that began something. */
+  begun: Body<typeof connectionRoutes.connect> | undefined
+  /** The person is at the page that waits. */
+  focused = true
   readonly browser = sharedTabs()
   readonly happened: string[] = []
   readonly popup: Popup & { closed: boolean } = {
@@ -34,6 +41,7 @@ class House {
       },
       goTo: (url) => this.happened.push(`page goes to ${url}`),
       closeItself: () => this.popup.close(),
+      hasFocus: () => this.focused,
     }
   }
 
@@ -62,6 +70,7 @@ class House {
       lastUsedAt: null,
     }
     this.connections = [connection, ...this.connections]
+    this.flow = { status: 'connected', connectionId: connection.id }
     return connection
   }
 
@@ -83,11 +92,13 @@ class House {
         tokenType: 'Bearer',
         expiresIn: 600,
       })
+    if (pathname.startsWith('/v1/connections/flows/')) return Response.json(this.flow)
     if (pathname !== connectionRoutes.connections.path) {
       return Response.json(this.connections.find(({ id }) => pathname.endsWith(id)))
     }
     if (init?.method === 'GET') return Response.json({ items: this.connections, next: null })
-    const body = JSON.parse(String(init?.body)) as { provider: string; returnTo?: string }
+    const body = JSON.parse(String(init?.body)) as Body<typeof connectionRoutes.connect>
+    this.begun = body
     this.returnTo = body.returnTo
     return Response.json(
       { flowId: randomUUID(), authorizeUrl: `https://${body.provider}.test/authorize` },
@@ -141,16 +152,64 @@ suite('authorizing a connection', () => {
     assert.equal(house.popup.closed, true)
   })
 
-  test('[CL28] where the return page’s word does not arrive, the new connection is found in the list', async () => {
+  test('[CL28] where the return page’s word does not arrive, the server says what became of it', async () => {
     const house = new House()
-    house.grant('github')
     const connections = await house.open()
     const outcome = connections.authorize('github', { mode: 'popup' })
     await eventually(() => house.happened.length === 2)
-    house.grant('google')
     const granted = house.grant('github')
     assert.deepEqual(await outcome, { outcome: 'connected', connection: granted })
     assert.equal(house.popup.closed, true)
+
+    house.popup.closed = false
+    house.flow = { status: 'pending' }
+    const second = connections.authorize('google', { mode: 'popup' })
+    await eventually(() => house.happened.length === 4)
+    house.flow = { status: 'failed', problem: 'consent_denied' }
+    assert.equal((await second).outcome, 'denied')
+  })
+
+  test('[CL45] a window that reads as closed is waited for while the person is not back at the page', async () => {
+    const house = new House()
+    house.focused = false
+    const connections = await house.open()
+    const outcome = connections.authorize('github', { mode: 'popup' })
+    await eventually(() => house.happened.length === 2)
+    house.popup.closed = true
+    // Longer than the grace of a window that was really closed.
+    assert.equal(
+      await Promise.race([outcome, new Promise((resolve) => setTimeout(resolve, 200, 'waits'))]),
+      'waits',
+    )
+    const granted = house.grant('github')
+    assert.deepEqual(await outcome, { outcome: 'connected', connection: granted })
+
+    house.flow = { status: 'pending' }
+    house.popup.closed = false
+    const given = connections.authorize('github', { mode: 'popup' })
+    await eventually(() => house.happened.length === 4)
+    house.popup.closed = true
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    house.focused = true
+    assert.equal((await given).outcome, 'closed')
+  })
+
+  test('[CL46] an account that came by a key, a code or an installation is begun anew as itself, by its own way', async () => {
+    const house = new House()
+    const connections = await house.open()
+    const { id } = house.grant('linear')
+    await connections.beginAgain({ id, provider: 'linear', flow: 'api_key' }, { credential: { key: 'new' } })
+    assert.deepEqual(house.begun, {
+      provider: 'linear',
+      connectionId: id,
+      flow: 'api_key',
+      credential: { key: 'new' },
+    })
+    await connections.beginAgain({ id, provider: 'github', flow: 'device_code' })
+    assert.deepEqual(house.begun, { provider: 'github', connectionId: id, flow: 'device_code' })
+    void connections.reconnect({ id, provider: 'github', flow: 'app_installation' }, { mode: 'redirect' })
+    await eventually(() => house.begun?.flow === 'app_installation')
+    assert.equal(house.begun?.connectionId, id)
   })
 
   test('[CL28] the outcome of another attempt is not taken for this one', async () => {

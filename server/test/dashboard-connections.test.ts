@@ -126,7 +126,7 @@ suite('the dashboard’s connections in every state', () => {
       )
       await page.goto(`${atom.url}/connections/catalogue`)
       await page.getByRole('link', { name: 'Accounts' }).click()
-      await page.getByRole('button', { name: 'Try again' }).waitFor()
+      await page.getByRole('button', { name: 'Try now' }).waitFor()
       await assertAccessible(page, `failed at ${width} px, ${colorScheme}`)
       await page.close()
     }
@@ -322,12 +322,12 @@ suite('the dashboard’s connections in every state', () => {
 
     flow = { status: 'failed', problem: 'consent_denied' }
     await panel.getByText('Access was not granted at the provider').waitFor()
-    await panel.getByRole('button', { name: 'Start again' }).click()
+    await panel.getByRole('button', { name: 'Dismiss' }).click()
     flow = { status: 'pending' }
     device.expiresIn = 1
     await begin()
     await panel.getByText('The code has expired').waitFor()
-    await panel.getByRole('button', { name: 'Start again' }).click()
+    await panel.getByRole('button', { name: 'Dismiss' }).click()
 
     device.expiresIn = 900
     await begin()
@@ -355,6 +355,30 @@ suite('the dashboard’s connections in every state', () => {
     await page.reload()
     await rows(page).first().waitFor()
     await counted(forecast, 0)
+    await page.close()
+  })
+
+  test('[UI45] a server that is away is said in one line, wherever one looks, and is over by itself', async () => {
+    const page = await at('/connections', troubled())
+    await rows(page).first().waitFor()
+    // Away for whatever is asked here; a socket is not needed on this page.
+    const away = (url: URL) => url.pathname.startsWith('/v1/')
+    await page.route(away, (route) => route.abort('connectionrefused'))
+    const line = page.getByRole('status', { name: 'Live connection' })
+    await rows(page).first().getByRole('link').click()
+    await line.getByText(/^The server cannot be reached\./).waitFor()
+    // What was there stays.
+    await rows(page).first().waitFor()
+    await page.getByRole('link', { name: 'Catalogue' }).click()
+    await page.getByRole('link', { name: 'GitHub', exact: true }).waitFor()
+    assert.equal(await page.getByText(/cannot be reached/).count(), 1)
+    assert.equal(await page.getByRole('alert').count(), 0)
+    await assertAccessible(page, 'the server away')
+
+    await page.unroute(away)
+    await line.getByText(/cannot be reached/).waitFor({ state: 'detached' })
+    await page.goBack()
+    await page.getByRole('region', { name: 'What happened' }).getByText('Allowed more').waitFor()
     await page.close()
   })
 })

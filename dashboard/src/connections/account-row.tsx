@@ -1,7 +1,6 @@
 import type { Connection } from '@atom/contract/connections.ts'
 import { Link } from '@tanstack/react-router'
 import { Button } from '../ui/button.tsx'
-import { classNames } from '../ui/class-names.ts'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
 import { AccountPicture } from './account-picture.tsx'
@@ -25,7 +24,7 @@ export function AccountRow({ account: { connection, name } }: { account: Account
     <div className="grid gap-2">
       <div className="flex items-center gap-x-3 gap-y-2 @max-xl:flex-wrap">
         <AccountPicture connection={connection} />
-        <div className="min-w-40 flex-[2]">
+        <div className="min-w-0 basis-[42%] @max-xl:flex-1">
           <Link
             to="/connections/$connectionId"
             params={{ connectionId: connection.id }}
@@ -36,21 +35,16 @@ export function AccountRow({ account: { connection, name } }: { account: Account
           >
             {identity.name}
           </Link>
-          <p className="truncate text-sm text-quiet">
-            {[name, identity.handle ?? identity.email, connection.sandbox ? 'sandbox' : undefined]
-              .filter(Boolean)
-              .join(' · ')}
+          <p className="flex text-sm text-quiet">
+            <span className="truncate">
+              {[name, identity.handle ?? identity.email].filter(Boolean).join(' · ')}
+            </span>
+            {connection.sandbox && <span className="shrink-0 whitespace-pre"> · sandbox</span>}
           </p>
         </div>
-        <div
-          className={classNames(
-            'grid min-w-0 flex-[3] gap-0.5 @max-xl:w-full @max-xl:flex-none @max-xl:pl-11',
-            // A reason is a sentence, and what is read begins at the left.
-            tone === 'good' && 'justify-items-end @max-xl:justify-items-start',
-          )}
-        >
+        <div className="grid min-w-0 flex-1 gap-0.5 @max-xl:w-full @max-xl:flex-none @max-xl:pl-11">
           <Status tone={tone} words={words} />
-          <span className={classNames('text-xs text-quiet', tone !== 'good' && 'pl-4')}>
+          <span className="pl-4 text-xs text-quiet">
             <Uses connection={connection} />
           </span>
         </div>

@@ -4,6 +4,7 @@ import { Cable } from 'lucide-react'
 import { useMemo } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
+import { serverAway } from '../shell/server-away.ts'
 import { Button, buttonClass } from '../ui/button.tsx'
 import { plural } from '../ui/clock-text.ts'
 import { Empty } from '../ui/empty.tsx'
@@ -23,11 +24,15 @@ export function AccountsPage() {
   const { connectionId } = useParams({ strict: false })
   const connections = useObserved(atom.connections)
   const providers = useProviders()
+  // The line at the top says it, and asks again.
+  const away = useObserved(serverAway).error !== undefined
   const retry = () => void atom.connections.list().catch(() => undefined)
   return (
     <ListPage here="accounts" open={connectionId !== undefined}>
-      {connections.error !== undefined && <ProblemNotice error={connections.error} onRetry={retry} />}
-      {connections.state === 'loading' ? (
+      {connections.error !== undefined && !away && (
+        <ProblemNotice error={connections.error} onRetry={retry} />
+      )}
+      {connections.state === 'loading' || (connections.state === 'failed' && away) ? (
         <Shape />
       ) : connections.items.length > 0 ? (
         <Accounts

@@ -1,5 +1,5 @@
-import { useNavigate, useSearch } from '@tanstack/react-router'
-import { useEffect, useState } from 'react'
+import { useLocation, useNavigate, useSearch } from '@tanstack/react-router'
+import { useEffect, useRef, useState } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { codeWords } from '../shell/problem.tsx'
 import { Notice } from '../ui/notice.tsx'
@@ -19,6 +19,14 @@ export function Arrival() {
     })
     void navigate({ to: '.', search: ({ connected: _, problem: __, ...kept }) => kept, replace: true })
   }, [connected, problem, navigate])
+
+  // Whoever has gone on has read it.
+  const { pathname } = useLocation()
+  const since = useRef(pathname)
+  useEffect(() => {
+    if (since.current !== pathname) setArrived({})
+    since.current = pathname
+  }, [pathname])
 
   const connection = connections.items.find((item) => item.id === arrived.connected)
   const provider = useProvider(connection?.provider)

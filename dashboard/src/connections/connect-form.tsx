@@ -1,9 +1,10 @@
+import { AtomClientError } from '@atom/client'
 import type { Connection, FlowName, ProviderView } from '@atom/contract/connections.ts'
-import { connectionRoutes } from '@atom/contract/connections.ts'
 import { type FormEvent, useId, useState } from 'react'
 import { atom } from '../shell/atom.ts'
 import { useAction } from '../shell/use-action.ts'
 import { fieldProblem, isFieldProblem } from '../sign-in/form-problem.ts'
+import { useFirstProblem } from '../sign-in/use-first-problem.ts'
 import { Button } from '../ui/button.tsx'
 import { connectAccount } from './connect-account.ts'
 import { ConnectProblem } from './connect-problem.tsx'
@@ -13,11 +14,13 @@ import { type Entry, EntryField, entered } from './entry-field.tsx'
 import { flowWords, opensWindow } from './flow-words.ts'
 import { askedOfPerson } from './ways.ts'
 
-/** Every way to connect an account of a provider, with what has to be said first. */
+/** Every way to connect an account of a provider, or to mend one, with what has to be said first. */
 export function ConnectForm({
   provider,
   ways,
   first = ways[0] ?? 'authorization_code',
+  mending,
+  label,
   onConnected,
 }: {
   provider: ProviderView
@@ -25,11 +28,17 @@ export function ConnectForm({
   ways: readonly FlowName[]
   /** Chosen until another is. */
   first?: FlowName | undefined
+  /** The account that it has to be again; another one is refused. */
+  mending?: Connection
+  /** On the button, where the usual words do not say it. */
+  label?: string | undefined
   onConnected: (connection: Connection) => void
 }) {
   const [flow, setFlow] = useState(first)
-  const [waiting, setWaiting] = useState(() => keptDeviceWait(provider.id))
-  const particulars = askedOfPerson(provider).map(
+  const purpose = mending?.id ?? provider.id
+  const [waiting, setWaiting] = useState(() => keptDeviceWait(purpose))
+  // Of an account that is to be mended they are known.
+  const particulars = (mending === undefined ? askedOfPerson(provider) : []).map(
     ({ name, label, meaning, standard, required }): Entry => ({
       name,
       label,
@@ -60,24 +69,36 @@ export function ConnectForm({
       form,
       secrets.map(({ name }) => name),
     )
-    const begun = await atom.call(connectionRoutes.connect, {
-      body: {
-        provider: provider.id,
-        ...parts,
-        ...(Object.keys(credential).length === 0 ? {} : { credential }),
-      },
-    })
-    if ('device' in begun) setWaiting(keepDeviceWait(provider.id, begun))
-    else if ('connection' in begun) onConnected(await atom.connections.get(begun.connection.id))
+    const given = Object.keys(credential).length === 0 ? {} : { credential }
+    const begun = await (mending === undefined
+      ? atom.connections.begin(provider.id, { ...parts, ...given })
+      : atom.connections.beginAgain(mending, given))
+    if ('device' in begun) setWaiting(keepDeviceWait(purpose, begun, said))
+    else if ('connection' in begun) onConnected(begun.connection)
     else location.assign(begun.authorizeUrl)
   })
   const over = () => {
-    forgetDeviceWait(provider.id)
+    forgetDeviceWait(purpose)
     setWaiting(undefined)
   }
+  const another = useAction(async (said: Readonly<Record<string, string>>) => {
+    try {
+      const begun = await (mending === undefined
+        ? atom.connections.begin(provider.id, { flow: 'device_code', particulars: said })
+        : atom.connections.beginAgain(mending))
+      if ('device' in begun) setWaiting(keepDeviceWait(purpose, begun, said))
+    } catch (thrown) {
+      // Where no code can be had, there is the form again, with the reason.
+      over()
+      throw thrown
+    }
+  })
+  const error = connect.error ?? another.error
+  const form = useFirstProblem(error)
   if (waiting !== undefined) {
     return (
       <DeviceCode
+        key={waiting.flowId}
         wait={waiting}
         provider={provider.name}
         onConnected={(connection) => {
@@ -85,42 +106,61 @@ export function ConnectForm({
           onConnected(connection)
         }}
         onOver={over}
+        anotherBusy={another.busy}
+        onAnother={() => another.run(waiting.particulars)}
       />
     )
   }
+  const clear = () => {
+    connect.clear()
+    another.clear()
+  }
   const entries = [...particulars, ...secrets]
+  // What the provider says of a key it says of the field that it stands in.
+  const refused = flow === 'api_key' && isRefusal(error) ? error.detail : undefined
+  const keyField = secrets.find(({ secret }) => secret)?.name
   const problemAt = (name: string) =>
-    fieldProblem(connect.error, `particulars/${name}`) ?? fieldProblem(connect.error, `credential/${name}`)
-  const atField = isFieldProblem(
-    connect.error,
-    entries.flatMap(({ name }) => [`particulars/${name}`, `credential/${name}`]),
-  )
+    fieldProblem(error, `particulars/${name}`) ??
+    fieldProblem(error, `credential/${name}`) ??
+    (name === keyField ? refused : undefined)
+  const atField =
+    (refused !== undefined && keyField !== undefined) ||
+    isFieldProblem(
+      error,
+      entries.flatMap(({ name }) => [`particulars/${name}`, `credential/${name}`]),
+    )
   return (
     <form
+      ref={form}
       className="grid gap-4"
       onSubmit={(event: FormEvent<HTMLFormElement>) => {
         event.preventDefault()
         connect.run(new FormData(event.currentTarget))
       }}
     >
-      {connect.error !== undefined && !atField && (
-        <ConnectProblem error={connect.error} onDismiss={connect.clear} />
-      )}
+      {error !== undefined && !atField && <ConnectProblem error={error} onDismiss={clear} />}
       {ways.length > 1 ? (
         <Ways provider={provider} ways={ways} chosen={flow} onChoose={setFlow} />
       ) : (
         flow !== 'authorization_code' && (
-          <p className="text-quiet">{flowWords(flow, provider.name).explanation}</p>
+          <p className="text-quiet">
+            {flowWords(flow, provider.name).explanation}
+            {mending !== undefined && ` It has to be the account of ${mending.identity.name}.`}
+          </p>
         )
       )}
       {entries.map((entry) => (
         <EntryField key={entry.name} entry={entry} problem={problemAt(entry.name)} />
       ))}
       <Button type="submit" look="primary" busy={connect.busy} className="justify-self-start">
-        {flowWords(flow, provider.name).button}
+        {label ?? flowWords(flow, provider.name).button}
       </Button>
     </form>
   )
+}
+
+function isRefusal(error: unknown): error is AtomClientError {
+  return error instanceof AtomClientError && error.code === 'provider_refused'
 }
 
 function Ways({

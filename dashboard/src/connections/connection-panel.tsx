@@ -1,3 +1,4 @@
+import { AtomClientError } from '@atom/client'
 import type { Connection, DisconnectReceipt, ForecastItem, ProviderView } from '@atom/contract/connections.ts'
 import { useParams } from '@tanstack/react-router'
 import { type ReactNode, useCallback, useState } from 'react'
@@ -16,16 +17,17 @@ import { AccountPicture } from './account-picture.tsx'
 import { adminRequest } from './admin-request.ts'
 import { checkConnection } from './check-connection.ts'
 import { connectAccount } from './connect-account.ts'
+import { ConnectForm } from './connect-form.tsx'
 import { ConnectProblem } from './connect-problem.tsx'
 import { Expiry } from './expiry.tsx'
-import { flowWords } from './flow-words.ts'
+import { flowWords, opensWindow } from './flow-words.ts'
 import { ForecastRow } from './forecast.tsx'
 import { History } from './history.tsx'
 import { useProvider } from './providers-context.ts'
 import { Receipt } from './receipt.tsx'
 import { ScopeLine } from './scope-line.tsx'
 import { SidePanel } from './side-panel.tsx'
-import { statusWords } from './status-words.ts'
+import { needsSomeone, statusWords } from './status-words.ts'
 import { useMend } from './use-mend.ts'
 import { WidenForm } from './widen-form.tsx'
 
@@ -53,10 +55,12 @@ function Panel({ connectionId }: { connectionId: string }) {
         <Receipt receipt={receipt} provider={provider?.name ?? receipt.provider} />
       ) : connection !== undefined ? (
         <Details connection={connection} provider={provider} onGone={setReceipt} />
+      ) : asked.state === 'ready' || (asked.state === 'failed' && isNowhere(asked.error)) ? (
+        <p className="text-quiet">
+          This account is not connected any more, or it is not yours. Choose one from the list.
+        </p>
       ) : asked.state === 'failed' ? (
         <ProblemNotice error={asked.error} onRetry={asked.reload} />
-      ) : asked.state === 'ready' ? (
-        <p className="text-quiet">This account is not connected any more.</p>
       ) : (
         <Loading of="the connection">
           <div className="grid gap-4">
@@ -67,6 +71,13 @@ function Panel({ connectionId }: { connectionId: string }) {
         </Loading>
       )}
     </SidePanel>
+  )
+}
+
+/** Nothing is at this address, or nothing ever could be. */
+function isNowhere(error: unknown): boolean {
+  return (
+    error instanceof AtomClientError && (error.code === 'not_found' || error.code === 'validation_failed')
   )
 }
 
@@ -82,6 +93,7 @@ function Details({
   const { identity } = connection
   const name = provider?.name ?? connection.provider
   const [asking, setAsking] = useState(false)
+  const [entering, setEntering] = useState(false)
   return (
     <>
       <div className="flex items-center gap-3">
@@ -91,9 +103,15 @@ function Details({
           <p className="truncate text-sm text-quiet">{identity.handle ?? identity.email ?? identity.id}</p>
         </div>
       </div>
-      <State connection={connection} provider={provider} />
+      <State
+        connection={connection}
+        provider={provider}
+        entering={entering}
+        onEnter={() => setEntering(true)}
+        onEntered={() => setEntering(false)}
+      />
       <Facts connection={connection} name={name} />
-      <WhatWillEnd connection={connection} />
+      <WhatWillEnd connection={connection} onEnter={() => setEntering(true)} />
       <Access connection={connection} provider={provider} />
       <History connection={connection} />
       <div className="border-t border-line pt-4">
@@ -117,16 +135,39 @@ function Details({
 }
 
 /** How it is, and the one button that mends it. */
-function State({ connection, provider }: { connection: Connection; provider: ProviderView | undefined }) {
+function State({
+  connection,
+  provider,
+  entering,
+  onEnter,
+  onEntered,
+}: {
+  connection: Connection
+  provider: ProviderView | undefined
+  /** The person wants to enter anew what they entered first. */
+  entering: boolean
+  onEnter: () => void
+  onEntered: () => void
+}) {
   const { tone, words } = statusWords(connection)
   const mend = useMend(connection)
-  const check = useAction(() => checkConnection(connection.id))
-  const again = useAction(() => connectAccount(connection.provider, { connectionId: connection.id }))
+  const [checked, setChecked] = useState(false)
+  const check = useAction(async () => {
+    setChecked(false)
+    await checkConnection(connection.id)
+    setChecked(true)
+  })
+  const again = useReconnect(connection, onEnter)
   const renewable = connection.status === 'active' || connection.status === 'degraded'
   const askAdmin = mend.offer?.does === 'show_request'
+  // A key or a code is entered here, where it is said what is wrong.
+  const entersHere = !opensWindow(connection.flow) && (entering || mend.offer?.does === 'reconnect')
   return (
     <div className="grid gap-3">
       <Status tone={tone} words={words} />
+      <p role="status" className="text-sm text-quiet empty:hidden">
+        {checked && connection.status === 'active' && 'Checked just now: it works.'}
+      </p>
       <ConnectProblem
         error={mend.error ?? check.error ?? again.error}
         onDismiss={() => {
@@ -142,7 +183,7 @@ function State({ connection, provider }: { connection: Connection; provider: Pro
         />
       )}
       <div className="flex flex-wrap gap-2">
-        {mend.offer !== undefined && !askAdmin && (
+        {mend.offer !== undefined && !askAdmin && !(entersHere && mend.offer.does === 'reconnect') && (
           <Button
             look={mend.offer.does === 'check' ? 'plain' : 'primary'}
             busy={mend.busy}
@@ -156,12 +197,21 @@ function State({ connection, provider }: { connection: Connection; provider: Pro
             Check now
           </Button>
         )}
-        {askAdmin && (
+        {askAdmin && !entersHere && (
           <Button busy={again.busy} onClick={() => again.run()}>
             They have allowed it
           </Button>
         )}
       </div>
+      {entersHere && provider !== undefined && (
+        <ConnectForm
+          provider={provider}
+          ways={[connection.flow]}
+          mending={connection}
+          label={connection.flow === 'device_code' ? undefined : (mend.offer?.label ?? 'Connect again')}
+          onConnected={onEntered}
+        />
+      )}
     </div>
   )
 }
@@ -244,7 +294,7 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 }
 
 /** Of this connection alone; the list has the whole of it, so its failure is told there. */
-function WhatWillEnd({ connection }: { connection: Connection }) {
+function WhatWillEnd({ connection, onEnter }: { connection: Connection; onEnter: () => void }) {
   const forecast = useAnswer(askForecast)
   if (forecast.state !== 'ready') return null
   const items = forecast.value.filter((item) => item.connectionId === connection.id)
@@ -259,7 +309,11 @@ function WhatWillEnd({ connection }: { connection: Connection }) {
           <ForecastRow
             key={`${item.kind} ${item.title}`}
             item={item}
-            action={item.remedy?.action === 'reconnect' && <Renew connection={connection} item={item} />}
+            action={
+              item.remedy?.action === 'reconnect' && (
+                <Renew connection={connection} item={item} onEnter={onEnter} />
+              )
+            }
           />
         ))}
       </ul>
@@ -268,8 +322,16 @@ function WhatWillEnd({ connection }: { connection: Connection }) {
 }
 
 /** Consent given anew begins the time anew; it may be given before it is needed. */
-function Renew({ connection, item }: { connection: Connection; item: ForecastItem }) {
-  const renew = useAction(() => connectAccount(connection.provider, { connectionId: connection.id }))
+function Renew({
+  connection,
+  item,
+  onEnter,
+}: {
+  connection: Connection
+  item: ForecastItem
+  onEnter: () => void
+}) {
+  const renew = useReconnect(connection, onEnter)
   return (
     <>
       <Button busy={renew.busy} onClick={() => renew.run()}>
@@ -278,6 +340,14 @@ function Renew({ connection, item }: { connection: Connection; item: ForecastIte
       <ConnectProblem error={renew.error} onDismiss={renew.clear} />
     </>
   )
+}
+
+/** Anew by the way it came by: in a window, or where it is entered. */
+function useReconnect({ id, provider, flow }: Connection, onEnter: () => void) {
+  return useAction(async () => {
+    if (opensWindow(flow)) await connectAccount(provider, { connectionId: id, flow })
+    else onEnter()
+  })
 }
 
 const askForecast = () => atom.connections.forecast()
@@ -318,7 +388,8 @@ function Access({ connection, provider }: { connection: Connection; provider: Pr
       {asked.length + further.length === 0 && (
         <p className="text-quiet">{name} does not say: what the account may do, Atom may do for it.</p>
       )}
-      {provider !== undefined && connection.flow === 'authorization_code' && (
+      {/* Of an account that is lost, being mended comes first. */}
+      {provider !== undefined && connection.flow === 'authorization_code' && !needsSomeone(connection) && (
         <WidenForm connection={connection} provider={provider} />
       )}
     </section>
@@ -338,7 +409,7 @@ function DisconnectDialog({
 }) {
   const disconnect = useAction(async () => onGone(await atom.connections.disconnect(connection.id)))
   return (
-    <Dialog title={`Disconnect ${connection.identity.name}?`} onClose={onClose}>
+    <Dialog title={`Disconnect ${connection.identity.name} at ${provider}?`} onClose={onClose}>
       <p>
         Atom gives its access back to {provider} and destroys the credential. Agents cannot act on this
         account any more. What they did stays done.

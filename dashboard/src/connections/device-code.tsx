@@ -16,12 +16,16 @@ export function DeviceCode({
   provider,
   onConnected,
   onOver,
+  onAnother,
+  anotherBusy,
 }: {
   wait: DeviceWait
   provider: string
   onConnected: (connection: Connection) => void
-  /** The person gives it up, or wants another one. */
+  /** The person gives it up. */
   onOver: () => void
+  onAnother: () => void
+  anotherBusy: boolean
 }) {
   const { device, endsAt } = wait
   const { problem, troubled } = useOutcome(wait, onConnected)
@@ -33,9 +37,14 @@ export function DeviceCode({
       <Notice
         tone={ended === 'consent_denied' || ended === 'flow_expired' ? 'plain' : 'warn'}
         title={ended === 'flow_expired' ? 'The code has expired' : (words?.title ?? 'It was not connected')}
-        actions={<Button onClick={onOver}>Start again</Button>}
+        actions={
+          <Button busy={anotherBusy} onClick={onAnother}>
+            Get a new code
+          </Button>
+        }
+        onDismiss={onOver}
       >
-        {ended === 'flow_expired' ? 'Nothing was connected. Get a new code.' : words?.next}
+        {ended === 'flow_expired' ? 'Nothing was connected.' : words?.next}
       </Notice>
     )
   }

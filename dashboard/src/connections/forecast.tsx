@@ -65,7 +65,9 @@ export function ForecastRow({ item, action }: { item: ForecastItem; action: Reac
       <span className="text-sm text-quiet tabular-nums @max-xl:pl-4">
         {at === null ? 'when is not known' : <RelativeTime at={at} />}
       </span>
-      {action !== false && <div className="grid gap-2 @max-xl:pl-4">{action}</div>}
+      {action !== false && (
+        <div className="grid justify-items-start gap-2 @max-xl:w-full @max-xl:pl-4">{action}</div>
+      )}
     </li>
   )
 }

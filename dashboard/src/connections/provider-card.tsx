@@ -83,7 +83,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
           >
             Use the sandbox
           </Button>
-        ) : operator ? (
+        ) : operator && ways.length === 0 ? (
           <Link
             to="/connections/catalogue/$provider/setup"
             params={{ provider: provider.id }}
@@ -117,6 +117,7 @@ export function ProviderCard({ provider, accounts }: { provider: ProviderView; a
 function appWords(provider: ProviderView, operator: boolean, withoutApp: boolean): string {
   if (provider.app === 'configured') return 'ready'
   if (provider.app === 'sandbox') return 'in the sandbox'
-  if (!operator) return withoutApp ? 'with a key of yours' : 'an owner or admin has to set it up'
-  return provider.sandboxAvailable ? 'try it at once' : 'not set up yet'
+  if (operator && provider.sandboxAvailable) return 'try it at once'
+  if (withoutApp) return 'with a key'
+  return operator ? 'not set up yet' : 'an owner or admin has to set it up'
 }

@@ -1,6 +1,6 @@
 import type { ProviderView } from '@atom/contract/connections.ts'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { atom, isOperator, useMe, useObserved } from '../shell/atom.ts'
+import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { Button, buttonClass } from '../ui/button.tsx'
@@ -11,7 +11,6 @@ import { ProviderMark } from './provider-mark.tsx'
 import { useProvider, useProviders } from './providers-context.ts'
 import { ScopeLine } from './scope-line.tsx'
 import { SidePanel } from './side-panel.tsx'
-import { needsSomeone } from './status-words.ts'
 import { waysOf } from './ways.ts'
 
 /** One provider of the catalogue: connect an account, what it is asked for, where the app comes from. */
@@ -54,9 +53,6 @@ function About({ provider }: { provider: ProviderView }) {
   const navigate = useNavigate()
   const { reload } = useProviders()
   const ways = waysOf(provider, operator)
-  const connections = useObserved(atom.connections)
-  // Whoever comes to mend an account enters what they entered before.
-  const broken = connections.items.find((item) => item.provider === provider.id && needsSomeone(item))
   const open = useAction(async () => {
     await atom.connections.openSandbox()
     reload()
@@ -84,7 +80,6 @@ function About({ provider }: { provider: ProviderView }) {
           key={provider.app}
           provider={provider}
           ways={ways}
-          first={ways.find((way) => way === broken?.flow)}
           onConnected={({ id }) => void navigate({ to: '/connections', search: { connected: id } })}
         />
       )}

@@ -1,11 +1,12 @@
 import type { AppTest, ProviderView } from '@atom/contract/connections.ts'
 import { Link, useParams } from '@tanstack/react-router'
 import { CircleAlert, CircleCheck } from 'lucide-react'
-import { type FormEvent, type ReactNode, useRef, useState } from 'react'
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react'
 import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { fieldProblem, isFieldProblem } from '../sign-in/form-problem.ts'
+import { useFirstProblem } from '../sign-in/use-first-problem.ts'
 import { Button } from '../ui/button.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Dialog } from '../ui/dialog.tsx'
@@ -141,7 +142,6 @@ function ToCopy({
 function AppForm({ provider }: { provider: ProviderView }) {
   const { appFacts, appFields, appLife, name } = provider
   const { reload } = useProviders()
-  const form = useRef<HTMLFormElement>(null)
   const [saved, setSaved] = useState(false)
   const [asking, setAsking] = useState(false)
   const [test, setTest] = useState<AppTest>()
@@ -158,6 +158,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
     setSaved(true)
     reload()
   })
+  const form = useFirstProblem(save.error)
   const remove = useAction(async () => {
     setSaved(false)
     setTest(undefined)
@@ -222,7 +223,7 @@ function AppForm({ provider }: { provider: ProviderView }) {
         problem={fieldProblem(save.error, 'clientId')}
       />
       <PasswordField
-        label={secretRequired ? 'Client secret' : 'Client secret (optional)'}
+        label={secretRequired ? 'Client secret' : 'Client secret, or the key below'}
         name="clientSecret"
         maxLength={2000}
         required={secretRequired}
@@ -314,8 +315,13 @@ function AppForm({ provider }: { provider: ProviderView }) {
 }
 
 function TestResult({ test, provider }: { test: AppTest; provider: string }) {
+  const result = useRef<HTMLDivElement>(null)
+  // It stands below the form, and whoever asked for it is at the buttons.
+  useEffect(() => {
+    result.current?.scrollIntoView({ block: 'nearest' })
+  }, [])
   return (
-    <div className="grid gap-2 rounded-card border border-line bg-panel p-3">
+    <div ref={result} className="grid scroll-mb-4 gap-2 rounded-card border border-line bg-panel p-3">
       <p className="font-medium">
         {test.ok
           ? `${provider} accepts the app, as far as that shows without a person`

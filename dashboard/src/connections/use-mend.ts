@@ -25,15 +25,14 @@ export function useMend(connection: Connection): Mend {
   const { run, busy, error, clear } = useAction(async () => {
     switch (offer?.does) {
       case 'reconnect':
-        // A key or a code is entered where it was entered first.
-        if (!opensWindow(flow)) {
-          await navigate({ to: '/connections/catalogue/$provider', params: { provider } })
-        } else {
-          await connectAccount(provider, {
-            connectionId: id,
-            ...(flow === 'authorization_code' ? {} : { flow }),
+        // A key or a code is entered at the account.
+        if (opensWindow(flow)) await connectAccount(provider, { connectionId: id, flow })
+        else
+          await navigate({
+            to: '/connections/$connectionId',
+            params: { connectionId: id },
+            search: (kept) => kept,
           })
-        }
         return
       case 'allow_more':
         // What came by a code or a key is allowed more in a window all the same: that is where scopes are asked for.
@@ -44,7 +43,11 @@ export function useMend(connection: Connection): Mend {
         })
         return
       case 'show_request':
-        await navigate({ to: '/connections/$connectionId', params: { connectionId: id } })
+        await navigate({
+          to: '/connections/$connectionId',
+          params: { connectionId: id },
+          search: (kept) => kept,
+        })
         return
       case 'open_setup':
         await navigate({ to: '/connections/catalogue/$provider/setup', params: { provider } })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { liveLineWords } from './live-line-words.ts'
+import { awayWords, liveLineWords } from './live-line-words.ts'
 
 test('[UI8] while all is well the line says nothing', () => {
   assert.equal(liveLineWords({ state: 'connected', pendingCount: 3 }, true, 0), undefined)
@@ -28,4 +28,13 @@ test('[UI8] what will not mend itself offers a reload', () => {
     liveLineWords({ state: 'failed', reason: 'protocol_unsupported', pendingCount: 0 }, true, 0)?.offer,
     'reload',
   )
+})
+
+test('what is asked by request says why nobody answered, and when it is asked again', () => {
+  assert.deepEqual(awayWords('offline', 5_000, true, 2_000), {
+    text: 'The server cannot be reached. Next try in 3 s.',
+    offer: 'now',
+  })
+  assert.match(awayWords('unavailable', 0, true, 0).text, /^Degraded: the server cannot reach its database/)
+  assert.equal(awayWords('offline', 5_000, false, 0).offer, undefined)
 })

@@ -40,9 +40,29 @@ export function liveLineWords(
       if (realtime.reason === 'unavailable') {
         return { text: `Degraded: the server cannot reach its database.${waiting}`, offer: 'now' }
       }
-      const seconds = realtime.retryAt === undefined ? 0 : Math.ceil((realtime.retryAt - now) / 1000)
-      const when = seconds > 0 ? ` Next try in ${seconds} s.` : ''
-      return { text: `The server cannot be reached.${waiting}${when}`, offer: 'now' }
+      return {
+        text: `The server cannot be reached.${waiting}${nextTry(realtime.retryAt, now)}`,
+        offer: 'now',
+      }
     }
   }
+}
+
+/**
+ * The same for what is asked by request, on pages that need no socket.
+ * @param code why nobody answered
+ */
+export function awayWords(code: string, retryAt: number, online: boolean, now: number): LiveLineWords {
+  if (!online) return { text: 'Offline. What is shown here may be old.' }
+  const what = {
+    unavailable: 'Degraded: the server cannot reach its database.',
+    timeout: 'The server does not answer.',
+    bad_answer: 'What answers is not Atom’s server. Is a proxy in the way?',
+  }[code]
+  return { text: `${what ?? 'The server cannot be reached.'}${nextTry(retryAt, now)}`, offer: 'now' }
+}
+
+function nextTry(at: number | undefined, now: number): string {
+  const seconds = at === undefined ? 0 : Math.ceil((at - now) / 1000)
+  return seconds > 0 ? ` Next try in ${seconds} s.` : ''
 }

@@ -1,7 +1,8 @@
 import { CloudOff, RefreshCw } from 'lucide-react'
 import { useEffect, useState, useSyncExternalStore } from 'react'
 import { atom, useObserved } from './atom.ts'
-import { liveLineWords } from './live-line-words.ts'
+import { awayWords, liveLineWords } from './live-line-words.ts'
+import { serverAway } from './server-away.ts'
 
 /** A page that has just come, or a short drop, is nothing to speak of. */
 const graceMs = 1500
@@ -10,7 +11,10 @@ const graceMs = 1500
 export function LiveLine() {
   const realtime = useObserved(atom.realtime)
   const online = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine)
-  const troubled = realtime.state !== 'connected' && realtime.state !== 'idle' && realtime.state !== 'closed'
+  const away = useObserved(serverAway)
+  const socketTroubled =
+    realtime.state !== 'connected' && realtime.state !== 'idle' && realtime.state !== 'closed'
+  const troubled = socketTroubled || away.error !== undefined
   const [shown, setShown] = useState(false)
   const [now, setNow] = useState(Date.now)
 
@@ -27,7 +31,9 @@ export function LiveLine() {
     }
   }, [troubled])
 
-  const words = liveLineWords(realtime, online, now)
+  const words =
+    liveLineWords(realtime, online, now) ??
+    (away.error === undefined ? undefined : awayWords(away.error.code, away.retryAt, online, now))
   return (
     <div role="status" aria-label="Live connection">
       {words !== undefined && (shown || !online) && (
@@ -42,7 +48,7 @@ export function LiveLine() {
             <button
               type="button"
               className="rounded-control px-2 py-0.5 font-medium underline underline-offset-2 pointer-coarse:min-h-11"
-              onClick={() => (words.offer === 'now' ? atom.realtime.retryNow() : location.reload())}
+              onClick={() => (words.offer === 'now' ? tryNow() : location.reload())}
             >
               {words.offer === 'now' ? 'Try now' : 'Reload'}
             </button>
@@ -51,6 +57,11 @@ export function LiveLine() {
       )}
     </div>
   )
+}
+
+function tryNow(): void {
+  if (serverAway.getSnapshot().error !== undefined) serverAway.retryNow()
+  atom.realtime.retryNow()
 }
 
 function subscribeToNetwork(listener: () => void): () => void {

@@ -24,13 +24,25 @@ export function problemWords(error: unknown): ProblemWords {
   const said = error.detail.startsWith(row.title)
     ? error.detail.slice(row.title.length).replace(/^[.\s]+/, '')
     : error.detail
-  return { title: row.title, next: said === '' ? row.next : said, ...request }
+  const isUsual = said === '' || said === rowOf(error.code)?.remedy
+  return { title: row.title, next: isUsual ? row.next : said, ...request }
 }
 
 /** The words of a code that came without a sentence, as in `?problem=consent_denied`. */
 export function codeWords(code: string): ProblemWords | undefined {
-  const row = Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined
-  return row === undefined ? undefined : { title: row.title, next: row.remedy }
+  const row = rowOf(code)
+  return row === undefined ? undefined : { title: row.title, next: forPeople[code] ?? row.remedy }
+}
+
+function rowOf(code: string): (typeof errorTable)[keyof typeof errorTable] | undefined {
+  return Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined
+}
+
+/** Where the list speaks of an answer's fields, which only a program sees. */
+const forPeople: Readonly<Record<string, string>> = {
+  validation_failed: 'Look at what was entered, and send it again.',
+  provider_refused:
+    'Start again. Where it refuses again, the operator finds what it said in the log of the server.',
 }
 
 /** What happened, what to do next, the request id to copy; the rest of the page keeps working. */

@@ -1,3 +1,4 @@
+import { CircleAlert } from 'lucide-react'
 import { type ComponentProps, type ReactNode, useId } from 'react'
 import { inputClass } from './text-field.tsx'
 
@@ -23,12 +24,20 @@ export function TextAreaField({ label, hint, problem, ...input }: TextAreaFieldP
         {...input}
         id={id}
         aria-invalid={problem !== undefined || undefined}
-        aria-describedby={`${id}-hint`}
+        aria-describedby={`${id}-hint ${id}-problem`}
         className={`${inputClass} py-1.5 font-mono text-xs`}
       />
-      <p id={`${id}-hint`} className={problem === undefined ? 'text-sm text-quiet' : 'text-sm text-bad'}>
-        {problem ?? hint}
-      </p>
+      {hint !== undefined && (
+        <p id={`${id}-hint`} className="text-sm text-quiet">
+          {hint}
+        </p>
+      )}
+      {problem !== undefined && (
+        <p id={`${id}-problem`} className="flex items-start gap-1.5 text-sm text-bad">
+          <CircleAlert size={14} aria-hidden className="mt-[3px] shrink-0" />
+          {problem}
+        </p>
+      )}
     </div>
   )
 }

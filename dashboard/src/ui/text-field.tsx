@@ -31,7 +31,7 @@ export function TextField({ label, hint, problem, end, className, ...input }: Te
         />
         {end !== undefined && <div className="absolute inset-y-0 right-0.5 flex items-center">{end}</div>}
       </div>
-      {hint !== undefined && problem === undefined && (
+      {hint !== undefined && (
         <p id={`${id}-hint`} className="text-sm text-quiet">
           {hint}
         </p>

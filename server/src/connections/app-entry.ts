@@ -1,5 +1,6 @@
 import { AtomError } from '#foundation/errors.ts'
 import type { Secret } from '#foundation/secret.ts'
+import { addressTrouble, httpsAddress } from '#providers/https-address.ts'
 import { type Particulars, type Provider, unfitParticulars } from '#providers/provider.ts'
 import { clientCertificate } from './authorization-server/client-key.ts'
 
@@ -29,12 +30,20 @@ export function requireSettings(provider: Provider, values: Particulars): Partic
       return needed && values[name] === undefined
     })
     .map(([name]) => name)
-  const problems = [...wrong, ...missing].map((name) => ({
-    pointer: `/settings/${name}`,
-    detail: declared[name]?.meaning ?? `${provider.name} does not ask for it.`,
-  }))
+  const problems = [
+    ...wrong.map((name) => ({ pointer: `/settings/${name}`, detail: whyUnfit(provider, name, values) })),
+    ...missing.map((name) => ({ pointer: `/settings/${name}`, detail: 'Is missing.' })),
+  ]
   if (problems.length > 0) throw new AtomError('validation_failed', undefined, { problems })
   return values
+}
+
+/** What is wrong with a value, for the person who typed it. */
+export function whyUnfit(provider: Provider, name: string, values: Particulars): string {
+  const declared = provider.particulars?.[name]
+  if (declared === undefined) return `${provider.name} does not ask for it.`
+  const trouble = declared.pattern === httpsAddress ? addressTrouble(values[name] ?? '') : undefined
+  return trouble ?? 'Is not of the form that is asked for.'
 }
 
 /**

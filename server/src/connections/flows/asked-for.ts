@@ -6,7 +6,7 @@ import {
   standardParticulars,
   unfitParticulars,
 } from '#providers/provider.ts'
-import { withAlways } from '../app-entry.ts'
+import { whyUnfit, withAlways } from '../app-entry.ts'
 import type { App } from '../apps.ts'
 import type { ConnectionRow } from '../connection-store.ts'
 
@@ -59,12 +59,7 @@ function askedParticulars(provider: Provider, values: Particulars): Particulars 
   for (const name of Object.keys(values)) {
     if (unfit.has(name) || provider.particulars?.[name]?.askable !== true) {
       throw new AtomError('validation_failed', undefined, {
-        problems: [
-          {
-            pointer: `/particulars/${name}`,
-            detail: provider.particulars?.[name]?.meaning ?? `${provider.name} does not ask for it.`,
-          },
-        ],
+        problems: [{ pointer: `/particulars/${name}`, detail: whyUnfit(provider, name, values) }],
       })
     }
   }

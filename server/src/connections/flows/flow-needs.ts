@@ -35,8 +35,17 @@ export function requireParticulars(provider: Provider, flow: FlowName, said: Par
         `To be entered with the app of ${provider.name}: ${meaning}`,
       )
     }
+    const value = said[name]
     throw new AtomError('validation_failed', undefined, {
-      problems: [{ pointer: `/particulars/${name}`, detail: meaning }],
+      problems: [
+        {
+          pointer: `/particulars/${name}`,
+          detail:
+            value === undefined
+              ? 'Is missing.'
+              : `Has to name your own organisation here; “${value}” does not.`,
+        },
+      ],
     })
   }
 }
