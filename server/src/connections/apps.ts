@@ -44,7 +44,19 @@ export interface App {
 /** A running sandbox, as far as apps and addresses are concerned. */
 export interface SandboxView {
   readonly origins: StandIns
-  readonly apps: Readonly<Record<string, { readonly clientId: string; readonly clientSecret: string }>>
+  readonly apps: Readonly<Record<string, SandboxClient & { readonly installable?: InstallableClient }>>
+}
+
+interface SandboxClient {
+  readonly clientId: string
+  readonly clientSecret: string
+}
+
+/** What is installed rather than allowed, where that is an app of its own (GitHub App). */
+interface InstallableClient extends SandboxClient {
+  readonly privateKey: string
+  /** What an operator would enter beside it. */
+  readonly settings: Particulars
 }
 
 /** Absent where the server is configured without one. */
@@ -341,17 +353,20 @@ export class Apps {
     particulars: Particulars,
     flow: FlowName,
   ): App | undefined {
-    const app = sandbox?.apps[provider.id]
-    if (sandbox === undefined || app === undefined) return undefined
+    const offered = sandbox?.apps[provider.id]
+    if (sandbox === undefined || offered === undefined) return undefined
+    const installed = flow === 'app_installation' ? offered.installable : undefined
+    const app = installed ?? offered
+    const known = { ...installed?.settings, ...particulars }
     return {
       id: null,
       sandbox: true,
       flow,
-      provider: settled(provider, particulars),
+      provider: settled(provider, known),
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
-      privateKey: undefined,
-      particulars,
+      privateKey: installed && new Secret(installed.privateKey),
+      particulars: known,
       scopes: standardScopes(provider),
       standIns: sandbox.origins,
     }
@@ -379,6 +394,8 @@ export class Apps {
     // Where Atom registers itself, nobody has to enter anything first.
     const hasApp = configured !== undefined || provider.discovery === 'resource'
     const offered = this.#sandbox?.providers.includes(provider.id) === true
+    // Where the sandbox stands in, what an operator would have entered is its own.
+    const settings = configured?.settings ?? running?.apps[provider.id]?.installable?.settings ?? {}
     const scopes = configured?.scopes ?? standardScopes(provider)
     const { guide } = provider
     const redirectUri = this.redirectUri(provider)
@@ -405,9 +422,7 @@ export class Apps {
       ),
       redirectUri,
       appConsoleUrl: provider.appConsoleUrl,
-      flows: flowNames(provider.flows).filter((flow) =>
-        hasSettings(provider, flow, configured?.settings ?? {}),
-      ),
+      flows: flowNames(provider.flows).filter((flow) => hasSettings(provider, flow, settings)),
       credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
         flow,
         fields: fields.map((field) => ({
