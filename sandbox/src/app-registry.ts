@@ -3,10 +3,13 @@ import type { AdapterPayload } from 'oidc-provider'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxApp, SandboxProviderId } from './stand-in.ts'
 
-/** The one built-in app per provider, and where apps may send people back to. */
+/** An app by what it is registered as: one for each provider, and the one that is installed at GitHub. */
+export type AppName = SandboxProviderId | 'github-app'
+
+/** The built-in apps, and where they may send people back to. */
 export class AppRegistry {
   readonly #store: SandboxStore
-  readonly #apps = new Map<SandboxProviderId, SandboxApp>()
+  readonly #apps = new Map<AppName, SandboxApp>()
   readonly #redirectUris: Set<string>
 
   constructor(store: SandboxStore) {
@@ -16,7 +19,7 @@ export class AppRegistry {
   }
 
   /** The provider's app; made and kept on first sight. */
-  register(provider: SandboxProviderId, make: () => SandboxApp): SandboxApp {
+  register(provider: AppName, make: () => SandboxApp): SandboxApp {
     const app: SandboxApp = JSON.parse(
       this.#store.settingOr(`apps.${provider}`, () => JSON.stringify(make())),
     ) as SandboxApp
@@ -26,6 +29,12 @@ export class AppRegistry {
 
   get redirectUris(): readonly string[] {
     return [...this.#redirectUris]
+  }
+
+  /** Where somebody is sent back to by a page that no redirect URI was given to: the first that names the provider, else the first. */
+  redirectOf(provider: SandboxProviderId): string | undefined {
+    const [first] = this.#redirectUris
+    return this.redirectUris.find((uri) => new URL(uri).pathname.includes(provider)) ?? first
   }
 
   /** Throws `TypeError` for something that is no absolute http(s) URL, or has a fragment (RFC 6749, section 3.1.2). */
@@ -39,15 +48,15 @@ export class AppRegistry {
     this.#store.keepSetting('apps.redirectUris', JSON.stringify([...this.#redirectUris]))
   }
 
-  clientIdOf(provider: SandboxProviderId): string | undefined {
+  clientIdOf(provider: AppName): string | undefined {
     return this.#apps.get(provider)?.clientId
   }
 
-  knows(provider: SandboxProviderId, clientId: string): boolean {
+  knows(provider: AppName, clientId: string): boolean {
     return this.#apps.get(provider)?.clientId === clientId
   }
 
-  authenticates(provider: SandboxProviderId, clientId: string, secret: string): boolean {
+  authenticates(provider: AppName, clientId: string, secret: string): boolean {
     const app = this.#apps.get(provider)
     if (app?.clientId !== clientId) return false
     const [given, kept] = [Buffer.from(secret), Buffer.from(app.clientSecret)]
@@ -55,7 +64,7 @@ export class AppRegistry {
   }
 
   /** As `oidc-provider` wants to know it. */
-  metadataOf(provider: SandboxProviderId, clientId: string): AdapterPayload | undefined {
+  metadataOf(provider: AppName, clientId: string): AdapterPayload | undefined {
     const app = this.#apps.get(provider)
     if (app?.clientId !== clientId) return undefined
     return {

@@ -2,17 +2,18 @@ import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import inject from 'light-my-request'
 import { type Configuration, interactionPolicy, type KoaContextWithOIDC, Provider } from 'oidc-provider'
-import type { AppRegistry } from './app-registry.ts'
+import type { AppName, AppRegistry } from './app-registry.ts'
 import type { GrantStore } from './grant-store.ts'
 import { type Person, people } from './people.ts'
 import type { SandboxStore } from './sandbox-store.ts'
-import type { SandboxLog, SandboxProviderId } from './stand-in.ts'
+import type { SandboxLog } from './stand-in.ts'
 
 const tenYears = 10 * 365 * 24 * 3600
 
 /** How one provider's authorization server differs from the standard one, as data and small functions. */
 export interface AuthorizationDialect {
-  readonly provider: SandboxProviderId
+  /** The app that it knows; also the name of its cookies and secrets. */
+  readonly provider: AppName
   readonly issuer: string
   /** Paths below the sandbox's URL. The browser's cookies are bound to `cookiePath`. */
   readonly paths: {
@@ -473,6 +474,13 @@ export class AuthorizationServer {
     const payload = this.#grants.find('RefreshToken', refreshToken)
     if (payload?.grantId === undefined || payload.sessionUid === undefined) return
     this.#grants.destroyAuthorization(payload.grantId, payload.sessionUid, 'AccessToken')
+  }
+
+  /** Access tokens of the same authorization as this refresh token: what a refresh takes the place of. */
+  tokensBeside(refreshToken: string): string[] {
+    const payload = this.#grants.find('RefreshToken', refreshToken)
+    if (payload?.grantId === undefined || payload.sessionUid === undefined) return []
+    return this.#grants.inAuthorization(payload.grantId, payload.sessionUid, 'AccessToken')
   }
 
   revokeRefreshToken(token: string): void {

@@ -26,6 +26,16 @@ export interface ConsentManners {
   handle(person: Person): string
   /** Parameter that names whom the app expects. */
   readonly hint: 'login' | 'login_hint'
+  /** One more question on the page, to those whom the provider asks it. */
+  readonly choice?: ConsentChoice
+}
+
+export interface ConsentChoice {
+  readonly legend: string
+  /** Value → what it says beside; the first is chosen unless the person says otherwise. None: this person is not asked. */
+  options(person: Person): readonly { readonly value: string; readonly shown: string }[]
+  /** What the person chose on the page `uid`. */
+  chosen(uid: string, value: string): void
 }
 
 /** The two pages a person meets: who they want to be, and what the app may do. */
@@ -68,6 +78,9 @@ async function decide(
     const granted = choices(manners, question).filter(({ open, scope }) => !open || chosen.has(scope))
     // Nothing at all was granted: that is a no.
     if (granted.length > 0) {
+      const options = question.person === undefined ? [] : manners.choice?.options(question.person)
+      const option = options?.find(({ value }) => value === form.get('choice')) ?? options?.[0]
+      if (option !== undefined) manners.choice?.chosen(question.uid, option.value)
       return server.consent(
         request.raw,
         reply.raw,
@@ -112,6 +125,7 @@ function consentPage(reply: FastifyReply, note: string, manners: ConsentManners,
   )
   again.set('prompt', 'select_account')
   const asked = choices(manners, question)
+  const options = manners.choice?.options(person) ?? []
   return sendPage(reply, {
     title: `Authorize Atom · ${manners.name} sandbox`,
     note,
@@ -122,7 +136,17 @@ function consentPage(reply: FastifyReply, note: string, manners: ConsentManners,
     ].map(
       ([key, value]) => html`<input type="hidden" name="${key}" value="${value}">`,
     )}<button class="link">Not you?</button></form></div>
-<form method="post"><h2 id="asked">${asked.some(({ open }) => open) ? 'Choose what Atom may do' : 'Atom may then'}</h2>
+<form method="post">${
+      options.length === 0
+        ? undefined
+        : html`<h2 id="choice">${manners.choice?.legend}</h2>
+<ul class="scopes" aria-labelledby="choice">${options.map(
+            ({ value, shown }, index) =>
+              html`<li><label><input type="radio" name="choice" value="${value}"${
+                index === 0 ? html` checked` : undefined
+              }><span>${shown}</span></label></li>`,
+          )}</ul>`
+    }<h2 id="asked">${asked.some(({ open }) => open) ? 'Choose what Atom may do' : 'Atom may then'}</h2>
 <ul class="scopes" aria-labelledby="asked">${asked.filter(({ implied }) => !implied || asked.every((each) => each.implied)).map(scopeItem)}</ul>
 <div class="actions"><button name="decision" value="cancel">Cancel</button><button class="next" name="decision" value="agree">${manners.agree}</button></div></form>`,
     footer: html`You go back to ${new URL(parameters['redirect_uri'] ?? 'about:blank').origin}. Nothing leaves this machine.`,

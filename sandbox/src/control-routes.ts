@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Control, Fault } from './control.ts'
 import { people } from './people.ts'
+import type { KeyedProvider } from './service-keys.ts'
 import { providerNames, type SandboxAddress, type SandboxProviderId } from './stand-in.ts'
 
 const provider = { type: 'string', enum: Object.keys(providerNames) } as const
@@ -99,9 +100,21 @@ export function controlRoutes(app: FastifyInstance, control: Control, about: () 
     control.allowRedirect((body as { uri: string }).uri)
     return reply.status(204).send()
   })
-  app.get<{ Params: { provider: 'google' | 'salesforce' } }>(
+  app.post<{ Body: { on: boolean } }>(
+    '/_control/authorize-on-install',
+    json({ on: { type: 'boolean' } }, ['on']),
+    async ({ body }, reply) => {
+      control.authorizeOnInstall(body.on)
+      return reply.status(204).send()
+    },
+  )
+  app.get<{ Params: { provider: KeyedProvider } }>(
     '/_control/service-keys/:provider',
-    { schema: { params: { type: 'object', properties: { provider: { enum: ['google', 'salesforce'] } } } } },
+    {
+      schema: {
+        params: { type: 'object', properties: { provider: { enum: ['google', 'salesforce', 'github'] } } },
+      },
+    },
     async ({ params }) => ({ key: control.serviceKey(params.provider) }),
   )
   app.post('/_control/reset', json({}), async (_request, reply) => {

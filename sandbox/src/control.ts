@@ -63,7 +63,9 @@ export interface Control {
   issued(): string[]
   /**
    * The person (`ada`, `grace`, `katherine`; everybody where absent) withdraws their consent at the provider: every token and
-   * the grant are dead. Returns tokens killed; throws `TypeError` for somebody who does not exist.
+   * the grant are dead, and the GitHub App is uninstalled where they installed it. What an administrator allowed ends with
+   * everybody's consent: Microsoft's admin consent (Ada's alone does it too, she gave it), Google's domain-wide delegation,
+   * Salesforce's approval (of one person, where one is named); the last two until `reset`. Returns tokens killed; throws `TypeError` for somebody who does not exist.
    */
   revoke(provider: SandboxProviderId, person?: string): number
   /**
@@ -90,10 +92,15 @@ export interface Control {
    */
   rateLimit(provider: SandboxProviderId, perHour: number): void
   /**
-   * What connects without consent: Google's key file of a service account that may act for everybody of the domain, and the
-   * private key of the certificate that was uploaded to the app at Salesforce.
+   * What connects without consent: Google's key file of a service account that may act for everybody of the domain, the
+   * private key of the certificate that was uploaded to the app at Salesforce, and that of the GitHub App.
    */
   serviceKey(provider: KeyedProvider): string
+  /**
+   * Whether the GitHub App asks people to authorize it while they install it ("Request user authorization (OAuth) during
+   * installation"): then they come back with a `code` beside the installation. Off at first, and after `reset`.
+   */
+  authorizeOnInstall(on: boolean): void
   /** Consents, tokens, effects, faults and data as on the first day; apps, secrets and redirect URIs stay. */
   reset(): void
 }

@@ -83,6 +83,20 @@ export class GrantStore {
     this.#store.run('delete from artifact where provider = ? and grant_id = ?', this.#provider, grantId)
   }
 
+  /** Ids of one model from one visit to the consent page. */
+  inAuthorization(grantId: string, sessionUid: string, model: string): string[] {
+    return this.#store
+      .all(
+        `select id from artifact where provider = ? and grant_id = ? and json_extract(payload, '$.sessionUid') = ?
+         and model = ?`,
+        this.#provider,
+        grantId,
+        sessionUid,
+        model,
+      )
+      .map(({ id }) => String(id))
+  }
+
   /** The tokens of one visit to the consent page, out of all that the grant has; only those of `model` where it is given. */
   destroyAuthorization(grantId: string, sessionUid: string, model?: string): void {
     this.#store.run(

@@ -148,6 +148,16 @@ export class Collection<T> {
     this.#values.set(id, value)
   }
 
+  delete(id: string): void {
+    this.#store.run(
+      'delete from record where provider = ? and kind = ? and id = ?',
+      this.#provider,
+      this.#kind,
+      id,
+    )
+    this.#values.delete(id)
+  }
+
   clear(): void {
     this.#store.run('delete from record where provider = ? and kind = ?', this.#provider, this.#kind)
     this.#values.clear()

@@ -15,9 +15,13 @@ import { Faults } from './faults.ts'
 import { frontPage } from './front-page.ts'
 import { githubFaults } from './github/github-answers.ts'
 import { githubApi } from './github/github-api.ts'
+import { githubAppApi } from './github/github-app-api.ts'
+import { githubAppPages } from './github/github-app-pages.ts'
+import { GithubCallers } from './github/github-callers.ts'
 import { GithubData } from './github/github-data.ts'
 import { GithubDevice } from './github/github-device.ts'
-import { githubDialect, githubOauth } from './github/github-oauth.ts'
+import { GithubInstallations, githubApp } from './github/github-installations.ts'
+import { githubAppDialect, githubDialect, githubOauth } from './github/github-oauth.ts'
 import { githubPages } from './github/github-pages.ts'
 import { GithubViews } from './github/github-views.ts'
 import { calendarApi } from './google/calendar-api.ts'
@@ -32,6 +36,7 @@ import { crmPages } from './hubspot/crm-pages.ts'
 import { hubspotFaults } from './hubspot/hubspot-answers.ts'
 import { hubspotDialect, hubspotOauth } from './hubspot/hubspot-oauth.ts'
 import { Issued } from './issued.ts'
+import { AdminConsent, adminConsentPages, isAdministrator } from './microsoft/admin-consent.ts'
 import { graphApi } from './microsoft/graph-api.ts'
 import { GraphData } from './microsoft/graph-data.ts'
 import { graphPages } from './microsoft/graph-pages.ts'
@@ -81,7 +86,7 @@ export interface SandboxOptions {
  *
  * | | GitHub | Google |
  * |---|---|---|
- * | RFC 9207 `iss` in the callback | none (GitHub sends none) | `https://accounts.google.com` |
+ * | RFC 9207 `iss` in the callback | `https://github.com/login/oauth` | `https://accounts.google.com` |
  * | `id_token` | none | RS256, `iss` `https://accounts.google.com`, `aud` = `azp` = client id, `nonce` when sent |
  * | JWKS | none | `https://www.googleapis.com/oauth2/v3/certs`: dial it through `origins` |
  * | discovery | none | `https://accounts.google.com/.well-known/openid-configuration`, Google's true URLs in it: dial each through `origins` |
@@ -135,6 +140,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   for (const uri of options.redirectUris ?? []) apps.allowRedirect(uri)
   const grants = {
     github: new GrantStore({ store, clock, provider: 'github' }),
+    githubApp: new GrantStore({ store, clock, provider: 'github-app' }),
     google: new GrantStore({ store, clock, provider: 'google' }),
     hubspot: new GrantStore({ store, clock, provider: 'hubspot' }),
     notion: new GrantStore({ store, clock, provider: 'notion' }),
@@ -156,11 +162,27 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       log?.error({ err: error, method: request.method, path: request.url }, 'the sandbox failed')
     return reply.status(status).send({ error: status >= 500 ? 'The sandbox failed.' : error.message })
   })
+  const keys = new ServiceKeys({ store, clock })
+  const installable = apps.register('github-app', () => ({
+    clientId: `Iv23li${randomBytes(7).toString('hex')}`,
+    clientSecret: randomBytes(20).toString('hex'),
+  }))
   const registered = {
-    github: apps.register('github', () => ({
-      clientId: `Ov23li${randomBytes(7).toString('hex')}`,
-      clientSecret: randomBytes(20).toString('hex'),
-    })),
+    github: {
+      ...apps.register('github', () => ({
+        clientId: `Ov23li${randomBytes(7).toString('hex')}`,
+        clientSecret: randomBytes(20).toString('hex'),
+      })),
+      installable: {
+        ...installable,
+        appId: String(githubApp.id),
+        // Not before it is looked at: making a key takes longer than starting all the rest.
+        get privateKey() {
+          return keys.given('github')
+        },
+        settings: { slug: githubApp.slug },
+      },
+    },
     google: apps.register('google', () => ({
       clientId: `${randomInt(10 ** 11, 10 ** 12)}-${randomBytes(16).toString('hex')}.apps.googleusercontent.com`,
       clientSecret: `GOCSPX-${randomBytes(21).toString('base64url')}`,
@@ -191,6 +213,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(githubDialect, grants.github),
     data: new GithubData({ store, clock, effects }),
   }
+  const githubAppServer = serverOf(githubAppDialect, grants.githubApp)
+  const installations = new GithubInstallations({ store, grants: grants.githubApp, keys, apps, clock })
   const google = {
     server: serverOf(googleDialect(here), grants.google),
     data: new CalendarData({ store, clock, effects }),
@@ -212,6 +236,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     server: serverOf(microsoftDialect, grants.microsoft),
     data: new GraphData({ store, clock, effects }),
   }
+  const adminConsent = new AdminConsent({ store, grants: grants.microsoft })
   const asana = {
     server: serverOf(asanaDialect(here), grants.asana),
     data: new AsanaData({ store, clock, effects }),
@@ -228,7 +253,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   }
 
   const grantsOf: Readonly<Record<SandboxProviderId, readonly GrantStore[]>> = {
-    github: [grants.github],
+    github: [grants.github, grants.githubApp],
     google: [grants.google],
     microsoft: [grants.microsoft],
     asana: [grants.asana],
@@ -238,7 +263,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     slack: [grants.slack],
   }
   const serversOf: Readonly<Record<SandboxProviderId, readonly AuthorizationServer[]>> = {
-    github: [github.server],
+    github: [github.server, githubAppServer],
     google: [google.server],
     microsoft: [microsoft.server],
     asana: [asana.server],
@@ -254,7 +279,6 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     if (key !== undefined && person === undefined) throw new TypeError(`There is no ${key} in the sandbox.`)
     return person
   }
-  const keys = new ServiceKeys({ store, clock })
   const control: Control = {
     serviceKey: (provider) => keys.given(provider),
     fault: (fault) => faults.add(fault),
@@ -266,7 +290,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     issued: () => issued.list(),
     revoke: (provider, key) => {
       const person = named(key)
-      return serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
+      const killed = serversOf[provider].reduce((sum, each) => sum + each.withdraw(person), 0)
+      if (provider === 'github') installations.withdraw(key)
+      // What an administrator allowed for everybody ends with everybody's consent.
+      if (provider === 'microsoft' && (person === undefined || isAdministrator(person)))
+        adminConsent.withdraw()
+      if (provider === 'google' || provider === 'salesforce') keys.withdraw(provider, key)
+      return killed
     },
     challenge: (key, provider = 'microsoft') =>
       (provider === 'google' ? google : microsoft).server.challenge(named(key)),
@@ -275,10 +305,16 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     now: () => clock.now(),
     turnOnSlackTokenRotation: () => rotation.turnOn(),
     rateLimit: (provider, requests) => limits.set(provider, requests),
+    authorizeOnInstall: (on) => {
+      installations.authorizes = on
+    },
     reset: () => {
       store.transaction(() => {
         for (const each of chosen(undefined)) each.clear()
         effects.clear()
+        installations.clear()
+        adminConsent.withdraw()
+        keys.restore()
         rotation.reset()
         for (const { data } of [github, google, microsoft, asana, ...salesforce, hubspot, notion, slack])
           data.seed()
@@ -311,12 +347,21 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     ])
     githubOauth(scope, {
       server: github.server,
+      appServer: githubAppServer,
       apps,
       device: new GithubDevice({ server: github.server, grants: grants.github, clock }),
       url: here,
     })
     const views = new GithubViews(github.data, here)
-    githubApi(scope, { server: github.server, data: github.data, views, limits, url: here })
+    const callers = new GithubCallers({
+      oauth: github.server,
+      app: githubAppServer,
+      installations,
+      data: github.data,
+    })
+    githubApi(scope, { callers, data: github.data, views, limits, url: here })
+    githubAppApi(scope, { installations, callers, data: github.data, views, apps, url: here })
+    githubAppPages(scope, { installations, data: github.data, apps })
     githubPages(scope, github.data)
     googleOauth(scope, { server: google.server, apps, keys, url: here })
     calendarApi(scope, { server: google.server, data: google.data, limits, url: here })
@@ -327,11 +372,19 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     notionOauth(scope, { server: notion.server, apps, url: here })
     notionApi(scope, { server: notion.server, data: notion.data, limits, url: here })
     notionPages(scope, notion.data)
-    slackOauth(scope, { server: slack.server, apps, rotation })
+    slackOauth(scope, { server: slack.server, apps, rotation, grants: grants.slack })
     slackApi(scope, { server: slack.server, data: slack.data, limits, url: here })
     slackPages(scope, slack.data)
-    microsoftOauth(scope, { server: microsoft.server, apps })
-    graphApi(scope, { server: microsoft.server, data: microsoft.data, limits, clock, url: here })
+    microsoftOauth(scope, { server: microsoft.server, apps, adminConsent })
+    adminConsentPages(scope, { apps, adminConsent })
+    graphApi(scope, {
+      server: microsoft.server,
+      adminConsent,
+      data: microsoft.data,
+      limits,
+      clock,
+      url: here,
+    })
     graphPages(scope, microsoft.data)
     asanaOauth(scope, { server: asana.server, apps, url: here })
     asanaApi(scope, { server: asana.server, data: asana.data, limits, clock, url: here })

@@ -39,6 +39,19 @@ export type StandInOrigin =
 export interface SandboxApp {
   readonly clientId: string
   readonly clientSecret: string
+  /** Beside it, where the provider has such: the app that is installed rather than allowed (GitHub App). */
+  readonly installable?: InstallableApp
+}
+
+/** An app that acts in its own name wherever an account has installed it, and proves itself by its key. */
+export interface InstallableApp {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly appId: string
+  /** PEM (PKCS #1), made when it is first looked at. */
+  readonly privateKey: string
+  /** What an operator would copy besides: `slug`, its name in addresses. */
+  readonly settings: { readonly slug: string }
 }
 
 /** Where the sandbox writes what it does; a pino logger fits. */

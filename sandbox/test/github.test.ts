@@ -21,7 +21,7 @@ test('[SB1] a standard OAuth client with PKCE connects a GitHub account and read
     scope: 'read:user user:email repo',
   })
 
-  assert.equal(asked.stop.url.searchParams.get('iss'), null, 'GitHub sends no iss')
+  assert.equal(asked.stop.url.searchParams.get('iss'), 'https://github.com/login/oauth')
   assert.equal(response.status, 200)
   assert.match(token, /^gho_[0-9A-Za-z]{36}$/)
   assert.deepEqual(

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { AuthorizationServer, TokenOwner } from '../authorization-server.ts'
+import type { Person } from '../people.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { bearerOf, objectOf, paramOf } from '../request-parts.ts'
 import { apiAnswer, apiProblem, type FieldError, paginate, requestId } from './github-answers.ts'
+import { notForInstallations, suspended } from './github-app-api.ts'
+import type { GithubCaller, GithubCallers } from './github-callers.ts'
 import { type GithubData, type Issue, loginExists, organisation } from './github-data.ts'
 import { allows, visibleScopes } from './github-oauth.ts'
 import { searchIssues } from './github-search.ts'
@@ -15,10 +17,12 @@ interface Call {
   /** The request's URL as the caller must repeat it, for `Link`. */
   readonly url: URL
   /** Who the token speaks for; undefined for a caller without one. */
-  readonly owner: TokenOwner | undefined
+  readonly owner: GithubCaller | undefined
 }
 
-type SignedCall = Call & { readonly owner: TokenOwner }
+type SignedCall = Call & { readonly owner: GithubCaller }
+/** Of a token that a person stands behind. */
+type PersonsCall = SignedCall & { readonly person: Person }
 
 /**
  * A slice of GitHub's REST API (https://docs.github.com/rest): the person, repositories, issues, comments, labels, search.
@@ -28,14 +32,14 @@ type SignedCall = Call & { readonly owner: TokenOwner }
 export function githubApi(
   app: FastifyInstance,
   dependencies: {
-    server: AuthorizationServer
+    callers: GithubCallers
     data: GithubData
     views: GithubViews
     limits: RateLimits
     url: () => string
   },
 ): void {
-  const { server, data, views, limits } = dependencies
+  const { callers, data, views, limits } = dependencies
 
   const door = (resource: 'core' | 'search', handler: (call: Call) => FastifyReply) => {
     return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -54,7 +58,8 @@ export function githubApi(
           )
       }
       const token = bearerOf(request)
-      const owner = token === undefined ? undefined : await server.owner(token)
+      const owner = token === undefined ? undefined : await callers.of(token)
+      if (owner === 'suspended') return suspended(reply)
       if (request.headers.authorization !== undefined && owner === undefined) {
         return apiProblem(reply, 401, 'Bad credentials')
       }
@@ -72,10 +77,10 @@ export function githubApi(
         'x-ratelimit-resource': resource,
       })
       if (standing.exceeded) {
-        const who = owner === undefined ? request.ip : `user ID ${owner.person.githubId}`
+        const who = owner === undefined ? request.ip : owner.numbered
         return apiProblem(reply, 403, `API rate limit exceeded for ${who}.`)
       }
-      if (owner !== undefined) {
+      if (owner?.scopes !== undefined) {
         reply.headers({
           'x-oauth-scopes': visibleScopes(owner.scopes).join(', '),
           'x-accepted-oauth-scopes': '',
@@ -93,10 +98,14 @@ export function githubApi(
         ? apiProblem(call.reply, 401, 'Requires authentication')
         : handler({ ...call, owner: call.owner }),
     )
+  const ofPerson = (handler: (call: PersonsCall) => FastifyReply) =>
+    signed((call) => {
+      const { person } = call.owner
+      return person === undefined ? notForInstallations(call.reply) : handler({ ...call, person })
+    })
 
-  const visible = (owner: TokenOwner | undefined) => (repository: Repository) =>
-    !repository.private ||
-    (owner !== undefined && allows(owner.scopes, 'repo') && data.isMember(owner.person.key, repository))
+  const visible = (owner: GithubCaller | undefined) => (repository: Repository) =>
+    !repository.private || owner?.sees(repository) === true
 
   /** The repository of the path, as far as the caller may know of it; answers 404 itself where not. */
   const withRepository =
@@ -114,25 +123,34 @@ export function githubApi(
       const issue = data.issue(fullName, Number(paramOf(call.request, 'number')))
       return issue === undefined ? apiProblem(call.reply, 404, 'Not Found') : handler(call, issue, repository)
     })
-  /** A token without the scope to write gets 404, and learns from the header what would have done. */
-  const mayWrite = (call: SignedCall, repository: Repository): boolean => {
-    call.reply.header('x-accepted-oauth-scopes', repository.private ? 'repo' : 'public_repo, repo')
-    return allows(call.owner.scopes, repository.private ? 'repo' : 'public_repo', 'repo')
+  /**
+   * Sends the refusal where the token may not write: 404 to one without the scope, which learns from the header what would
+   * have done, and 403 to one of a GitHub App.
+   */
+  const refusedToWrite = ({ reply, owner }: SignedCall, repository: Repository): boolean => {
+    if (owner.scopes === undefined) reply.header('x-accepted-github-permissions', 'issues=write')
+    else reply.header('x-accepted-oauth-scopes', repository.private ? 'repo' : 'public_repo, repo')
+    if (owner.writes(repository)) return false
+    if (owner.scopes === undefined) notForInstallations(reply)
+    else apiProblem(reply, 404, 'Not Found')
+    return true
   }
 
   const api = '/github/api'
 
   app.get(
     `${api}/user`,
-    signed(({ reply, owner }) => apiAnswer(reply, views.profile(owner.person.key))),
+    ofPerson(({ reply, person }) => apiAnswer(reply, views.profile(person.key))),
   )
 
   app.get(
     `${api}/user/emails`,
-    signed(({ reply, owner }) => {
+    ofPerson(({ reply, owner, person }) => {
+      // An app needs a permission for it, which this one does not ask for.
+      if (owner.scopes === undefined) return notForInstallations(reply)
       reply.header('x-accepted-oauth-scopes', 'user, user:email')
       if (!allows(owner.scopes, 'user:email')) return apiProblem(reply, 404, 'Not Found')
-      const { email, key, githubId, githubEmailPublic } = owner.person
+      const { email, key, githubId, githubEmailPublic } = person
       return apiAnswer(reply, [
         { email, primary: true, verified: true, visibility: githubEmailPublic ? 'public' : 'private' },
         {
@@ -155,7 +173,7 @@ export function githubApi(
 
   app.get(
     `${api}/user/orgs`,
-    signed(({ reply }) =>
+    ofPerson(({ reply }) =>
       apiAnswer(reply, [{ ...views.account(organisation.login), description: organisation.name }]),
     ),
   )
@@ -173,13 +191,13 @@ export function githubApi(
     return apiAnswer(
       call.reply,
       paginate(call.reply, call.url, listed).map((repository) =>
-        views.repository(repository, call.owner?.person.key),
+        views.repository(repository, call.owner?.person?.key),
       ),
     )
   }
   app.get(
     `${api}/user/repos`,
-    signed((call) => repositoryList(call, (repository) => data.isMember(call.owner.person.key, repository))),
+    ofPerson((call) => repositoryList(call, (repository) => data.isMember(call.person.key, repository))),
   )
   app.get(
     `${api}/users/:login/repos`,
@@ -194,7 +212,7 @@ export function githubApi(
     `${api}/repos/:owner/:repo`,
     open(
       withRepository((call, repository) =>
-        apiAnswer(call.reply, views.repository(repository, call.owner?.person.key)),
+        apiAnswer(call.reply, views.repository(repository, call.owner?.person?.key)),
       ),
     ),
   )
@@ -224,8 +242,8 @@ export function githubApi(
   )
 
   /** `filter`: what the person has to do with the issue; `assigned` where nothing is said. */
-  const mine = (call: SignedCall) => {
-    const me = call.owner.person.key
+  const mine = (call: PersonsCall) => {
+    const me = call.person.key
     const filter = call.url.searchParams.get('filter') ?? 'assigned'
     const seen = new Set(
       data.repositories
@@ -248,8 +266,8 @@ export function githubApi(
       paginate(call.reply, call.url, issues).map((issue) => views.issueWithRepository(issue, me)),
     )
   }
-  app.get(`${api}/issues`, signed(mine))
-  app.get(`${api}/user/issues`, signed(mine))
+  app.get(`${api}/issues`, ofPerson(mine))
+  app.get(`${api}/user/issues`, ofPerson(mine))
 
   app.get(
     `${api}/search/issues`,
@@ -260,7 +278,7 @@ export function githubApi(
           { resource: 'Search', field: 'q', code: query === null ? 'missing_field' : 'invalid' },
         ])
       }
-      const { found, sort } = searchIssues(data, query, call.owner.person.key, visible(call.owner))
+      const { found, sort } = searchIssues(data, query, call.owner.login, visible(call.owner))
       const by = sort ?? call.url.searchParams.get('sort') ?? 'created'
       const [name = 'created', order = call.url.searchParams.get('order') ?? 'desc'] = by.split('-')
       const ordered = sorted(found, name, order)
@@ -277,15 +295,15 @@ export function githubApi(
     signed(
       withRepository<SignedCall>((call, repository, fullName) => {
         const { reply, request, owner } = call
-        if (!mayWrite(call, repository)) return apiProblem(reply, 404, 'Not Found')
+        if (refusedToWrite(call, repository)) return reply
         const body = objectOf(request)
         if (body === undefined) return apiProblem(reply, 400, 'Problems parsing JSON')
         if (!('title' in body)) return apiProblem(reply, 422, 'Invalid request.\n\n"title" wasn\'t supplied.')
         const errors = problems(body)
         if (errors.length > 0) return apiProblem(reply, 422, 'Validation Failed', errors)
-        const login = owner.person.key
+        const { login } = owner
         // Who may not push cannot set these; GitHub drops them without a word.
-        const pushes = data.isMember(login, repository)
+        const pushes = owner.pushes(repository)
         const issue = data.createIssue({
           repository: fullName,
           title: String(body['title']),
@@ -310,9 +328,9 @@ export function githubApi(
     signed(
       withIssue<SignedCall>((call, issue, repository) => {
         const { reply, request, owner } = call
-        if (!mayWrite(call, repository)) return apiProblem(reply, 404, 'Not Found')
-        const login = owner.person.key
-        const pushes = data.isMember(login, repository)
+        if (refusedToWrite(call, repository)) return reply
+        const { login } = owner
+        const pushes = owner.pushes(repository)
         if (!pushes && issue.author !== login) {
           return apiProblem(reply, 403, 'Must have admin rights to Repository.')
         }
@@ -352,7 +370,7 @@ export function githubApi(
     signed(
       withIssue<SignedCall>((call, issue, repository) => {
         const { reply, request, owner } = call
-        if (!mayWrite(call, repository)) return apiProblem(reply, 404, 'Not Found')
+        if (refusedToWrite(call, repository)) return reply
         const body = objectOf(request)
         if (body === undefined) return apiProblem(reply, 400, 'Problems parsing JSON')
         const text = body['body']
@@ -362,7 +380,7 @@ export function githubApi(
             { resource: 'IssueComment', field: 'body', code: 'custom', message: 'body cannot be blank' },
           ])
         }
-        const comment = data.addComment(issue, owner.person.key, text)
+        const comment = data.addComment(issue, owner.login, text)
         const view = views.comment(comment)
         return apiAnswer(reply.header('location', view.url), view, 201)
       }),
@@ -371,7 +389,7 @@ export function githubApi(
 
   app.get(`${api}/rate_limit`, async (request, reply) => {
     const token = bearerOf(request)
-    const owner = token === undefined ? undefined : await server.owner(token)
+    const owner = token === undefined ? undefined : await callers.of(token)
     const standing = (resource: 'core' | 'search') => {
       const { limit, remaining, resetAt } = limits.look(
         'github',

@@ -45,9 +45,18 @@ const publicData = 'public_data'
 
 const tokenAlphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
+const refreshSeconds = 15_897_600
+
+/** Sent along with each authorization response since April 2026 (RFC 9207); it is not the origin of the endpoints. */
+const issuer = 'https://github.com/login/oauth'
+
+function minted(prefix: string): string {
+  return prefix + Array.from(randomBytes(36), (byte) => tokenAlphabet[byte % 62]).join('')
+}
+
 export const githubDialect: AuthorizationDialect = {
   provider: 'github',
-  issuer: 'https://github.com',
+  issuer,
   paths: {
     authorize: '/github/login/oauth/authorize',
     consent: '/github/login/oauth/sandbox',
@@ -62,14 +71,36 @@ export const githubDialect: AuthorizationDialect = {
   // A token of an OAuth app does not expire.
   accessTokenSeconds: 10 * 365 * 24 * 3600,
   refreshTokens: false,
-  mint: (kind) =>
-    kind === 'code'
-      ? randomBytes(10).toString('hex')
-      : `gho_${Array.from(randomBytes(36), (byte) => tokenAlphabet[byte % 62]).join('')}`,
+  mint: (kind) => (kind === 'code' ? randomBytes(10).toString('hex') : minted('gho_')),
   widen: (requested, granted) =>
     requested.every((scope) => scope === publicData) ? [...granted, publicData] : requested,
   extraParameters: ['login', 'allow_signup'],
   offline: () => false,
+}
+
+/**
+ * What a GitHub App gets of a person (docs.github.com, "Generating a user access token for a GitHub App"): no scopes but the
+ * app's permissions, eight hours, and a refresh token that works once and lasts six months.
+ */
+export const githubAppDialect: AuthorizationDialect = {
+  ...githubDialect,
+  provider: 'github-app',
+  paths: {
+    authorize: '/github/login/oauth/app/authorize',
+    consent: '/github/login/oauth/app/sandbox',
+    token: '/github/login/oauth/app/access_token',
+    jwks: '/github/login/oauth/app/jwks',
+    cookies: '/github/login/oauth',
+  },
+  scopes: [publicData],
+  accessTokenSeconds: 8 * 3600,
+  refreshTokens: true,
+  refreshTokenSeconds: refreshSeconds,
+  rotation: 'single_use',
+  mint: (kind) =>
+    kind === 'code' ? githubDialect.mint(kind, '') : minted(kind === 'access' ? 'ghu_' : 'ghr_'),
+  widen: () => [publicData],
+  offline: () => true,
 }
 
 /** True when a token with `scopes` may do what needs one of `needed`. */
@@ -89,28 +120,36 @@ export function githubOauth(
   app: FastifyInstance,
   dependencies: {
     server: AuthorizationServer
+    /** For the GitHub App, which has a client id of its own at the same addresses. */
+    appServer: AuthorizationServer
     apps: AppRegistry
     device: GithubDevice
     url: () => string
   },
 ): void {
-  const { server, apps, device } = dependencies
+  const { server, appServer, apps, device } = dependencies
+  const serverOf = (clientId: string) =>
+    apps.knows('github-app', clientId) ? appServer : apps.knows('github', clientId) ? server : undefined
   const note = 'Sandbox: a stand-in for GitHub on this machine'
 
-  consentPages(app, {
-    server,
-    name: 'GitHub',
-    agree: 'Authorize',
-    words: (scope) => ({
-      scope,
-      shown: scope,
-      meaning: meanings[scope] ?? 'Read what is public',
-      optional: false,
-      implied: scope === publicData,
-    }),
-    handle: (person) => person.key,
-    hint: 'login',
-  })
+  for (const each of [server, appServer]) {
+    consentPages(app, {
+      server: each,
+      name: 'GitHub',
+      agree: 'Authorize',
+      words: (scope) => ({
+        scope,
+        shown: scope,
+        meaning:
+          meanings[scope] ??
+          (each === appServer ? 'Act for you where it is installed' : 'Read what is public'),
+        optional: false,
+        implied: scope === publicData,
+      }),
+      handle: (person) => person.key,
+      hint: 'login',
+    })
+  }
 
   githubDevicePages(app, {
     device,
@@ -121,10 +160,11 @@ export function githubOauth(
     url: dependencies.url,
   })
 
-  app.get(githubDialect.paths.authorize, async (request, reply) => {
+  const authorize = async (request: FastifyRequest, reply: FastifyReply) => {
     const asked = queryOf(request)
     const clientId = asked['client_id'] ?? ''
-    if (!apps.knows('github', clientId)) {
+    const chosen = serverOf(clientId)
+    if (chosen === undefined) {
       return sendPage(reply, {
         title: 'Not found · GitHub sandbox',
         note,
@@ -146,66 +186,81 @@ export function githubOauth(
       // The only value GitHub knows; the choice of person is a new sign-in.
       prompt: undefined,
     }
-    const outcome = await server.begin(parameters, request.headers.cookie, {
+    const outcome = await chosen.begin(parameters, request.headers.cookie, {
       forgetPerson: prompt.includes('select_account'),
     })
     return goOn(reply, outcome, note)
-  })
-
-  app.get(`${githubDialect.paths.authorize}/:uid`, async (request, reply) =>
-    goOn(reply, await server.resume(paramOf(request, 'uid'), request.headers.cookie), note),
-  )
+  }
+  for (const each of [server, appServer]) {
+    app.get(each.dialect.paths.authorize, authorize)
+    app.get(`${each.dialect.paths.authorize}/:uid`, async (request, reply) =>
+      goOn(reply, await each.resume(paramOf(request, 'uid'), request.headers.cookie), note),
+    )
+  }
 
   app.post(githubDialect.paths.token, async (request, reply) => {
     const sent = fieldsOf(request)
     const clientId = sent['client_id'] ?? basicOf(request)?.id
     const wanted = request.headers.accept ?? ''
-    if (clientId === undefined || !apps.knows('github', clientId)) {
+    const chosen = serverOf(clientId ?? '')
+    if (clientId === undefined || chosen === undefined) {
       return say(reply.status(404), wanted, { error: 'Not Found' })
     }
     if (sent['grant_type'] === 'urn:ietf:params:oauth:grant-type:device_code') {
       return say(reply, wanted, deviceFields(await device.token(sent['device_code'] ?? '', clientId)))
     }
-    const answer = await server.token(
-      { grant_type: 'authorization_code', redirect_uri: server.redirectUriOf(sent['code'] ?? ''), ...sent },
+    const refreshing = sent['grant_type'] === 'refresh_token'
+    const [spent = ''] = refreshing ? [sent['refresh_token']] : []
+    const before = chosen.tokensBeside(spent)
+    const answer = await chosen.token(
+      { grant_type: 'authorization_code', redirect_uri: chosen.redirectUriOf(sent['code'] ?? ''), ...sent },
       request.headers.authorization,
     )
-    const { access_token: token, scope } = answer.body
+    const { access_token: token, scope, refresh_token: next } = answer.body
+    // "Once you use a refresh token, that refresh token and the old user access token will no longer work."
+    if (answer.status === 200) for (const each of before) chosen.revokeAccessToken(each)
     const body: Record<string, string> =
       answer.status === 200
         ? {
             access_token: String(token),
+            ...(next !== undefined && {
+              expires_in: String(answer.body['expires_in']),
+              refresh_token: String(next),
+              refresh_token_expires_in: String(refreshSeconds),
+            }),
             scope: visibleScopes(scopeList(String(scope ?? ''))).join(','),
             token_type: 'bearer',
           }
-        : refusal(answer)
+        : refusal(answer, refreshing)
     // Refusals too come with 200.
     return say(reply.status(200), wanted, body)
   })
 
   const applications = '/github/api/applications/:clientId'
-  const authenticated = (request: FastifyRequest): boolean => {
-    const basic = basicOf(request)
-    return (
-      basic !== undefined &&
-      basic.id === paramOf(request, 'clientId') &&
-      apps.authenticates('github', basic.id, basic.secret)
-    )
+  /** The server whose client asks; undefined for one that does not prove to be the client of the path. */
+  const authenticated = (request: FastifyRequest): AuthorizationServer | undefined => {
+    const { id = '', secret = '' } = basicOf(request) ?? {}
+    const chosen = id === paramOf(request, 'clientId') ? serverOf(id) : undefined
+    return chosen !== undefined && apps.authenticates(chosen.dialect.provider, id, secret)
+      ? chosen
+      : undefined
   }
 
   app.delete(`${applications}/token`, async (request, reply) => {
-    if (!authenticated(request)) return apiProblem(reply, 404, 'Not Found')
+    const chosen = authenticated(request)
     const token = fieldsOf(request)['access_token'] ?? ''
-    if ((await server.owner(token)) === undefined) return apiProblem(reply, 404, 'Not Found')
-    server.revokeAccessToken(token)
+    if (chosen === undefined || (await chosen.owner(token)) === undefined) {
+      return apiProblem(reply, 404, 'Not Found')
+    }
+    chosen.revokeAccessToken(token)
     return reply.status(204).send()
   })
 
   app.delete(`${applications}/grant`, async (request, reply) => {
-    if (!authenticated(request)) return apiProblem(reply, 404, 'Not Found')
-    const grantId = server.grantOf(fieldsOf(request)['access_token'] ?? '')
-    if (grantId === undefined) return apiProblem(reply, 404, 'Not Found')
-    server.revokeGrant(grantId)
+    const chosen = authenticated(request)
+    const grantId = chosen?.grantOf(fieldsOf(request)['access_token'] ?? '')
+    if (chosen === undefined || grantId === undefined) return apiProblem(reply, 404, 'Not Found')
+    chosen.revokeGrant(grantId)
     return reply.status(204).send()
   })
 }
@@ -223,12 +278,29 @@ function goOn(reply: FastifyReply, outcome: Outcome, note: string) {
   reply.header('set-cookie', outcome.cookies)
   if (outcome.kind === 'page') return reply.redirect(outcome.location, 303)
   const { searchParams } = outcome.url
-  searchParams.delete('iss')
+  for (const [name, value] of Object.entries(carriedIn(searchParams.get('state')))) {
+    if (value === '') searchParams.delete(name)
+    else searchParams.set(name, value)
+  }
   if (searchParams.get('error') === 'access_denied') {
     searchParams.set('error_description', 'The user has denied your application access.')
     searchParams.set('error_uri', `${troubleshooting}#access-denied`)
   }
   return reply.redirect(outcome.url.href, 302)
+}
+
+// The consent that is asked for during an installation tells the app, on the way back, of the installation too.
+const carrying = 'sandbox-installation?'
+
+/** The state of an authorization request that brings `said` along to the callback. */
+export function carriedState(said: Readonly<Record<string, string>>, state: string | undefined): string {
+  return carrying + new URLSearchParams({ ...said, state: state ?? '' })
+}
+
+function carriedIn(state: string | null): Record<string, string> {
+  return state?.startsWith(carrying) === true
+    ? Object.fromEntries(new URLSearchParams(state.slice(carrying.length)))
+    : {}
 }
 
 const troubleshooting =
@@ -276,7 +348,7 @@ function deviceFields(answer: DeviceAnswer): Record<string, string> {
   }
 }
 
-function refusal(answer: TokenAnswer): Record<string, string> {
+function refusal(answer: TokenAnswer, refreshing: boolean): Record<string, string> {
   if (answer.body['error'] === 'invalid_client') {
     return {
       error: 'incorrect_client_credentials',
@@ -298,6 +370,13 @@ function refusal(answer: TokenAnswer): Record<string, string> {
       error_uri: tokenTroubleshooting,
     }
   }
+  if (refreshing) {
+    return {
+      error: 'bad_refresh_token',
+      error_description: 'The refresh token passed is incorrect or expired.',
+      error_uri: tokenTroubleshooting,
+    }
+  }
   return {
     error: 'bad_verification_code',
     error_description: 'The code passed is incorrect or expired.',
@@ -306,7 +385,7 @@ function refusal(answer: TokenAnswer): Record<string, string> {
 }
 
 /** Whole numbers, which JSON writes as such. */
-const numeric = new Set(['expires_in', 'interval'])
+const numeric = new Set(['expires_in', 'interval', 'refresh_token_expires_in'])
 
 /** A form unless JSON is asked for. */
 function say(reply: FastifyReply, accept: string, body: Record<string, string>) {

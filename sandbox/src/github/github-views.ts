@@ -1,5 +1,6 @@
 import { people } from '../people.ts'
 import { type Comment, type GithubData, type Issue, type Label, organisation } from './github-data.ts'
+import { appLogin, githubApp } from './github-installations.ts'
 import type { Repository } from './github-seed.ts'
 
 /** The JSON of GitHub's REST API, version 2022-11-28, as far as the sandbox has it. */
@@ -20,8 +21,9 @@ export class GithubViews {
     return `${this.#url()}/github`
   }
 
-  /** A person or the organisation, in short; null for nobody. */
+  /** A person, the organisation or the app, in short; null for nobody. */
   account(login: string | null) {
+    if (login === appLogin) return this.#bot()
     const person = people.find(({ key }) => key === login)
     if (login === null || (person === undefined && login !== organisation.login)) return null
     const id = person?.githubId ?? organisation.id
@@ -35,6 +37,22 @@ export class GithubViews {
       html_url: `${this.#site}/${login}`,
       repos_url: `${this.#api}/users/${login}/repos`,
       type: person === undefined ? 'Organization' : 'User',
+      user_view_type: 'public',
+      site_admin: false,
+    }
+  }
+
+  #bot() {
+    return {
+      login: appLogin,
+      id: githubApp.id,
+      node_id: nodeId('BOT', githubApp.id),
+      avatar_url: `${this.#url()}/avatars/atom-labs.png`,
+      gravatar_id: '',
+      url: `${this.#api}/users/${encodeURIComponent(appLogin)}`,
+      html_url: `${this.#site}/apps/${githubApp.slug}`,
+      repos_url: `${this.#api}/users/${encodeURIComponent(appLogin)}/repos`,
+      type: 'Bot',
       user_view_type: 'public',
       site_admin: false,
     }

@@ -274,7 +274,7 @@ async function serviceAccountToken(
   const { sub } = read.claims
   const person = people.find(({ email }) => email === sub)
   const clientId = apps.clientIdOf('google')
-  if (person === undefined || clientId === undefined) {
+  if (person === undefined || clientId === undefined || !keys.mayActFor('google', person.key)) {
     return refused(
       'unauthorized_client',
       'Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.',

@@ -1,23 +1,30 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { AuthorizationServer, TokenOwner } from '../authorization-server.ts'
+import type { AuthorizationServer } from '../authorization-server.ts'
 import { avatarOf, type Person, people } from '../people.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { bearerOf, objectOf, paramOf } from '../request-parts.ts'
 import type { SandboxClock } from '../sandbox-clock.ts'
 import { inZone, wallClock } from '../wall-clock.ts'
+import type { AdminConsent } from './admin-consent.ts'
 import type { GraphData, Mailbox, Meeting, MeetingFields, Message } from './graph-data.ts'
 import { listQuery, QueryProblem, selected } from './graph-query.ts'
 import { graphAnswer, graphProblem, tooMany } from './microsoft-answers.ts'
 import { inDirectory } from './microsoft-oauth.ts'
 import { tenant } from './microsoft-seed.ts'
 
-interface Call {
+interface Asked {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  readonly person: Person
-  readonly owner: TokenOwner
+  /** Who is signed in; nobody with a token of the app itself. */
+  readonly signedIn: Person | undefined
+  readonly scopes: readonly string[]
   readonly query: URLSearchParams
   readonly url: URL
+}
+
+interface Call extends Asked {
+  /** Whose things they are: of who is signed in, or of whom the path names. */
+  readonly person: Person
 }
 
 const context = 'https://graph.microsoft.com/v1.0/$metadata#'
@@ -32,41 +39,63 @@ export function graphApi(
   app: FastifyInstance,
   dependencies: {
     server: AuthorizationServer
+    adminConsent: AdminConsent
     data: GraphData
     limits: RateLimits
     clock: SandboxClock
     url: () => string
   },
 ): void {
-  const { server, data, limits, clock } = dependencies
+  const { server, adminConsent, data, limits, clock } = dependencies
   const base = '/microsoft/graph/v1.0'
 
-  const door = (scopes: readonly string[], handler: (call: Call) => FastifyReply) => {
+  const access = async (token: string) => {
+    const own = adminConsent.token(token)
+    if (own !== undefined) return { signedIn: undefined, scopes: own.scopes }
+    const owner = await server.owner(token)
+    return owner === undefined ? undefined : { signedIn: owner.person, scopes: owner.scopes }
+  }
+
+  const open = (scopes: readonly string[], handler: (asked: Asked) => FastifyReply) => {
     return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
       const token = bearerOf(request)
-      const owner = token === undefined ? undefined : await server.owner(token)
-      if (token === undefined || owner === undefined) return unauthenticated(reply, token)
+      const granted = token === undefined ? undefined : await access(token)
+      if (token === undefined || granted === undefined) return unauthenticated(reply, token)
       const standing = limits.take('microsoft', token, 'core', true)
       if (standing.exceeded) {
         return tooMany(reply, Math.max(1, standing.resetAt - Math.floor(clock.now().getTime() / 1000)))
       }
-      if (!scopes.some((scope) => owner.scopes.includes(scope))) {
-        return graphProblem(
-          reply,
-          403,
-          'ErrorAccessDenied',
-          'Access is denied. Check credentials and try again.',
-        )
-      }
+      if (!scopes.some((scope) => granted.scopes.includes(scope))) return denied(reply)
       const url = new URL(request.url, dependencies.url())
       try {
-        return handler({ request, reply, person: owner.person, owner, query: url.searchParams, url })
+        return handler({ request, reply, ...granted, query: url.searchParams, url })
       } catch (thrown) {
         if (thrown instanceof QueryProblem) return graphProblem(reply, 400, 'BadRequest', thrown.message)
         throw thrown
       }
     }
   }
+
+  const door = (scopes: readonly string[], handler: (call: Call) => FastifyReply) =>
+    open(scopes, (asked) => {
+      const { request, reply, signedIn } = asked
+      const named = paramOf(request, 'user')
+      if (named === '') return signedIn === undefined ? notMe(reply) : handler({ ...asked, person: signedIn })
+      const person = personNamed(named)
+      if (person === undefined) {
+        return graphProblem(
+          reply,
+          404,
+          'Request_ResourceNotFound',
+          `Resource '${named}' does not exist or one of its queried reference-property objects are not present.`,
+        )
+      }
+      // What a person allowed is theirs; other people's things nobody signed in here has a permission for.
+      return signedIn !== undefined && signedIn !== person ? denied(reply) : handler({ ...asked, person })
+    })
+  /** The same below `/me` and below `/users/{id}`, for ids and sign-in names. */
+  const each = (path: string) => [`${base}/me${path}`, `${base}/users/:user${path}`]
+  const readsOrganization = ['User.Read', 'Organization.Read.All']
 
   // A token that was good when the sessions were judged anew gets the challenge; any other is only wrong.
   const unauthenticated = (reply: FastifyReply, token: string | undefined) => {
@@ -119,18 +148,20 @@ export function graphApi(
     return graphAnswer(call.reply, { '@odata.context': where, ...selected(row, select) }, status)
   }
 
-  app.get(
-    `${base}/me`,
-    door(['User.Read'], (call) =>
-      graphAnswer(call.reply, {
-        '@odata.context': `${context}users/$entity`,
-        ...selected(userView(call.person), call.query.get('$select')?.split(',')),
-      }),
-    ),
-  )
+  for (const path of each('')) {
+    app.get(
+      path,
+      door(['User.Read', 'User.Read.All'], (call) =>
+        graphAnswer(call.reply, {
+          '@odata.context': `${context}users/$entity`,
+          ...selected(userView(call.person), call.query.get('$select')?.split(',')),
+        }),
+      ),
+    )
+  }
   app.get(
     `${base}/users`,
-    door(['User.ReadBasic.All'], (call) => {
+    open(['User.ReadBasic.All', 'User.Read.All'], (call) => {
       const query = listQuery(call.query, 'displayName')
       const rows = people.map(userView).filter((row) => query.matches(row))
       return graphAnswer(call.reply, {
@@ -141,7 +172,7 @@ export function graphApi(
   )
   app.get(
     `${base}/organization`,
-    door(['User.Read'], ({ reply }) =>
+    open(readsOrganization, ({ reply }) =>
       graphAnswer(reply, {
         '@odata.context': `${context}organization`,
         value: [
@@ -195,8 +226,8 @@ export function graphApi(
   // OpenID Connect's own door: any token for Graph with openid, and its own shape of answer.
   app.get(
     '/microsoft/graph/oidc/userinfo',
-    door(['openid'], ({ reply, person, owner }) => {
-      const profile = owner.scopes.includes('profile')
+    door(['openid'], ({ reply, person, scopes }) => {
+      const profile = scopes.includes('profile')
       return graphAnswer(reply, {
         sub: inDirectory(person).sub,
         ...(profile
@@ -207,12 +238,12 @@ export function graphApi(
               picture: 'https://graph.microsoft.com/v1.0/me/photo/$value',
             }
           : undefined),
-        ...(owner.scopes.includes('email') ? { email: person.email } : undefined),
+        ...(scopes.includes('email') ? { email: person.email } : undefined),
       })
     }),
   )
 
-  for (const path of [`${base}/me/messages`, `${base}/me/mailFolders/:folder/messages`]) {
+  for (const path of [...each('/messages'), ...each('/mailFolders/:folder/messages')]) {
     app.get(
       path,
       door(readsMail, (call) => {
@@ -228,54 +259,60 @@ export function graphApi(
       }),
     )
   }
-  app.get(
-    `${base}/me/messages/:id`,
-    door(readsMail, (call) => {
-      const message = data.message(call.person, paramOf(call.request, 'id'))
-      return message === undefined
-        ? notFound(call.reply)
-        : one(call, 'messages', messageView(message, dependencies.url()))
-    }),
-  )
-  app.patch(
-    `${base}/me/messages/:id`,
-    door(['Mail.ReadWrite'], (call) => {
-      const message = data.message(call.person, paramOf(call.request, 'id'))
-      const body = objectOf(call.request)
-      if (message === undefined) return notFound(call.reply)
-      if (body === undefined) return unreadable(call.reply)
-      const { isRead, importance } = body
-      const changed = data.changeMessage(call.person, message, {
-        ...(typeof isRead === 'boolean' ? { isRead } : undefined),
-        ...(importance === 'low' || importance === 'normal' || importance === 'high'
-          ? { importance }
-          : undefined),
-      })
-      return one(call, 'messages', messageView(changed, dependencies.url()))
-    }),
-  )
-  app.post(
-    `${base}/me/sendMail`,
-    door(['Mail.Send'], ({ request, reply, person }) => {
-      const message = objectOf(request)?.['message']
-      if (typeof message !== 'object' || message === null) return unreadable(reply)
-      const mail: Readonly<Record<string, unknown>> = { ...message }
-      const to = mailboxes(mail['toRecipients'])
-      const cc = mailboxes(mail['ccRecipients'])
-      if (to.length + cc.length === 0) {
-        return graphProblem(reply, 400, 'ErrorInvalidRecipients', 'At least one recipient is not valid.')
-      }
-      const { subject, importance } = mail
-      data.send(person, {
-        to,
-        cc,
-        subject: typeof subject === 'string' ? subject : '',
-        body: bodyOf(mail['body']),
-        importance: importance === 'high' || importance === 'low' ? importance : 'normal',
-      })
-      return reply.status(202).send()
-    }),
-  )
+  for (const path of each('/messages/:id')) {
+    app.get(
+      path,
+      door(readsMail, (call) => {
+        const message = data.message(call.person, paramOf(call.request, 'id'))
+        return message === undefined
+          ? notFound(call.reply)
+          : one(call, 'messages', messageView(message, dependencies.url()))
+      }),
+    )
+  }
+  for (const path of each('/messages/:id')) {
+    app.patch(
+      path,
+      door(['Mail.ReadWrite'], (call) => {
+        const message = data.message(call.person, paramOf(call.request, 'id'))
+        const body = objectOf(call.request)
+        if (message === undefined) return notFound(call.reply)
+        if (body === undefined) return unreadable(call.reply)
+        const { isRead, importance } = body
+        const changed = data.changeMessage(call.person, message, {
+          ...(typeof isRead === 'boolean' ? { isRead } : undefined),
+          ...(importance === 'low' || importance === 'normal' || importance === 'high'
+            ? { importance }
+            : undefined),
+        })
+        return one(call, 'messages', messageView(changed, dependencies.url()))
+      }),
+    )
+  }
+  for (const path of each('/sendMail')) {
+    app.post(
+      path,
+      door(['Mail.Send'], ({ request, reply, person }) => {
+        const message = objectOf(request)?.['message']
+        if (typeof message !== 'object' || message === null) return unreadable(reply)
+        const mail: Readonly<Record<string, unknown>> = { ...message }
+        const to = mailboxes(mail['toRecipients'])
+        const cc = mailboxes(mail['ccRecipients'])
+        if (to.length + cc.length === 0) {
+          return graphProblem(reply, 400, 'ErrorInvalidRecipients', 'At least one recipient is not valid.')
+        }
+        const { subject, importance } = mail
+        data.send(person, {
+          to,
+          cc,
+          subject: typeof subject === 'string' ? subject : '',
+          body: bodyOf(mail['body']),
+          importance: importance === 'high' || importance === 'low' ? importance : 'normal',
+        })
+        return reply.status(202).send()
+      }),
+    )
+  }
 
   const zoneOf = (request: FastifyRequest) =>
     /outlook\.timezone="([^"]+)"/i.exec(String(request.headers['prefer'] ?? ''))?.[1] ?? 'UTC'
@@ -289,11 +326,13 @@ export function graphApi(
       'start/dateTime',
     )
   }
-  app.get(
-    `${base}/me/events`,
-    door(readsCalendar, (call) => meetings(call, data.meetingsOf(call.person))),
-  )
-  for (const path of [`${base}/me/calendarView`, `${base}/me/calendar/calendarView`]) {
+  for (const path of each('/events')) {
+    app.get(
+      path,
+      door(readsCalendar, (call) => meetings(call, data.meetingsOf(call.person))),
+    )
+  }
+  for (const path of [...each('/calendarView'), ...each('/calendar/calendarView')]) {
     app.get(
       path,
       door(readsCalendar, (call) => {
@@ -315,18 +354,20 @@ export function graphApi(
       }),
     )
   }
-  app.get(
-    `${base}/me/events/:id`,
-    door(readsCalendar, (call) => {
-      const meeting = data.meeting(call.person, paramOf(call.request, 'id'))
-      if (meeting === undefined) return notFound(call.reply)
-      const zone = zoneOf(call.request)
-      return wallClock(new Date(0), zone) === undefined
-        ? badZone(call.reply, zone)
-        : one(call, 'events', meetingView(meeting, zone, dependencies.url()))
-    }),
-  )
-  for (const path of [`${base}/me/events`, `${base}/me/calendar/events`]) {
+  for (const path of each('/events/:id')) {
+    app.get(
+      path,
+      door(readsCalendar, (call) => {
+        const meeting = data.meeting(call.person, paramOf(call.request, 'id'))
+        if (meeting === undefined) return notFound(call.reply)
+        const zone = zoneOf(call.request)
+        return wallClock(new Date(0), zone) === undefined
+          ? badZone(call.reply, zone)
+          : one(call, 'events', meetingView(meeting, zone, dependencies.url()))
+      }),
+    )
+  }
+  for (const path of [...each('/events'), ...each('/calendar/events')]) {
     app.post(
       path,
       door(['Calendars.ReadWrite'], (call) => {
@@ -369,33 +410,55 @@ export function graphApi(
       }),
     )
   }
-  app.patch(
-    `${base}/me/events/:id`,
-    door(['Calendars.ReadWrite'], (call) => {
-      const meeting = data.meeting(call.person, paramOf(call.request, 'id'))
-      const body = objectOf(call.request)
-      if (meeting === undefined) return notFound(call.reply)
-      if (body === undefined) return unreadable(call.reply)
-      const fields = meetingFields(body)
-      if (typeof fields === 'string')
-        return graphProblem(call.reply, 400, 'ErrorPropertyValidationFailure', fields)
-      if ((fields.end ?? meeting.end) < (fields.start ?? meeting.start)) return backwards(call.reply)
-      return one(
-        call,
-        'events',
-        meetingView(data.changeMeeting(call.person, meeting, fields), 'UTC', dependencies.url()),
-      )
-    }),
+  for (const path of each('/events/:id')) {
+    app.patch(
+      path,
+      door(['Calendars.ReadWrite'], (call) => {
+        const meeting = data.meeting(call.person, paramOf(call.request, 'id'))
+        const body = objectOf(call.request)
+        if (meeting === undefined) return notFound(call.reply)
+        if (body === undefined) return unreadable(call.reply)
+        const fields = meetingFields(body)
+        if (typeof fields === 'string')
+          return graphProblem(call.reply, 400, 'ErrorPropertyValidationFailure', fields)
+        if ((fields.end ?? meeting.end) < (fields.start ?? meeting.start)) return backwards(call.reply)
+        return one(
+          call,
+          'events',
+          meetingView(data.changeMeeting(call.person, meeting, fields), 'UTC', dependencies.url()),
+        )
+      }),
+    )
+  }
+  for (const path of each('/events/:id')) {
+    app.delete(
+      path,
+      door(['Calendars.ReadWrite'], ({ request, reply, person }) => {
+        const meeting = data.meeting(person, paramOf(request, 'id'))
+        if (meeting === undefined) return notFound(reply)
+        data.deleteMeeting(person, meeting)
+        return reply.status(204).send()
+      }),
+    )
+  }
+}
+
+function personNamed(name: string): Person | undefined {
+  const wanted = name.toLowerCase()
+  return people.find((person) => inDirectory(person).oid === wanted || person.email === wanted)
+}
+
+function notMe(reply: FastifyReply) {
+  return graphProblem(
+    reply,
+    400,
+    'BadRequest',
+    '/me request is only valid with delegated authentication flow.',
   )
-  app.delete(
-    `${base}/me/events/:id`,
-    door(['Calendars.ReadWrite'], ({ request, reply, person }) => {
-      const meeting = data.meeting(person, paramOf(request, 'id'))
-      if (meeting === undefined) return notFound(reply)
-      data.deleteMeeting(person, meeting)
-      return reply.status(204).send()
-    }),
-  )
+}
+
+function denied(reply: FastifyReply) {
+  return graphProblem(reply, 403, 'ErrorAccessDenied', 'Access is denied. Check credentials and try again.')
 }
 
 function notFound(reply: FastifyReply) {

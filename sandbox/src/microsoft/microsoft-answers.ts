@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import type { FaultManners } from '../faults.ts'
+import { html, sendPage } from '../page.ts'
 
 const json =
   'application/json; odata.metadata=minimal; odata.streaming=true; IEEE754Compatible=false; charset=utf-8'
@@ -48,6 +49,7 @@ export function entraProblem(
   error: string,
   number: number,
   words: string,
+  more: Readonly<Record<string, string>> = {},
 ): FastifyReply {
   const [trace, correlation] = [randomUUID(), randomUUID()]
   const timestamp = `${new Date().toISOString().slice(0, 19).replace('T', ' ')}Z`
@@ -61,6 +63,7 @@ export function entraProblem(
       trace_id: trace,
       correlation_id: correlation,
       error_uri: `https://login.microsoftonline.com/error?code=${number}`,
+      ...more,
     },
     status,
   )
@@ -108,4 +111,25 @@ export const microsoftFaults: FaultManners = {
           'The service could not answer.',
         )
   },
+}
+
+/** Where Entra cannot go back to the app. */
+export function refuse(reply: FastifyReply, number: number, words: string) {
+  return sendPage(reply, {
+    title: 'Sign-in failed · Microsoft sandbox',
+    note: 'Sandbox: a stand-in for Microsoft on this machine',
+    status: 400,
+    body: html`<h1>Sorry, but we’re having trouble signing you in</h1><p>${words}</p><p><code>AADSTS${number}</code></p>
+<p>Go back to the app and connect again.</p>`,
+  })
+}
+
+/** Looks like a JWT, as Graph's tokens do; it is meant for Graph alone, and nobody else can verify it. */
+export function tokenLooks(claims: Readonly<Record<string, string>>): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  return [
+    part({ typ: 'JWT', nonce: randomUUID(), alg: 'RS256' }),
+    part({ aud: 'https://graph.microsoft.com/', ...claims }),
+    randomBytes(256).toString('base64url'),
+  ].join('.')
 }

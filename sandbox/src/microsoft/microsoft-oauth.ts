@@ -5,18 +5,20 @@ import {
   type AuthorizationDialect,
   type AuthorizationServer,
   type Outcome,
+  type Parameters,
   scopeList,
   type TokenAnswer,
 } from '../authorization-server.ts'
 import { consentPages } from '../consent-pages.ts'
-import { html, sendPage } from '../page.ts'
 import type { Person } from '../people.ts'
 import { fieldsWithClientOf, paramOf, queryOf } from '../request-parts.ts'
-import { entraAnswer, entraProblem } from './microsoft-answers.ts'
+import { type AdminConsent, appTokenSeconds } from './admin-consent.ts'
+import { entraAnswer, entraProblem, refuse, tokenLooks } from './microsoft-answers.ts'
 import { type DirectoryPerson, directory, tenant } from './microsoft-seed.ts'
 
 const login = 'https://login.microsoftonline.com'
 const resource = 'https://graph.microsoft.com/'
+const allOfTheApp = `${resource}.default`
 
 // The library lets `offline_access` through on conditions of its own. This name never leaves.
 const keepAccess = 'keep_access'
@@ -78,16 +80,7 @@ export const microsoftDialect: AuthorizationDialect = {
   refreshTokens: true,
   mint: (kind) =>
     kind === 'access'
-      ? // Looks like a JWT, as Graph's do; it is meant for Graph alone, and nobody else can verify it.
-        [
-          Buffer.from(JSON.stringify({ typ: 'JWT', nonce: randomUUID(), alg: 'RS256' })).toString(
-            'base64url',
-          ),
-          Buffer.from(JSON.stringify({ aud: resource, tid: tenant.id, uti: randomUUID() })).toString(
-            'base64url',
-          ),
-          randomBytes(256).toString('base64url'),
-        ].join('.')
+      ? tokenLooks({ tid: tenant.id, uti: randomUUID() })
       : `1.A${kind === 'code' ? 'c' : 'X'}0A${randomBytes(kind === 'code' ? 300 : 600).toString('base64url')}`,
   // Whatever was consented to before for the same API is in the token too, asked for or not.
   widen: (requested, granted) => [
@@ -110,9 +103,9 @@ export function inDirectory(person: Person): DirectoryPerson {
  */
 export function microsoftOauth(
   app: FastifyInstance,
-  dependencies: { server: AuthorizationServer; apps: AppRegistry },
+  dependencies: { server: AuthorizationServer; apps: AppRegistry; adminConsent: AdminConsent },
 ): void {
-  const { server, apps } = dependencies
+  const { server, apps, adminConsent } = dependencies
 
   consentPages(app, {
     server,
@@ -210,6 +203,7 @@ export function microsoftOauth(
         `Application with identifier '${clientId}' was not found in the directory '${tenant.name}'.`,
       )
     }
+    if (sent['grant_type'] === 'client_credentials') return appToken(reply, directoryName, sent)
     const refreshing = sent['grant_type'] === 'refresh_token'
     const presented = sent['refresh_token'] ?? ''
     if (refreshing && server.challenged(presented)) {
@@ -232,7 +226,7 @@ export function microsoftOauth(
       },
       undefined,
     )
-    if (answer.status !== 200) return tokenRefusal(reply, answer, refreshing)
+    if (answer.status !== 200) return tokenRefusal(reply, answer, refreshing, clientId)
     const { refresh_token: kept, scope, ...body } = answer.body
     const shown = scopeList(String(scope ?? '')).filter((each) => each !== keepAccess)
     // Each use brings a new refresh token; the one that was used stays as good as before.
@@ -245,6 +239,57 @@ export function microsoftOauth(
       ...(refreshToken === undefined ? undefined : { refresh_token: refreshToken }),
     })
   })
+
+  /** https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow */
+  function appToken(reply: FastifyReply, directoryName: string, sent: Parameters) {
+    const clientId = sent['client_id'] ?? ''
+    if (!apps.authenticates('microsoft', clientId, sent['client_secret'] ?? ''))
+      return badSecret(reply, clientId)
+    // An app is of one directory, and `common` is none.
+    if (directoryName === 'common' || directoryName === 'organizations') {
+      return entraProblem(
+        reply,
+        400,
+        'invalid_request',
+        50059,
+        'No tenant-identifying information found in either the request or implied by any provided credentials.',
+      )
+    }
+    if (sent['scope'] === undefined) {
+      return entraProblem(
+        reply,
+        400,
+        'invalid_request',
+        900144,
+        "The request body must contain the following parameter: 'scope'.",
+      )
+    }
+    if (sent['scope'] !== allOfTheApp) {
+      return entraProblem(
+        reply,
+        400,
+        'invalid_scope',
+        1002012,
+        `The provided value for scope ${sent['scope']} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).`,
+      )
+    }
+    if (!adminConsent.given) {
+      return entraProblem(
+        reply,
+        400,
+        'invalid_grant',
+        65001,
+        `The user or administrator has not consented to use the application with ID '${clientId}' named 'Atom'. Send an interactive authorization request for this user and resource.`,
+        { suberror: 'consent_required' },
+      )
+    }
+    return entraAnswer(reply, {
+      token_type: 'Bearer',
+      expires_in: appTokenSeconds,
+      ext_expires_in: appTokenSeconds,
+      access_token: adminConsent.issue(clientId),
+    })
+  }
 
   app.get('/microsoft/:tenant/discovery/v2.0/keys', async (_request, reply) =>
     entraAnswer(reply, await server.jwks()),
@@ -291,28 +336,20 @@ function goOn(reply: FastifyReply, outcome: Outcome) {
   return reply.redirect(outcome.url.href, 302)
 }
 
-function refuse(reply: FastifyReply, number: number, words: string) {
-  return sendPage(reply, {
-    title: 'Sign-in failed · Microsoft sandbox',
-    note: 'Sandbox: a stand-in for Microsoft on this machine',
-    status: 400,
-    body: html`<h1>Sorry, but we’re having trouble signing you in</h1><p>${words}</p><p><code>AADSTS${number}</code></p>
-<p>Go back to the app and connect again.</p>`,
-  })
+function badSecret(reply: FastifyReply, clientId: string) {
+  return entraProblem(
+    reply,
+    401,
+    'invalid_client',
+    7000215,
+    `Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '${clientId}'.`,
+  )
 }
 
-function tokenRefusal(reply: FastifyReply, answer: TokenAnswer, refreshing: boolean) {
+function tokenRefusal(reply: FastifyReply, answer: TokenAnswer, refreshing: boolean, clientId: string) {
   const { detail } = answer
   const error = String(answer.body['error'])
-  if (error === 'invalid_client') {
-    return entraProblem(
-      reply,
-      401,
-      error,
-      7000215,
-      'Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.',
-    )
-  }
+  if (error === 'invalid_client') return badSecret(reply, clientId)
   if (error === 'invalid_scope') {
     return entraProblem(
       reply,

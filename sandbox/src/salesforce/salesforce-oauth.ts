@@ -310,7 +310,9 @@ async function assertedToken(
     return refused('invalid_grant', 'invalid assertion')
   }
   const person = people.find(({ email }) => email === read.claims['sub'])
-  if (person === undefined) return refused('invalid_grant', 'user hasn’t approved this consumer')
+  if (person === undefined || !keys.mayActFor('salesforce', person.key)) {
+    return refused('invalid_grant', "user hasn't approved this consumer")
+  }
   return {
     status: 200,
     body: {

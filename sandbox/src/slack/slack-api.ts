@@ -5,8 +5,8 @@ import type { RateLimits } from '../rate-limits.ts'
 import { bearerOf, objectOf, paramOf, queryOf } from '../request-parts.ts'
 import { rateLimited, slackAnswer, slackProblem } from './slack-answers.ts'
 import type { Channel, SlackData, SlackMessage, Writer } from './slack-data.ts'
-import { isPersons, visibleScopes } from './slack-oauth.ts'
-import { bot, personBySlackId, slackUserId, team } from './slack-team.ts'
+import { isOrganisations, isPersons, visibleScopes } from './slack-oauth.ts'
+import { bot, organisation, personBySlackId, slackUserId, team } from './slack-team.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
 
@@ -15,6 +15,8 @@ interface Call {
   readonly writer: Writer
   readonly token: string
   readonly scopes: readonly string[]
+  /** Installed for the organisation rather than for one workspace. */
+  readonly ofOrganisation: boolean
   readonly sent: Arguments
 }
 
@@ -25,6 +27,8 @@ interface Method {
   readonly tier: keyof typeof tiers
   /** Any one of them lets in; none is needed where the list is empty. */
   readonly scopes: readonly string[]
+  /** Of an organisation's token it has to be told which workspace is meant. */
+  readonly ofOneTeam?: true
   answer(call: Call): FastifyReply
 }
 
@@ -62,15 +66,28 @@ export function slackApi(
     'auth.test': {
       tier: 'special',
       scopes: [],
-      answer: ({ reply, writer }) =>
+      answer: ({ reply, writer, ofOrganisation }) =>
         slackAnswer(reply, {
-          url: `https://${team.domain}.slack.com/`,
-          team: team.name,
+          url: ofOrganisation
+            ? `https://${team.domain}.enterprise.slack.com/`
+            : `https://${team.domain}.slack.com/`,
+          team: ofOrganisation ? organisation.name : team.name,
           user: writer.byBot ? bot.name : writer.person.key,
-          team_id: team.id,
+          team_id: ofOrganisation ? organisation.id : team.id,
           user_id: writer.userId,
           ...(writer.byBot ? { bot_id: bot.botId } : undefined),
-          is_enterprise_install: false,
+          ...(ofOrganisation && { enterprise_id: organisation.id }),
+          is_enterprise_install: ofOrganisation,
+        }),
+    },
+    // The workspaces that an organisation's token is good for.
+    'auth.teams.list': {
+      tier: 'tier2',
+      scopes: [],
+      answer: ({ reply }) =>
+        slackAnswer(reply, {
+          teams: [{ id: team.id, name: team.name }],
+          response_metadata: { next_cursor: '' },
         }),
     },
     // Ends the token it is called with, and what could renew it. The other kind of token lives on.
@@ -100,6 +117,7 @@ export function slackApi(
     'users.list': {
       tier: 'tier2',
       scopes: ['users:read'],
+      ofOneTeam: true,
       answer: ({ reply, sent, scopes }) => {
         const members = [...people.map((person) => userView(person, scopes, url())), botUserView()]
         const page = pageOf(members, sent)
@@ -123,6 +141,7 @@ export function slackApi(
     'conversations.list': {
       tier: 'tier2',
       scopes: ['channels:read', 'groups:read'],
+      ofOneTeam: true,
       answer: (call) => {
         const { reply, sent } = call
         const types = (text(sent, 'types') ?? 'public_channel').split(',').map((type) => type.trim())
@@ -310,8 +329,15 @@ export function slackApi(
           return missingScope(reply, method.scopes, scopes)
         }
       }
+      const ofOrganisation = isOrganisations(owner.scopes)
+      // A workspace's own token need not say it, and is not asked what it said.
+      if (ofOrganisation && method.ofOneTeam === true) {
+        const meant = text(sent, 'team_id')
+        if (meant === undefined) return slackProblem(reply, 'missing_argument')
+        if (meant !== team.id) return slackProblem(reply, 'team_access_not_granted')
+      }
       const writer = { person, byBot, userId: byBot ? bot.userId : slackUserId(person) }
-      return method.answer({ reply, token, scopes, sent, writer })
+      return method.answer({ reply, token, scopes, sent, writer, ofOrganisation })
     },
   })
 

@@ -11,11 +11,12 @@ import {
   type TokenPair,
 } from '../authorization-server.ts'
 import { consentPages } from '../consent-pages.ts'
+import type { GrantStore } from '../grant-store.ts'
 import { html, sendPage } from '../page.ts'
 import { basicOf, fieldsOf, paramOf, queryOf } from '../request-parts.ts'
 import type { SandboxStore } from '../sandbox-store.ts'
 import { slackAnswer, slackProblem } from './slack-answers.ts'
-import { bot, slackUserId, team } from './slack-team.ts'
+import { administersOrganisation, bot, organisation, slackUserId, team } from './slack-team.ts'
 
 /** https://docs.slack.dev/reference/scopes: what the app may do by itself. */
 const botMeanings: Readonly<Record<string, string>> = {
@@ -47,6 +48,10 @@ const userMeanings: Readonly<Record<string, string>> = {
 // Both kinds go through one authorization; inside, those of the person carry a mark.
 const mark = 'person.'
 const marked = (scope: string): string => `${mark}${scope}`
+
+// Nor does this leave: a token that was given for the whole organisation carries it.
+const ofOrganisation = 'organisation'
+const codeSeconds = 600
 
 const halfDay = 12 * 3600
 const tenYears = 10 * 365 * 24 * 3600
@@ -90,12 +95,18 @@ export const slackDialect = (rotating: TokenRotation): AuthorizationDialect => (
 
 /** Scopes as Slack says them, without the mark. */
 export function visibleScopes(scopes: readonly string[]): string[] {
-  return scopes.map((scope) => (scope.startsWith(mark) ? scope.slice(mark.length) : scope))
+  const said = scopes.filter((scope) => scope !== ofOrganisation)
+  return said.map((scope) => (scope.startsWith(mark) ? scope.slice(mark.length) : scope))
 }
 
 /** A token speaks for the bot, or for the person who connected it. */
 export function isPersons(scopes: readonly string[]): boolean {
   return scopes.some((scope) => scope.startsWith(mark))
+}
+
+/** It was installed for the organisation: which workspace is meant, each call has to say. */
+export function isOrganisations(scopes: readonly string[]): boolean {
+  return scopes.includes(ofOrganisation)
 }
 
 /** Whether the app opted in to token rotation: https://docs.slack.dev/authentication/using-token-rotation */
@@ -125,9 +136,15 @@ export class TokenRotation {
  */
 export function slackOauth(
   app: FastifyInstance,
-  dependencies: { server: AuthorizationServer; apps: AppRegistry; rotation: TokenRotation },
+  dependencies: {
+    server: AuthorizationServer
+    apps: AppRegistry
+    rotation: TokenRotation
+    grants: GrantStore
+  },
 ): void {
-  const { server, apps, rotation } = dependencies
+  const { server, apps, rotation, grants } = dependencies
+  const soon = () => Math.floor(Date.now() / 1000) + codeSeconds
 
   consentPages(app, {
     server,
@@ -140,6 +157,19 @@ export function slackOauth(
     },
     handle: (person) => `${person.email}, ${team.name}`,
     hint: 'login_hint',
+    choice: {
+      legend: 'Where to install',
+      options: (person) =>
+        administersOrganisation(person)
+          ? [
+              { value: team.id, shown: `${team.name} (workspace)` },
+              { value: organisation.id, shown: `${organisation.name} (all of the organisation)` },
+            ]
+          : [],
+      chosen(uid, value) {
+        if (value === organisation.id) grants.save('OrganisationPage', uid, { exp: soon() })
+      },
+    },
   })
 
   app.get(paths.authorize, async (request, reply) => {
@@ -186,9 +216,15 @@ export function slackOauth(
     return goOn(reply, outcome)
   })
 
-  app.get(`${paths.authorize}/:uid`, async (request, reply) =>
-    goOn(reply, await server.resume(paramOf(request, 'uid'), request.headers.cookie)),
-  )
+  app.get(`${paths.authorize}/:uid`, async (request, reply) => {
+    const uid = paramOf(request, 'uid')
+    const outcome = await server.resume(uid, request.headers.cookie)
+    const code = outcome.kind === 'callback' ? outcome.url.searchParams.get('code') : null
+    if (code !== null && grants.find('OrganisationPage', uid) !== undefined) {
+      grants.save('OrganisationCode', code, { exp: soon() })
+    }
+    return goOn(reply, outcome)
+  })
 
   /** The fields of an authenticated client, its id and secret among them; the refusal is sent where it is none. */
   const clientFields = (request: FastifyRequest, reply: FastifyReply): Parameters | undefined => {
@@ -203,6 +239,12 @@ export function slackOauth(
     return undefined
   }
 
+  const remark = (model: 'AccessToken' | 'RefreshToken', token: string) => {
+    const payload = grants.find(model, token)
+    if (payload === undefined) return
+    grants.save(model, token, { ...payload, scope: `${payload.scope} ${ofOrganisation}` })
+  }
+
   // A token from before the app opted in, for a pair: https://docs.slack.dev/reference/methods/oauth.v2.exchange
   app.post('/slack/api/oauth.v2.exchange', async (request, reply) => {
     const fields = clientFields(request, reply)
@@ -214,7 +256,7 @@ export function slackOauth(
     if (token.startsWith('xoxe.')) return slackProblem(reply, 'token_already_exchanged')
     const life = { seconds: halfDay, refresh: true }
     const [pair] = await server.split(token, [owner.scopes.join(' ')], life)
-    return slackAnswer(reply, { ...installation, ...(pair && tokenView(pair, owner.scopes)) })
+    return slackAnswer(reply, { ...installation(owner.scopes), ...(pair && tokenView(pair, owner.scopes)) })
   })
 
   app.post(paths.token, async (request, reply) => {
@@ -226,16 +268,22 @@ export function slackOauth(
       ...fields,
       code_verifier: undefined,
     }
+    const spent = grants.find('RefreshToken', sent['refresh_token'] ?? '')?.scope ?? ''
     const answer = await server.token(sent, undefined)
     if (answer.status !== 200) return slackProblem(reply, refusal(answer, sent))
     const accessToken = String(answer.body['access_token'])
+    // No scope that anybody consented to, so the library does not hand it on.
+    if (isOrganisations(scopeList(spent))) {
+      remark('AccessToken', accessToken)
+      remark('RefreshToken', String(answer.body['refresh_token']))
+    }
     const owner = await server.owner(accessToken)
     if (owner === undefined) throw new Error('A token that was just issued has no owner.')
     if (sent['grant_type'] === 'refresh_token') {
       const refreshToken = String(answer.body['refresh_token'])
       const personal = isPersons(owner.scopes)
       return slackAnswer(reply, {
-        ...installation,
+        ...installation(owner.scopes),
         ...tokenView({ accessToken, refreshToken }, owner.scopes),
         ...(personal ? { user_id: slackUserId(owner.person) } : { bot_user_id: bot.userId }),
       })
@@ -244,9 +292,10 @@ export function slackOauth(
     const personal = owner.scopes.filter((scope) => scope.startsWith(mark))
     const own = owner.scopes.filter((scope) => !scope.startsWith(mark))
     const parts = [own, personal].filter((scopes) => scopes.length > 0)
+    const place = grants.find('OrganisationCode', fields['code'] ?? '') === undefined ? [] : [ofOrganisation]
     const pairs = await server.split(
       accessToken,
-      parts.map((scopes) => scopes.join(' ')),
+      parts.map((scopes) => [...scopes, ...place].join(' ')),
       { seconds: rotation.on ? halfDay : tenYears, refresh: rotation.on },
     )
     const pairOf = (scopes: string[]) => {
@@ -254,18 +303,21 @@ export function slackOauth(
       return pair === undefined ? undefined : tokenView(pair, scopes)
     }
     return slackAnswer(reply, {
-      ...installation,
+      ...installation(place),
       authed_user: { id: slackUserId(owner.person), ...pairOf(personal) },
       ...(own.length === 0 ? undefined : { ...pairOf(own), bot_user_id: bot.userId }),
     })
   })
 }
 
-const installation = {
-  app_id: bot.appId,
-  team: { id: team.id, name: team.name },
-  enterprise: null,
-  is_enterprise_install: false,
+function installation(scopes: readonly string[]) {
+  const whole = isOrganisations(scopes)
+  return {
+    app_id: bot.appId,
+    team: whole ? null : { id: team.id, name: team.name },
+    enterprise: whole ? organisation : null,
+    is_enterprise_install: whole,
+  }
 }
 
 function tokenView({ accessToken, refreshToken }: TokenPair, scopes: readonly string[]) {

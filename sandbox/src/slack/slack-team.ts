@@ -7,6 +7,14 @@ export const team = {
   emailDomain: workspaceDomain,
 } as const
 
+/** The organisation that the workspace is one of (Enterprise Grid). */
+export const organisation = { id: 'E0ATOMORG', name: 'Atom Organisation' } as const
+
+/** Who may install for all of it. */
+export function administersOrganisation({ key }: Person): boolean {
+  return key === 'ada'
+}
+
 /** The app's own user: the bot acts as it, whoever installed it. */
 export const bot = { userId: 'U0ATOMBOT', botId: 'B0ATOMBOT', appId: 'A0ATOMAPP', name: 'atom' } as const
 

@@ -27,7 +27,7 @@ export function dialling(sandbox: Sandbox) {
 
 export const servers: Readonly<Record<SandboxProviderId, oauth.AuthorizationServer>> = {
   github: {
-    issuer: 'https://github.com',
+    issuer: 'https://github.com/login/oauth',
     authorization_endpoint: 'https://github.com/login/oauth/authorize',
     token_endpoint: 'https://github.com/login/oauth/access_token',
   },

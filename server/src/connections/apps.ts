@@ -48,7 +48,19 @@ export interface App {
 /** A running sandbox, as far as apps and addresses are concerned. */
 export interface SandboxView {
   readonly origins: StandIns
-  readonly apps: Readonly<Record<string, { readonly clientId: string; readonly clientSecret: string }>>
+  readonly apps: Readonly<Record<string, SandboxClient & { readonly installable?: InstallableClient }>>
+}
+
+interface SandboxClient {
+  readonly clientId: string
+  readonly clientSecret: string
+}
+
+/** What is installed rather than allowed, where that is an app of its own (GitHub App). */
+interface InstallableClient extends SandboxClient {
+  readonly privateKey: string
+  /** What an operator would enter beside it. */
+  readonly settings: Particulars
 }
 
 /** Absent where the server is configured without one. */
@@ -343,18 +355,21 @@ export class Apps {
     particulars: Particulars,
     flow: FlowName,
   ): App | undefined {
-    const app = sandbox?.apps[provider.id]
-    if (sandbox === undefined || app === undefined) return undefined
+    const offered = sandbox?.apps[provider.id]
+    if (sandbox === undefined || offered === undefined) return undefined
+    const installed = flow === 'app_installation' ? offered.installable : undefined
+    const app = installed ?? offered
+    const known = { ...installed?.settings, ...particulars }
     return {
       id: null,
       sandbox: true,
       flow,
-      provider: settled(provider, particulars),
+      provider: settled(provider, known),
       clientId: app.clientId,
       clientSecret: new Secret(app.clientSecret),
-      privateKey: undefined,
+      privateKey: installed && new Secret(installed.privateKey),
       certificate: undefined,
-      particulars,
+      particulars: known,
       scopes: standardScopes(provider),
       standIns: sandbox.origins,
     }
@@ -385,11 +400,13 @@ export class Apps {
   }
 
   #view(provider: Provider, configured: AppRow | undefined): ProviderView {
+    const running = this.#sandbox?.running()
     return providerView(provider, configured, {
       redirectUri: this.redirectUri(provider),
       sandbox: {
         offered: this.#sandbox?.providers.includes(provider.id) === true,
-        running: this.#sandbox?.running() !== undefined,
+        running: running !== undefined,
+        settings: running?.apps[provider.id]?.installable?.settings,
       },
     })
   }

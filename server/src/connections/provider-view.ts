@@ -7,7 +7,12 @@ import type { AppRow } from './app-store.ts'
 /** What depends on this server. */
 interface Here {
   readonly redirectUri: string
-  readonly sandbox: { readonly offered: boolean; readonly running: boolean }
+  readonly sandbox: {
+    readonly offered: boolean
+    readonly running: boolean
+    /** Where it stands in, what an operator would have entered is its own. */
+    readonly settings: Particulars | undefined
+  }
 }
 
 /** A provider as the catalogue shows it, with the workspace's app where there is one. No secret is in it. */
@@ -44,7 +49,7 @@ export function providerView(
     redirectUri,
     appConsoleUrl: provider.appConsoleUrl,
     flows: flowNames(provider.flows).filter((flow) =>
-      hasSettings(provider, flow, configured?.settings ?? {}),
+      hasSettings(provider, flow, configured?.settings ?? sandbox.settings ?? {}),
     ),
     credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
       flow,

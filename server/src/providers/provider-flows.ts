@@ -121,6 +121,8 @@ interface Installed extends Flow {
     readonly confirmed?: CallbackField
     /** What it says where somebody else has to agree first. */
     readonly pending?: CallbackField
+    /** Errors that are a no here, whatever they mean elsewhere. */
+    readonly denied?: readonly string[]
   }
 }
 

@@ -110,6 +110,7 @@ const flows = members({
           pattern: mayBe(pattern),
           confirmed: mayBe(callbackField),
           pending: mayBe(callbackField),
+          denied: mayBe(callbackField),
         }),
       ),
       token: mayBe(text),

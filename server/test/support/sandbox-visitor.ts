@@ -5,6 +5,8 @@ export interface Visit {
   readonly decision: 'agree' | 'cancel'
   /** Which of the scopes open to choice to leave out. */
   readonly withhold?: readonly string[]
+  /** What else is said on the page of the decision, by the names of its fields. */
+  readonly says?: Readonly<Record<string, string>>
 }
 
 const mostSteps = 20
@@ -42,7 +44,7 @@ export async function visitSandbox(authorizeUrl: URL, visit: Visit): Promise<URL
 }
 
 function decided(page: string, visit: Visit): URLSearchParams {
-  const form = new URLSearchParams({ decision: visit.decision })
+  const form = new URLSearchParams({ ...visit.says, decision: visit.decision })
   for (const [, scope = ''] of page.matchAll(/name="scope" value="([^"]+)"/g)) {
     if (visit.withhold?.includes(scope) !== true) form.append('scope', scope)
   }

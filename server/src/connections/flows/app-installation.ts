@@ -45,8 +45,11 @@ export class AppInstallation {
     const { provider } = app
     const { parameters } = callback
     const error = parameters.get('error')
-    if (error !== null) throw refusal(app, verdictOf(provider, error), error)
     const installation = provider.flows?.app_installation
+    if (error !== null) {
+      const denied = installation?.by !== 'consent' && installation?.answer.denied?.includes(error) === true
+      throw refusal(app, denied ? 'denied' : verdictOf(provider, error), error)
+    }
     if (installation === undefined || installation.by === 'consent') return { flow, app }
     if (parameters.get(installation.answer.pending?.name ?? '') === installation.answer.pending?.value) {
       throw new AtomError('consent_pending')

@@ -92,7 +92,13 @@ export const microsoft: Provider = {
         scope: 'https://graph.microsoft.com/.default',
       },
       particular: 'tenant',
-      answer: { name: 'tenant', pattern: directory, confirmed: { name: 'admin_consent', value: 'True' } },
+      answer: {
+        name: 'tenant',
+        pattern: directory,
+        confirmed: { name: 'admin_consent', value: 'True' },
+        // "Admin consent on the Microsoft identity platform" has the first, "client credentials flow" the second.
+        denied: ['consent_required', 'permission_denied'],
+      },
       scopes: ['https://graph.microsoft.com/.default'],
     },
     device_code: { endpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode' },
