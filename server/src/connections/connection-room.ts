@@ -30,6 +30,7 @@ import { AnswerSeal } from './proxy/answer-seal.ts'
 import { Capabilities } from './proxy/capabilities.ts'
 import { CapabilityStore } from './proxy/capability-store.ts'
 import { ConnectionProxy } from './proxy/connection-proxy.ts'
+import { ConnectionStandings } from './proxy/connection-standings.ts'
 import { ProxyCredentials } from './proxy/proxy-credentials.ts'
 import { proxyDoors } from './proxy/proxy-routes.ts'
 import { SingleWrites } from './proxy/single-writes.ts'
@@ -134,7 +135,8 @@ export function createConnectionRoom(outside: {
   })
   const credentials = new ProxyCredentials(parts)
   const writes = new SingleWrites({ store: new WriteStore(outside), seal: new AnswerSeal(outside), log })
-  const proxy = new ConnectionProxy({ ...parts, credentials, writes })
+  const standings = new ConnectionStandings(parts)
+  const proxy = new ConnectionProxy({ ...parts, credentials, standings, writes })
   const capabilities = new Capabilities({ ...parts, capabilityStore: new CapabilityStore(outside) })
   return {
     connections,
@@ -149,6 +151,7 @@ export function createConnectionRoom(outside: {
       await devicePolls[Symbol.asyncDispose]()
       await keepAlive[Symbol.asyncDispose]()
       credentials[Symbol.dispose]()
+      standings[Symbol.dispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()
     },

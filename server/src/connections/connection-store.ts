@@ -324,9 +324,28 @@ export const dataKeyColumns = {
 /** All SQL of this room. */
 export class ConnectionStore {
   readonly #database: Database
+  readonly #listeners = new Set<(connectionId: string) => void>()
 
   constructor(dependencies: { database: Database }) {
     this.#database = dependencies.database
+  }
+
+  /** Hears of each connection that this process has changed, once that is in force, also where it is in doubt whether it is. */
+  subscribe(heard: (connectionId: string) => void): Disposable {
+    this.#listeners.add(heard)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(heard) }
+  }
+
+  async #changing<T>(connectionId: string, change: Promise<T>): Promise<T> {
+    try {
+      return await change
+    } finally {
+      this.#tell(connectionId)
+    }
+  }
+
+  #tell(connectionId: string): void {
+    for (const heard of this.#listeners) heard(connectionId)
   }
 
   // Apps
@@ -667,6 +686,7 @@ export class ConnectionStore {
           connected_at = excluded.connected_at
         returning c.id, (select asked_scopes from earlier) as "askedBefore"`)
       const { id, askedBefore } = present(connection)
+      tx.afterCommit(() => this.#tell(id))
       // The row of the connection is locked by the statement above, so nobody else raises the generation now but a
       // refresh, whose compare-and-swap then fails.
       const [before] = await tx.query<{ generation: number }>(
@@ -748,13 +768,14 @@ export class ConnectionStore {
 
   /** Takes the connection and everything secret of it away; undefined where it was gone already. */
   async remove(connection: ConnectionRow): Promise<boolean> {
-    return await this.#database.transaction(async (tx) => {
+    const removal = this.#database.transaction(async (tx) => {
       const removed = await tx.query<{ id: string }>(
         sql`delete from connections where id = ${connection.id} returning id`,
       )
       await dropUnusedApps(tx, connection.workspaceId, connection.provider)
       return removed.length > 0
     })
+    return await this.#changing(connection.id, removal)
   }
 
   /**
@@ -831,7 +852,7 @@ export class ConnectionStore {
   async renew(renewal: Renewal): Promise<boolean> {
     const { table, itself } = placeOf(renewal)
     const { sealed, standing } = renewal
-    const rows = await this.#database.query(sql`
+    const renewed = this.#database.query(sql`
       with renewed as (
         update ${table} k set access_token = ${sealed.accessToken}, refresh_token = ${sealed.refreshToken},
           generation = generation + 1, issued_at = ${renewal.issuedAt}, expires_at = ${renewal.expiresAt},
@@ -847,6 +868,7 @@ export class ConnectionStore {
           and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
       )
       select connection_id from renewed`)
+    const rows = await this.#changing(renewal.connectionId, renewed)
     return rows.length > 0
   }
 
@@ -855,7 +877,7 @@ export class ConnectionStore {
    * first, the connection lives on from that one, and is degraded.
    */
   async needsReconnect(claim: Claim, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
-    return await this.#database.transaction(async (tx) => {
+    const lost = this.#database.transaction(async (tx) => {
       const { table, itself } = placeOf(claim)
       const { further } = claim
       // The connection first, as `connect` does: the other order could lock both out.
@@ -872,15 +894,17 @@ export class ConnectionStore {
         where id = ${claim.connectionId} ${further === undefined ? empty : sql`and status <> 'needs_reconnect'`}`)
       return true
     })
+    return await this.#changing(claim.connectionId, lost)
   }
 
   /** It works for as long as its token does, but cannot be renewed until the operator has mended the app. */
   async appRefused(connectionId: string, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
-    const rows = await this.#database.query(sql`
+    const refused = this.#database.query(sql`
       update connections set status = 'degraded', reason = ${loss.reason}, remedy = ${json(loss.remedy)}
       where id = ${connectionId}
         and (status = 'active' or (status = 'degraded' and remedy ->> 'action' = 'allow_more'))
       returning id`)
+    const rows = await this.#changing(connectionId, refused)
     return rows.length > 0
   }
 

@@ -19,7 +19,7 @@ import type { DpopProofs, Presented } from '../authorization-server/dpop.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
 import { openingOf } from './body-opening.ts'
-import { JoinedLookup } from './joined-lookup.ts'
+import type { ConnectionStandings } from './connection-standings.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
 import {
   type AnswerHeaders,
@@ -97,12 +97,13 @@ export class ConnectionProxy {
   readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<ConnectionState>
+  readonly #standings: ConnectionStandings
 
   constructor(dependencies: {
     store: ConnectionStore
     apps: Apps
     credentials: ProxyCredentials
+    standings: ConnectionStandings
     writes: SingleWrites
     outbound: Outbound
     proofs: DpopProofs
@@ -117,7 +118,7 @@ export class ConnectionProxy {
     this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((ids) => this.#store.standings(ids))
+    this.#standings = dependencies.standings
   }
 
   /**
@@ -210,7 +211,8 @@ export class ConnectionProxy {
     connectionId: string,
     slot: string | undefined,
   ): Promise<LiveConnection> {
-    const state = await this.#lookup.at(connectionId.toLowerCase())
+    const id = connectionId.toLowerCase()
+    const state = this.#standings.known(id) ?? (await this.#standings.look(id))
     const isOwn = state?.workspaceId === principal.workspaceId && state.ownerId === personOf(principal)
     const connection = state !== undefined && isOwn ? await this.#credentials.connection(state) : undefined
     if (state === undefined || connection === undefined) throw new AtomError('not_found')
@@ -397,6 +399,7 @@ export class ConnectionProxy {
   #noteUse(connection: ConnectionState): void {
     const at = this.#clock.now()
     if (connection.lastUsedAt !== null && at.getTime() - connection.lastUsedAt.getTime() < 60_000) return
+    this.#standings.used(connection.id, at)
     this.#store.used(connection.id, at).catch((error: unknown) => {
       this.#log.warn({ connectionId: connection.id, err: error }, 'the use of a connection was not noted')
     })
