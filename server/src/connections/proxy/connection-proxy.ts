@@ -263,7 +263,7 @@ export class ConnectionProxy {
         body = undefined
         delete headers['content-type']
       }
-      answer.body.destroy()
+      discard(answer.body)
       at = next
     }
   }
@@ -279,7 +279,7 @@ export class ConnectionProxy {
     const answer = await send(await this.#proofs.presented(token, method, at))
     if (!this.#proofs.heard(token, at, { status: answer.status, field: (name) => fieldOf(answer, name) }))
       return answer
-    answer.body.destroy()
+    discard(answer.body)
     if (body instanceof Readable) {
       throw new AtomError('provider_unavailable', 'The API wanted its nonce first. Send it again.')
     }
@@ -302,6 +302,7 @@ export class ConnectionProxy {
         headers: flat(headers),
         patienceMs,
         ...wholeAnswer,
+        wholeBytes: onePieceBytes,
         ...(body !== undefined && { body }),
         ...(signal !== undefined && { signal }),
       })
@@ -318,7 +319,7 @@ export class ConnectionProxy {
     { status, headers, body, translated }: Dialled,
   ): Promise<Pick<Attempt, 'body' | 'failure'>> {
     if (method === 'HEAD' || status === 204 || status === 304) {
-      body.resume()
+      if (body instanceof Readable) body.resume()
       return { body: null, failure: undefined }
     }
     const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
