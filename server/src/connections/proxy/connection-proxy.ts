@@ -98,6 +98,7 @@ export class ConnectionProxy {
   readonly #clock: Clock
   readonly #log: Log
   readonly #standings: ConnectionStandings
+  readonly #apis = new WeakMap<LiveConnection, ProviderApi>()
 
   constructor(dependencies: {
     store: ConnectionStore
@@ -195,7 +196,7 @@ export class ConnectionProxy {
     progress: WriteProgress,
     credentialOf: () => Promise<OpenedCredential>,
   ): Promise<Attempt> {
-    const { api } = this.#apps.settled(connection)
+    const api = this.#apiOf(connection)
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
     if (request.permits?.(request.method, api, target) === false) throw new AtomError('capability_exceeded')
@@ -203,6 +204,15 @@ export class ConnectionProxy {
     const answer = await this.#send(api, standIns, target, request, credential, progress)
     const { body, failure } = await this.#opened(api, request.method, answer)
     return { answer, body, api, standIns, credential, failure }
+  }
+
+  /** Worked out once for what was read of a connection, which serves many requests. */
+  #apiOf(connection: LiveConnection): ProviderApi {
+    const known = this.#apis.get(connection)
+    if (known !== undefined) return known
+    const { api } = this.#apps.settled(connection)
+    this.#apis.set(connection, api)
+    return api
   }
 
   /** With the credential that is asked for by name, where one is. */
