@@ -139,7 +139,7 @@ test('[CN10] fifty callers in two processes on one database cause one token requ
     sql`select generation, lease_until > now() as held from credentials`,
   )
   assert.deepEqual(row, { generation: 1, held: true })
-  const store = new CredentialStore({ database: it.database.database })
+  const store = new CredentialStore({ database: it.database.database, changed: () => undefined })
   const other = { connectionId: it.connection.id, generation: 1, holder: it.connection.id, leaseSeconds: 1 }
   assert.equal(await store.claim(other), undefined)
   release()
@@ -396,7 +396,7 @@ test('[CN14] an answer that was lost on the way is asked for once more, and said
 test('[CN14] a process that died while refreshing holds nobody up for longer than its lease, and the doubt it left is said', async () => {
   await using it = await scene()
   await it.expire()
-  const store = new CredentialStore({ database: it.database.database })
+  const store = new CredentialStore({ database: it.database.database, changed: () => undefined })
   // What kill -9 leaves: a claim that nobody gives back.
   const dead = { connectionId: it.connection.id, generation: 1, holder: it.connection.id, leaseSeconds: 0.3 }
   assert.deepEqual(await store.claim(dead), { unanswered: false })

@@ -19,7 +19,7 @@ const target = '>=0.6'
 export const benchmark: Benchmark = {
   name: 'proxy',
   question:
-    'How many calls of an API pass the proxy per second, with the caller authenticated, the connection looked up, its credential attached, the answer searched for credentials and a line logged for each; and how much is that of what a bare reverse proxy (@fastify/http-proxy) passes to the same upstream in the same run?',
+    'How many calls of an API pass the proxy per second, with the caller authenticated, the connection known as it stood half a second ago at most, its credential attached, the answer searched for credentials and a line logged for each; and how much is that of what a bare reverse proxy (@fastify/http-proxy) passes to the same upstream in the same run?',
   async run({ quick, say }) {
     const rounds = quick ? 2 : 5
     const forMs = quick ? 2_000 : 5_000

@@ -35,6 +35,7 @@ import { AnswerSeal } from './proxy/answer-seal.ts'
 import { Capabilities } from './proxy/capabilities.ts'
 import { CapabilityStore } from './proxy/capability-store.ts'
 import { ConnectionProxy } from './proxy/connection-proxy.ts'
+import { ConnectionStandings } from './proxy/connection-standings.ts'
 import { ProxyCredentials } from './proxy/proxy-credentials.ts'
 import { proxyDoors } from './proxy/proxy-routes.ts'
 import { SingleWrites } from './proxy/single-writes.ts'
@@ -80,7 +81,7 @@ export function createConnectionRoom(outside: {
   const store = new ConnectionStore(outside)
   const appStore = new AppStore(outside)
   const flowStore = new FlowStore(outside)
-  const credentialStore = new CredentialStore(outside)
+  const credentialStore = new CredentialStore({ ...outside, changed: (id) => store.changed(id) })
   const vault = new CredentialVault(outside)
   const metadata = new ServerMetadata({ outbound, clock })
   const registration = new ClientRegistration({ outbound })
@@ -146,7 +147,8 @@ export function createConnectionRoom(outside: {
   })
   const credentials = new ProxyCredentials(parts)
   const writes = new SingleWrites({ store: new WriteStore(outside), seal: new AnswerSeal(outside), log })
-  const proxy = new ConnectionProxy({ ...parts, credentials, writes })
+  const standings = new ConnectionStandings(parts)
+  const proxy = new ConnectionProxy({ ...parts, credentials, standings, writes })
   const capabilities = new Capabilities({ ...parts, capabilityStore: new CapabilityStore(outside) })
   return {
     connections,
@@ -161,6 +163,7 @@ export function createConnectionRoom(outside: {
       await devicePolls[Symbol.asyncDispose]()
       await keepAlive[Symbol.asyncDispose]()
       credentials[Symbol.dispose]()
+      standings[Symbol.dispose]()
       await tokenRefresh[Symbol.asyncDispose]()
       await history[Symbol.asyncDispose]()
     },

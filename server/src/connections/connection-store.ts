@@ -191,9 +191,21 @@ type RawLive = RawConnection & SealedTokens & Pick<LiveConnection, 'sealedDpopKe
 /** All SQL about connections and what consent gave them. */
 export class ConnectionStore {
   readonly #database: Database
+  readonly #listeners = new Set<(connectionId: string) => void>()
 
   constructor(dependencies: { database: Database }) {
     this.#database = dependencies.database
+  }
+
+  /** Hears of each connection that this process has changed, once that is in force, also where it is in doubt whether it is. */
+  subscribe(heard: (connectionId: string) => void): Disposable {
+    this.#listeners.add(heard)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(heard) }
+  }
+
+  /** For whoever else writes to connections. */
+  changed(connectionId: string): void {
+    for (const heard of this.#listeners) heard(connectionId)
   }
 
   async list(
@@ -317,6 +329,7 @@ export class ConnectionStore {
           connected_at = excluded.connected_at
         returning c.id, (select asked_scopes from earlier) as "askedBefore"`)
       const { id, askedBefore } = present(connection)
+      tx.afterCommit(() => this.changed(id))
       // The row of the connection is locked by the statement above, so nobody else raises the generation now but a
       // refresh, whose compare-and-swap then fails.
       const [before] = await tx.query<{ generation: number }>(
@@ -400,13 +413,17 @@ export class ConnectionStore {
 
   /** Takes the connection and everything secret of it away; undefined where it was gone already. */
   async remove(connection: ConnectionRow): Promise<boolean> {
-    return await this.#database.transaction(async (tx) => {
-      const removed = await tx.query<{ id: string }>(
-        sql`delete from connections where id = ${connection.id} returning id`,
-      )
-      await dropUnusedApps(tx, connection.workspaceId, connection.provider)
-      return removed.length > 0
-    })
+    try {
+      return await this.#database.transaction(async (tx) => {
+        const removed = await tx.query<{ id: string }>(
+          sql`delete from connections where id = ${connection.id} returning id`,
+        )
+        await dropUnusedApps(tx, connection.workspaceId, connection.provider)
+        return removed.length > 0
+      })
+    } finally {
+      this.changed(connection.id)
+    }
   }
 
   /**

@@ -1,9 +1,26 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomFillSync } from 'node:crypto'
 import { v5, v7 } from 'uuid'
 
 /** A new UUIDv7 (RFC 9562 5.7): sorts by time of birth. Not a secret: use `randomToken` for anything that opens a door. */
 export function newId(): string {
   return v7()
+}
+
+const drawn = Buffer.alloc(4096)
+let taken = drawn.length
+
+/**
+ * An id for what comes thousands of times a second, such as a request: a UUIDv7 like the others, but those of one millisecond
+ * are in no order, and its randomness is drawn for many at once. Measured: a system call for each cost more than the rest of it.
+ */
+export function newPassingId(): string {
+  if (taken === drawn.length) {
+    randomFillSync(drawn)
+    taken = 0
+  }
+  const random = drawn.subarray(taken, taken + 16)
+  taken += 16
+  return v7({ random })
 }
 
 const namespace = '6f0f2f0e-0f0b-4a0c-9d7e-a70a70a70a70'

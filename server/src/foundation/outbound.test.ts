@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { PassThrough, Readable } from 'node:stream'
 import { test } from 'node:test'
 import { AtomError } from '#foundation/errors.ts'
 import { createLog } from './log.ts'
@@ -300,4 +301,81 @@ test('[OB8] leaving an answer unread closes the connection to the provider', asy
   const answer = await outbound.fetch(inside.origin)
   await answer.body?.cancel()
   await closed.promise
+})
+
+const dialled = {
+  method: 'GET',
+  headers: [],
+  patienceMs: 5_000,
+  timeoutMs: 5_000,
+  maxBytes: 1_000_000,
+} as const
+
+test('[OB8] what is passed on arrives as a whole where it announces that it is short, else as a stream', async () => {
+  await using it = await server((request, response) => {
+    const text = 'x'.repeat(request.url === '/short' ? 100 : 101)
+    if (request.url !== '/unannounced') response.setHeader('content-length', text.length)
+    response.write(text.slice(0, 50))
+    setImmediate(() => response.end(text.slice(50)))
+  })
+  await using outbound = opened([it.origin])
+  const dial = (path: string, method: 'GET' | 'HEAD' = 'GET') =>
+    outbound.dial(new URL(path, it.origin), { ...dialled, method, wholeBytes: 100 })
+  const { body } = await dial('/short')
+  assert.ok(Buffer.isBuffer(body))
+  assert.equal(body.length, 100)
+  for (const path of ['/long', '/unannounced']) {
+    const { body } = await dial(path)
+    assert.ok(body instanceof Readable)
+    assert.equal((await body.toArray()).join('').length, 101)
+  }
+  const head = await dial('/short', 'HEAD')
+  assert.equal(head.headers['content-length'], '100')
+  assert.deepEqual(await (head.body as Readable).toArray(), [])
+})
+
+test('[OB7] what is passed on and stops in the middle, breaks off, or is given up ends in its own words, short or long', async () => {
+  await using it = await server((request, response) => {
+    response.writeHead(200, request.url?.startsWith('/short') ? { 'content-length': 100 } : {})
+    response.write('half', () => {
+      if (request.url?.endsWith('broken')) response.destroy()
+    })
+  })
+  await using outbound = opened([it.origin])
+  const read = async (path: string, more: { timeoutMs?: number; signal?: AbortSignal } = {}) => {
+    const { body, translated } = await outbound.dial(new URL(path, it.origin), {
+      ...dialled,
+      wholeBytes: 100,
+      ...more,
+    })
+    try {
+      return Buffer.isBuffer(body) ? body : await body.toArray()
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+  for (const size of ['short', 'long']) {
+    await assert.rejects(
+      read(`/${size}`, { timeoutMs: 50 }),
+      code('provider_unavailable', /did not answer within/),
+    )
+    await assert.rejects(read(`/${size}-broken`), code('provider_unavailable'))
+    const given = new AbortController()
+    const reading = read(`/${size}`, { signal: given.signal })
+    given.abort(new Error('the caller left'))
+    await assert.rejects(reading, /the caller left/)
+    await assert.rejects(read(`/${size}`, { signal: given.signal }), /the caller left/)
+  }
+})
+
+test('[OB7] a body that cannot be sent to its end is let go of with the request', async () => {
+  await using it = await server((_request, response) => response.destroy())
+  await using outbound = opened([it.origin])
+  const body = new PassThrough()
+  body.write('a beginning')
+  await assert.rejects(
+    outbound.dial(new URL(it.origin), { ...dialled, method: 'POST', body }),
+    code('provider_unavailable'),
+  )
+  assert.equal(body.destroyed, true)
 })

@@ -3,6 +3,7 @@ import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { type Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent, errors, type HeadersInit, fetch as undiciFetch } from 'undici'
+import { AnswerReceiver, heard } from './dialled-answer.ts'
 import { AtomError } from './errors.ts'
 import { fingerprint } from './ids.ts'
 import type { Log } from './log.ts'
@@ -43,13 +44,15 @@ export interface Dial {
   /** The longest answer that is passed on, unpacked. */
   readonly maxBytes: number
   readonly certificate?: ClientCertificate | undefined
+  /** A body of an announced length up to this, and not packed, is waited for and given as a whole; none where absent. */
+  readonly wholeBytes?: number
 }
 
 export interface Dialled {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** Unpacked. It has to be read to its end or destroyed. */
-  readonly body: Readable
+  /** Unpacked. A stream has to be read to its end or destroyed. */
+  readonly body: Buffer | Readable
   /** What broke the body, in the words of `fetch`. */
   translated(error: unknown): unknown
 }
@@ -155,22 +158,34 @@ export function createOutbound(options: OutboundOptions): Outbound {
       const { signal } = request
       const translated = (error: unknown): unknown =>
         signal?.aborted === true ? signal.reason : outward(error, url, options.log, request.patienceMs)
-      try {
-        const answer = await agents.of(listed, request.certificate).request({
+      const receiver = new AnswerReceiver({
+        method: request.method,
+        signal,
+        body: request.body,
+        wholeBytes: Math.min(request.wholeBytes ?? 0, request.maxBytes),
+        timeoutMs: request.timeoutMs,
+        slow: () => slow(url, request.timeoutMs),
+      })
+      agents.of(listed, request.certificate).dispatch(
+        {
           origin: url.origin,
           path: url.pathname + url.search,
           method: request.method,
           headers: request.headers as string[],
           body: request.body ?? null,
           headersTimeout: request.patienceMs,
-          ...(signal !== undefined && { signal }),
-        })
-        const late = setTimeout(() => answer.body.destroy(slow(url, request.timeoutMs)), request.timeoutMs)
-        late.unref()
-        // Who destroys a body unread has no use for being told that it was not read.
-        answer.body.on('error', heard).once('close', () => clearTimeout(late))
-        const body = unpacked(answer.body, answer.headers, request, () => tooLong(url, request.maxBytes))
-        return { status: answer.statusCode, headers: answer.headers, body, translated }
+        },
+        receiver,
+      )
+      try {
+        const { status, headers, body } = await receiver.answer
+        const tooMuch = () => tooLong(url, request.maxBytes)
+        return {
+          status,
+          headers,
+          body: Buffer.isBuffer(body) ? body : unpacked(body, headers, request, tooMuch),
+          translated,
+        }
       } catch (error) {
         throw translated(error)
       }
@@ -385,11 +400,6 @@ export function chained(parts: readonly [Readable, ...Transform[]]): Readable {
     last = from.pipe(next).on('error', heard)
   }
   return last
-}
-
-/** A stream without a listener for its error would end the process; whoever reads it has one of their own besides. */
-function heard(): void {
-  // The reader decides.
 }
 
 function outward(error: unknown, url: URL, log: Log, patienceMs: number): unknown {

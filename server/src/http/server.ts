@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
-import { newId } from '#foundation/ids.ts'
+import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { CrossOrigin } from './cross-origin.ts'
 import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
@@ -58,6 +58,7 @@ export class HttpServer implements AsyncDisposable {
   readonly routes = new RouteTable()
   readonly crossOrigin: CrossOrigin
   readonly #options: HttpServerOptions
+  readonly #givenUrl: string | undefined
   readonly #connections = new Set<Socket>()
   #phase: Phase = 'starting'
   #address: string | undefined
@@ -66,10 +67,11 @@ export class HttpServer implements AsyncDisposable {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
     this.crossOrigin = new CrossOrigin({ allowed: options.allowedOrigins ?? [], own: () => this.publicUrl })
     this.fastify = fastify({
       logger: false,
-      genReqId: () => newId(),
+      genReqId: () => newPassingId(),
       bodyLimit: defaultBodyLimit,
       trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
       // Fastify turns Node's own limit off; slow senders would then hold their connection for ever.
@@ -124,7 +126,7 @@ export class HttpServer implements AsyncDisposable {
 
   /** The origin people use, without a slash at its end. */
   get publicUrl(): string {
-    return this.#options.publicUrl?.replace(/\/+$/, '') ?? this.#address ?? 'http://127.0.0.1'
+    return this.#givenUrl ?? this.#address ?? 'http://127.0.0.1'
   }
 
   /** People reach it over https, so cookies are `Secure`. */

@@ -110,7 +110,7 @@ const flows = members({
           pattern: mayBe(pattern),
           confirmed: mayBe(callbackField),
           pending: mayBe(callbackField),
-          denied: mayBe(callbackField),
+          denied: mayBe(listOf(text)),
         }),
       ),
       token: mayBe(text),

@@ -19,7 +19,7 @@ import type { DpopProofs, Presented } from '../authorization-server/dpop.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { AnswerRewriter } from './answer-rewriter.ts'
 import { openingOf } from './body-opening.ts'
-import { JoinedLookup } from './joined-lookup.ts'
+import type { ConnectionStandings } from './connection-standings.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
 import {
   type AnswerHeaders,
@@ -97,12 +97,14 @@ export class ConnectionProxy {
   readonly #proofs: DpopProofs
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lookup: JoinedLookup<ConnectionState>
+  readonly #standings: ConnectionStandings
+  readonly #apis = new WeakMap<LiveConnection, ProviderApi>()
 
   constructor(dependencies: {
     store: ConnectionStore
     apps: Apps
     credentials: ProxyCredentials
+    standings: ConnectionStandings
     writes: SingleWrites
     outbound: Outbound
     proofs: DpopProofs
@@ -117,7 +119,7 @@ export class ConnectionProxy {
     this.#proofs = dependencies.proofs
     this.#clock = dependencies.clock
     this.#log = dependencies.log
-    this.#lookup = new JoinedLookup((ids) => this.#store.standings(ids))
+    this.#standings = dependencies.standings
   }
 
   /**
@@ -194,7 +196,7 @@ export class ConnectionProxy {
     progress: WriteProgress,
     credentialOf: () => Promise<OpenedCredential>,
   ): Promise<Attempt> {
-    const { api } = this.#apps.settled(connection)
+    const api = this.#apiOf(connection)
     const standIns = await this.#apps.standIns(connection)
     const target = proxyTarget(api, request.path)
     if (request.permits?.(request.method, api, target) === false) throw new AtomError('capability_exceeded')
@@ -204,13 +206,23 @@ export class ConnectionProxy {
     return { answer, body, api, standIns, credential, failure }
   }
 
+  /** Worked out once for what was read of a connection, which serves many requests. */
+  #apiOf(connection: LiveConnection): ProviderApi {
+    const known = this.#apis.get(connection)
+    if (known !== undefined) return known
+    const { api } = this.#apps.settled(connection)
+    this.#apis.set(connection, api)
+    return api
+  }
+
   /** With the credential that is asked for by name, where one is. */
   async #owned(
     principal: Principal,
     connectionId: string,
     slot: string | undefined,
   ): Promise<LiveConnection> {
-    const state = await this.#lookup.at(connectionId.toLowerCase())
+    const id = connectionId.toLowerCase()
+    const state = this.#standings.known(id) ?? (await this.#standings.look(id))
     const isOwn = state?.workspaceId === principal.workspaceId && state.ownerId === personOf(principal)
     const connection = state !== undefined && isOwn ? await this.#credentials.connection(state) : undefined
     if (state === undefined || connection === undefined) throw new AtomError('not_found')
@@ -261,7 +273,7 @@ export class ConnectionProxy {
         body = undefined
         delete headers['content-type']
       }
-      answer.body.destroy()
+      discard(answer.body)
       at = next
     }
   }
@@ -277,7 +289,7 @@ export class ConnectionProxy {
     const answer = await send(await this.#proofs.presented(token, method, at))
     if (!this.#proofs.heard(token, at, { status: answer.status, field: (name) => fieldOf(answer, name) }))
       return answer
-    answer.body.destroy()
+    discard(answer.body)
     if (body instanceof Readable) {
       throw new AtomError('provider_unavailable', 'The API wanted its nonce first. Send it again.')
     }
@@ -301,6 +313,7 @@ export class ConnectionProxy {
         patienceMs,
         ...wholeAnswer,
         certificate,
+        wholeBytes: onePieceBytes,
         ...(body !== undefined && { body }),
         ...(signal !== undefined && { signal }),
       })
@@ -317,7 +330,7 @@ export class ConnectionProxy {
     { status, headers, body, translated }: Dialled,
   ): Promise<Pick<Attempt, 'body' | 'failure'>> {
     if (method === 'HEAD' || status === 204 || status === 304) {
-      body.resume()
+      if (body instanceof Readable) body.resume()
       return { body: null, failure: undefined }
     }
     const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
@@ -398,6 +411,7 @@ export class ConnectionProxy {
   #noteUse(connection: ConnectionState): void {
     const at = this.#clock.now()
     if (connection.lastUsedAt !== null && at.getTime() - connection.lastUsedAt.getTime() < 60_000) return
+    this.#standings.used(connection.id, at)
     this.#store.used(connection.id, at).catch((error: unknown) => {
       this.#log.warn({ connectionId: connection.id, err: error }, 'the use of a connection was not noted')
     })

@@ -36,9 +36,12 @@ export interface Claim extends CredentialKey {
 /** All SQL about renewing credentials: who may, what came of it, and whose turn it is. */
 export class CredentialStore {
   readonly #database: Database
+  readonly #changed: (connectionId: string) => void
 
-  constructor(dependencies: { database: Database }) {
+  /** @param changed hears of each connection that was changed, also where it is in doubt whether it was */
+  constructor(dependencies: { database: Database; changed: (connectionId: string) => void }) {
     this.#database = dependencies.database
+    this.#changed = dependencies.changed
   }
 
   /**
@@ -86,7 +89,7 @@ export class CredentialStore {
   async renew(renewal: Renewal): Promise<boolean> {
     const { table, itself } = placeOf(renewal)
     const { sealed, standing } = renewal
-    const rows = await this.#database.query(sql`
+    const renewed = this.#database.query(sql`
       with renewed as (
         update ${table} k set access_token = ${sealed.accessToken}, refresh_token = ${sealed.refreshToken},
           generation = generation + 1, issued_at = ${renewal.issuedAt}, expires_at = ${renewal.expiresAt},
@@ -102,6 +105,7 @@ export class CredentialStore {
           and ${renewal.further === undefined ? sql`(status = 'needs_reconnect' or remedy ->> 'action' in ('configure_app', 'ask_admin', 'wait'))` : sql`status = 'degraded' and remedy ->> 'action' in ('reconnect', 'configure_app', 'ask_admin', 'wait')`}
       )
       select connection_id from renewed`)
+    const rows = await this.#changing(renewal.connectionId, renewed)
     return rows.length > 0
   }
 
@@ -110,7 +114,7 @@ export class CredentialStore {
    * first, the connection lives on from that one, and is degraded.
    */
   async needsReconnect(claim: Claim, loss: { reason: string; remedy: Remedy }): Promise<boolean> {
-    return await this.#database.transaction(async (tx) => {
+    const lost = this.#database.transaction(async (tx) => {
       const { table, itself } = placeOf(claim)
       const { further } = claim
       // The connection first, as `connect` does: the other order could lock both out.
@@ -127,6 +131,7 @@ export class CredentialStore {
         where id = ${claim.connectionId} ${further === undefined ? empty : sql`and status <> 'needs_reconnect'`}`)
       return true
     })
+    return await this.#changing(claim.connectionId, lost)
   }
 
   /**
@@ -135,11 +140,12 @@ export class CredentialStore {
    */
   async degrade(connectionId: string, trouble: { reason: string; remedy: Remedy }): Promise<boolean> {
     const lesser = trouble.remedy.action === 'wait' ? ['allow_more'] : ['allow_more', 'wait']
-    const rows = await this.#database.query(sql`
+    const degraded = this.#database.query(sql`
       update connections set status = 'degraded', reason = ${trouble.reason}, remedy = ${jsonOf(trouble.remedy)}
       where id = ${connectionId}
         and (status = 'active' or (status = 'degraded' and remedy ->> 'action' = any (${lesser}::text[])))
       returning id`)
+    const rows = await this.#changing(connectionId, degraded)
     return rows.length > 0
   }
 
@@ -180,6 +186,14 @@ export class CredentialStore {
       where f.connection_id = due.connection_id and f.slot = due.slot
       returning f.connection_id as "connectionId", f.slot as further, due.workspace_id as "workspaceId"`)
     return [...firsts, ...others]
+  }
+
+  async #changing<T>(connectionId: string, change: Promise<T>): Promise<T> {
+    try {
+      return await change
+    } finally {
+      this.#changed(connectionId)
+    }
   }
 }
 
