@@ -107,6 +107,8 @@ export const ProviderView = Type.Object({
   appFacts: Type.Optional(AppFacts),
   /** The ways to connect with the app as it is; the first is taken when nothing else is said. */
   flows: Type.Array(FlowName),
+  /** Those among them that are for owners and admins, because the app acts in its own name. */
+  operatorFlows: Type.Array(FlowName),
   /** What `credential` has to hold for those flows that take one. */
   credentialFields: Type.Array(
     Type.Object({

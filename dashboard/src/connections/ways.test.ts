@@ -5,6 +5,7 @@ import { waysOf } from './ways.ts'
 const offer: Parameters<typeof waysOf>[0] = {
   app: 'configured',
   flows: ['authorization_code', 'client_credentials', 'jwt_bearer', 'api_key'],
+  operatorFlows: ['client_credentials'],
   particulars: [],
   credentialFields: [],
 }

@@ -1,14 +1,14 @@
 import type { FlowName, ProviderView } from '@atom/contract/connections.ts'
 import { opensWindow } from './flow-words.ts'
 
-type Offer = Pick<ProviderView, 'app' | 'flows' | 'particulars' | 'credentialFields'>
+type Offer = Pick<ProviderView, 'app' | 'flows' | 'operatorFlows' | 'particulars' | 'credentialFields'>
 
 /** The ways to connect that this person has now; the first of them is the usual one. */
 export function waysOf(provider: Offer, operator: boolean): readonly FlowName[] {
   return provider.flows.filter(
     (flow) =>
-      // Acting as the app is for those who entered it.
-      (flow !== 'client_credentials' || operator) && (provider.app !== 'none' || needsNoApp(provider, flow)),
+      (operator || !provider.operatorFlows.includes(flow)) &&
+      (provider.app !== 'none' || needsNoApp(provider, flow)),
   )
 }
 

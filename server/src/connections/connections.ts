@@ -27,7 +27,7 @@ import type {
 } from './flows/authorization-code.ts'
 import type { CredentialFlow } from './flows/credential-flow.ts'
 import type { BegunDeviceFlow, DeviceCodeFlow } from './flows/device-code.ts'
-import { requireOperator } from './flows/flow-needs.ts'
+import { isOperators, requireOperator } from './flows/flow-needs.ts'
 import type { FlowStore } from './flows/flow-store.ts'
 import type { GrantRevocation } from './grant-revocation.ts'
 import { idIn } from './list-cursor.ts'
@@ -184,7 +184,7 @@ export class Connections {
         return begun
       }
       case 'app_installation':
-        if (provider.flows?.app_installation?.by !== 'consent') requireOperator(principal)
+        if (isOperators(provider, flow)) requireOperator(principal)
         return await this.#flow.begin(person, wish, flow, target)
       default: {
         const arrival = await this.#credentialFlow.begin(principal, { ...wish, flow }, target)

@@ -3,6 +3,7 @@ import { type Particulars, type Provider, standardParticulars, standardScopes } 
 import { credentialFields, flowNames, needsOf } from '#providers/provider-flows.ts'
 import { providerPagePath, setupSteps } from '#providers/provider-guide.ts'
 import type { AppRow } from './app-store.ts'
+import { isOperators } from './flows/flow-needs.ts'
 
 /** What depends on this server. */
 interface Here {
@@ -25,6 +26,9 @@ export function providerView(
   const hasApp = configured !== undefined || provider.discovery === 'resource'
   const scopes = configured?.scopes ?? standardScopes(provider)
   const { guide } = provider
+  const flows = flowNames(provider.flows).filter((flow) =>
+    hasSettings(provider, flow, configured?.settings ?? sandbox.settings ?? {}),
+  )
   return {
     id: provider.id,
     name: provider.name,
@@ -48,9 +52,8 @@ export function providerView(
     ),
     redirectUri,
     appConsoleUrl: provider.appConsoleUrl,
-    flows: flowNames(provider.flows).filter((flow) =>
-      hasSettings(provider, flow, configured?.settings ?? sandbox.settings ?? {}),
-    ),
+    flows,
+    operatorFlows: flows.filter((flow) => isOperators(provider, flow)),
     credentialFields: credentialFields(provider.flows).map(({ flow, fields }) => ({
       flow,
       fields: fields.map((field) => ({

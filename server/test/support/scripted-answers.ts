@@ -53,6 +53,7 @@ export function provider(id: string, name: string, rest: Partial<ProviderView> =
     },
     docsPath: `/docs/providers/${id}`,
     appLife: {},
+    operatorFlows: [],
     flows: ['authorization_code'],
     credentialFields: [],
     appFields: [],

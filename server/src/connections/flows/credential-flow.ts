@@ -25,7 +25,7 @@ import type { AppInstallation } from './app-installation.ts'
 import { particularsToAsk, scopesToAsk } from './asked-for.ts'
 import { refusal, type TakenFlow } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
-import { requireOffered, requireOperator, requireParticulars } from './flow-needs.ts'
+import { isOperators, requireOffered, requireOperator, requireParticulars } from './flow-needs.ts'
 import type { Attempt } from './flow-store.ts'
 import { jwtBearer, jwtBearerGrant, signsAsApp } from './jwt-bearer.ts'
 import { tokenExchange, tokenExchangeGrant } from './token-exchange.ts'
@@ -83,9 +83,8 @@ export class CredentialFlow {
     target?: ConnectionRow,
   ): Promise<{ readonly flow: Attempt; readonly app: App; readonly grant: Grant }> {
     const { flow } = wish
-    // Whoever acts as the app acts for everybody who allowed it something; that is for those who entered the app.
-    if (flow === 'client_credentials') requireOperator(principal)
     const provider = this.#apps.provider(wish.provider)
+    if (isOperators(provider, flow)) requireOperator(principal)
     const said = particularsToAsk(provider, wish, target)
     const values = credentialValues(provider, flow, wish.credential)
     const app = await this.#app(principal, provider, flow, said, target)

@@ -5,6 +5,17 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Particulars, Provider } from '#providers/provider.ts'
 import { needsOf } from '#providers/provider-flows.ts'
 
+/**
+ * Whether the app acts in its own name there, whatever else is given: for everybody who allowed it something. That is for
+ * those who entered it. An installation that is somebody's own consent is theirs.
+ */
+export function isOperators({ flows }: Provider, flow: FlowName): boolean {
+  return (
+    flow === 'client_credentials' ||
+    (flow === 'app_installation' && flows?.app_installation?.by !== 'consent')
+  )
+}
+
 /** @throws AtomError `forbidden` */
 export function requireOperator(principal: AccountPrincipal): void {
   if (isOperator(principal)) return
