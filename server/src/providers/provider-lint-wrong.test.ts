@@ -48,7 +48,7 @@ const wrong: readonly (readonly [string, unknown, string])[] = [
   [
     'client authentication that is none',
     { ...github, clientAuthentication: 'post' },
-    'clientAuthentication must be one of client_secret_post, client_secret_basic, client_secret_jwt, private_key_jwt, none',
+    'clientAuthentication must be one of client_secret_post, client_secret_basic, client_secret_jwt, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, none',
   ],
   ['PKCE plain', { ...github, pkce: 'plain' }, 'pkce must be S256, or say why it is off'],
   [
