@@ -98,23 +98,10 @@ export const clientFrames = {
   },
   'message.delete': {
     body: Type.Object({ roomId: Id, seq: parts.Seq }, closed),
-    answer: Type.Object({ seq: parts.Seq }),
+    answer: Type.Object({}),
   },
   'message.react': {
     body: Type.Object({ roomId: Id, seq: parts.Seq, emoji: parts.Emoji, on: Type.Boolean() }, closed),
-    answer: Type.Object({}),
-  },
-  /**
-   * Whose presence to tell: that of the members of these rooms, the ones on the screen. Replaces what was watched before. The
-   * answer is how it stands; changes follow as signals.
-   */
-  'presence.watch': {
-    body: Type.Object({ roomIds: Type.Array(Id, { maxItems: socketLimits.watchedRooms }) }, closed),
-    answer: Type.Object({ rooms: Type.Record(Id, Type.Array(Presence)) }),
-  },
-  /** The person looks elsewhere (the tab is hidden), or is back. */
-  'presence.set': {
-    body: Type.Object({ state: Type.Union([Type.Literal('active'), Type.Literal('away')]) }, closed),
     answer: Type.Object({}),
   },
   'room.read': { body: Type.Object({ roomId: Id, seq: parts.Seq }, closed), answer: Type.Object({}) },
