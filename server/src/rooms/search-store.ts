@@ -63,10 +63,11 @@ export interface Found {
   readonly excerpt: string
 }
 
-/** What to look for: the words of a search engine's query, and the beginning of a last word that is still being typed. */
+/** What to look for, in the words of a search engine's query. */
 export interface Wanted {
   readonly query: string
-  readonly beginning: string | undefined
+  /** Where the last word may be unfinished: it, and what stands before it. */
+  readonly typed?: { readonly rest: string; readonly last: string }
 }
 
 /** Messages in rooms that the member is in. */
@@ -114,11 +115,16 @@ export async function find(
   return rows.map(({ room_id, ...row }) => ({ roomId: room_id, ...row }))
 }
 
-function words({ query, beginning }: Wanted): Sql {
-  const whole = sql`(websearch_to_tsquery('simple', ${query}) || websearch_to_tsquery('english', ${query}))`
-  return beginning === undefined
-    ? whole
-    : query === ''
-      ? sql`to_tsquery('simple', ${beginning} || ':*')`
-      : sql`(${whole} && to_tsquery('simple', ${beginning} || ':*'))`
+function words({ query, typed }: Wanted): Sql {
+  const whole = said(query)
+  if (typed === undefined) return whole
+  const begun = sql`to_tsquery('simple', ${typed.last} || ':*')`
+  return typed.rest === ''
+    ? sql`(${whole} || ${begun})`
+    : sql`(${whole} || (${said(typed.rest)} && ${begun}))`
+}
+
+/** Each word as it is written, or, in English, in another form. */
+function said(query: string): Sql {
+  return sql`(websearch_to_tsquery('simple', ${query}) || websearch_to_tsquery('english', ${query}))`
 }

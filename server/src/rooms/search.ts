@@ -135,15 +135,14 @@ export class Search implements AsyncDisposable {
 }
 
 /**
- * The last word may be half typed: it is looked for as the beginning of one. Not where the query says more than words, since
+ * The last word may be half typed: it is also looked for as the beginning of one. Not where the query says more than words, since
  * its last word then belongs to a phrase, an exclusion, or a choice.
  */
 export function wantedOf(q: string): store.Wanted {
   const query = q.trim()
   const typed = /^(?:(?<rest>.*)\s)?(?<last>[\p{L}\p{N}]{2,})$/su.exec(query)?.groups
-  if (typed?.['last'] === undefined || /["-]|(?:^|\s)or(?:\s|$)/iu.test(query))
-    return { query, beginning: undefined }
-  return { query: (typed['rest'] ?? '').trim(), beginning: typed['last'] }
+  if (typed?.['last'] === undefined || /["-]|(?:^|\s)or(?:\s|$)/iu.test(query)) return { query }
+  return { query, typed: { rest: (typed['rest'] ?? '').trim(), last: typed['last'] } }
 }
 
 function unmarked(marked: string): Pick<FoundMessage, 'excerpt' | 'matches'> {
