@@ -124,7 +124,8 @@ function words({ query, typed }: Wanted): Sql {
     : sql`(${whole} || (${said(typed.rest)} && ${begun}))`
 }
 
-/** Each word as it is written, or, in English, in another form. */
+/** Each word as it is written, or, in English, in another form; a phrase in quotes only as it is written. */
 function said(query: string): Sql {
+  if (query.includes('"')) return sql`websearch_to_tsquery('simple', ${query})`
   return sql`(websearch_to_tsquery('simple', ${query}) || websearch_to_tsquery('english', ${query}))`
 }
