@@ -90,7 +90,7 @@ class Timeline {
   }
 
   #page(events: RoomEvent[], more: boolean): EventPage {
-    return { epoch: this.epoch, head: this.events.length, events, more }
+    return { epoch: this.epoch, head: this.events.length, floor: 1, events, more }
   }
 }
 

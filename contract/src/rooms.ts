@@ -1,12 +1,22 @@
 import { type Static, Type } from 'typebox'
 import { ApprovalView, ToolOutcome } from './agents.ts'
-import { ById, Id, Page, PageQuery, route, Time } from './route.ts'
+import { ById, Id, Nothing, Page, PageQuery, route, Time } from './route.ts'
 
 export const limits = {
   /** Largest text of one message, in UTF-8 bytes. */
   messageBytes: 16 * 1024,
   roomNameLength: 80,
   pageEvents: 200,
+  /** People and agents in one room. */
+  roomMembers: 500,
+  /** Mentions in one message. */
+  mentions: 50,
+  /** Different reactions to one message. */
+  reactions: 20,
+  /** Pinned messages of one room. */
+  pins: 50,
+  /** Of a search, in characters. */
+  searchLength: 200,
 } as const
 
 const ClientId = Type.String({ minLength: 8, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$' })
@@ -23,6 +33,24 @@ export type Actor = Static<typeof Actor>
 const Seq = Type.Integer({ minimum: 0, description: 'Place in the room: 1, 2, 3, … without gaps.' })
 const base = { seq: Seq, at: Time, actor: Actor }
 
+/** One emoji, as the keyboard writes it: a grapheme of up to 32 UTF-16 code units without letters, digits alone, or spaces. */
+const Emoji = Type.String({ minLength: 1, maxLength: 32 })
+
+/** Everybody who reacted to a message in one way, the first one first. */
+export const Reaction = Type.Object({ emoji: Type.String(), by: Type.Array(Id) })
+export type Reaction = Static<typeof Reaction>
+
+/**
+ * What became of a message since it was said. A page shows each message as it is when it is read, so whoever pages back needs
+ * none of the later events; whoever has the message already is told by them.
+ */
+const sinceThen = {
+  editedAt: Type.Optional(Time),
+  /** Deleted: `text` is empty, and so is everything that was in it. */
+  deletedAt: Type.Optional(Time),
+  reactions: Type.Optional(Type.Array(Reaction)),
+}
+
 /** A button under an agent's message: sends a text, or opens the consent of a provider. */
 export const Choice = Type.Object({
   label: Type.String(),
@@ -37,6 +65,56 @@ export const MessageCreated = Type.Object({
   id: Id,
   clientId: Type.String(),
   text: Type.String(),
+  /** `seq` of the message in this room that it answers. */
+  replyTo: Type.Optional(Seq),
+  /** Ids of the members it names, people and agents. */
+  mentions: Type.Optional(Type.Array(Id)),
+  ...sinceThen,
+})
+
+/** The text of a message was changed by its author. `targetSeq`: which message. */
+export const MessageEdited = Type.Object({
+  ...base,
+  type: Type.Literal('message.edited'),
+  targetSeq: Seq,
+  messageId: Id,
+  text: Type.String(),
+  mentions: Type.Optional(Type.Array(Id)),
+})
+
+/** A message is gone, its text erased from the timeline and from the events that edited it. */
+export const MessageDeleted = Type.Object({
+  ...base,
+  type: Type.Literal('message.deleted'),
+  targetSeq: Seq,
+  messageId: Id,
+})
+
+export const ReactionAdded = Type.Object({
+  ...base,
+  type: Type.Literal('reaction.added'),
+  targetSeq: Seq,
+  messageId: Id,
+  emoji: Type.String(),
+})
+export const ReactionRemoved = Type.Object({
+  ...base,
+  type: Type.Literal('reaction.removed'),
+  targetSeq: Seq,
+  messageId: Id,
+  emoji: Type.String(),
+})
+export const MessagePinned = Type.Object({
+  ...base,
+  type: Type.Literal('message.pinned'),
+  targetSeq: Seq,
+  messageId: Id,
+})
+export const MessageUnpinned = Type.Object({
+  ...base,
+  type: Type.Literal('message.unpinned'),
+  targetSeq: Seq,
+  messageId: Id,
 })
 
 /** A turn has begun; its answer will be the message `messageId`, streamed as `delta` signals until `message.final`. */
@@ -105,6 +183,8 @@ export const MessageFinal = Type.Object({
   text: Type.String(),
   sha256: Type.String(),
   choices: Type.Optional(Type.Array(Choice)),
+  deletedAt: sinceThen.deletedAt,
+  reactions: sinceThen.reactions,
 })
 
 export const TurnEnded = Type.Object({
@@ -123,7 +203,21 @@ export const TurnEnded = Type.Object({
 })
 
 export const MemberJoined = Type.Object({ ...base, type: Type.Literal('member.joined'), member: Actor })
+/** `actor` is who took them out; themselves where they left. */
 export const MemberLeft = Type.Object({ ...base, type: Type.Literal('member.left'), member: Actor })
+
+/** `owner`: everything, the room's end included. `admin`: name, members, pins, others' messages. `member`: takes part. */
+export const RoomRole = Type.Union([Type.Literal('owner'), Type.Literal('admin'), Type.Literal('member')])
+export type RoomRole = Static<typeof RoomRole>
+
+export const MemberChanged = Type.Object({
+  ...base,
+  type: Type.Literal('member.changed'),
+  member: Actor,
+  role: RoomRole,
+})
+/** The room itself: its name. */
+export const RoomChanged = Type.Object({ ...base, type: Type.Literal('room.changed'), name: Type.String() })
 export const ConnectionChanged = Type.Object({
   ...base,
   type: Type.Literal('connection.changed'),
@@ -144,12 +238,26 @@ export const RoomEvent = Type.Union([
   ApprovalDecided,
   MemberJoined,
   MemberLeft,
+  MemberChanged,
+  RoomChanged,
+  MessageEdited,
+  MessageDeleted,
+  ReactionAdded,
+  ReactionRemoved,
+  MessagePinned,
+  MessageUnpinned,
   ConnectionChanged,
 ])
 export type RoomEvent = Static<typeof RoomEvent>
 export type RoomEventType = RoomEvent['type']
 
-export const Member = Type.Object({ ...Actor.properties, joinedAt: Time })
+export const Member = Type.Object({
+  ...Actor.properties,
+  joinedAt: Time,
+  role: RoomRole,
+  /** How far they have read; of agents how far they have got. */
+  readSeq: Seq,
+})
 export type Member = Static<typeof Member>
 
 export const Room = Type.Object({
@@ -159,8 +267,24 @@ export const Room = Type.Object({
   epoch: Id,
   /** `seq` of the newest event. */
   head: Seq,
+  /** `direct`: two members for ever, found by whom it is with. `group`: whoever is added. */
+  kind: Type.Union([Type.Literal('direct'), Type.Literal('group')]),
+  /** Oldest event still kept. */
+  floor: Seq,
   /** How far I have read. */
   readSeq: Seq,
+  /** What I may do. */
+  role: RoomRole,
+  /** Messages of others after `readSeq`, deleted ones not counted; 1,000 stands for more. */
+  unread: Type.Integer(),
+  /** Those among them that name me, or are in a direct room. */
+  unreadMentions: Type.Integer(),
+  /** I want no notice of it, unless it names me. */
+  muted: Type.Boolean(),
+  /** It stands above the others in my list. */
+  pinned: Type.Boolean(),
+  /** The newest message, as a list shows it: the first 200 characters. Absent in an empty room. */
+  lastMessage: Type.Optional(Type.Object({ seq: Seq, at: Time, actor: Actor, text: Type.String() })),
   createdAt: Time,
   members: Type.Array(Member),
 })
@@ -172,8 +296,41 @@ export const EventPage = Type.Object({
   events: Type.Array(RoomEvent),
   /** More events follow the last one of this page. */
   more: Type.Boolean(),
+  /** Oldest event still kept. */
+  floor: Seq,
+  /**
+   * What follows on the cursor is not there any more, or the cursor is of another timeline: forget what you hold. The events
+   * are the newest page.
+   */
+  reset: Type.Optional(Type.Boolean()),
 })
 export type EventPage = Static<typeof EventPage>
+
+const RoomName = Type.String({ minLength: 1, maxLength: limits.roomNameLength, pattern: '\\S' })
+const MemberRef = Type.Object(
+  { kind: Type.Union([Type.Literal('account'), Type.Literal('agent')]), id: Id },
+  { additionalProperties: false },
+)
+const MemberRefs = Type.Array(MemberRef, { maxItems: limits.roomMembers })
+const MemberPath = Type.Object({ id: Id, memberId: Id })
+const MessageSeq = Type.Integer({ minimum: 1, description: '`seq` of the message in its room' })
+const MessagePath = Type.Object({ id: Id, seq: MessageSeq })
+const ReactionPath = Type.Object({ id: Id, seq: MessageSeq, emoji: Emoji })
+/** What a message says besides its text. Who is not in the room cannot be mentioned; what is not a message, not answered. */
+const toMembers = {
+  replyTo: Type.Optional(Type.Integer({ minimum: 1 })),
+  mentions: Type.Optional(Type.Array(Id, { maxItems: limits.mentions, uniqueItems: true })),
+}
+const AnyMessage = Type.Union([MessageCreated, MessageFinal])
+
+export const FoundMessage = Type.Object({
+  roomId: Id,
+  message: AnyMessage,
+  /** Around the first match, plain text; `matches` are the places in it, in UTF-16 code units, that were found. */
+  excerpt: Type.String(),
+  matches: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })),
+})
+export type FoundMessage = Static<typeof FoundMessage>
 
 export const roomRoutes = {
   rooms: route({
@@ -188,14 +345,54 @@ export const roomRoutes = {
   createRoom: route({
     method: 'POST',
     path: '/v1/rooms',
-    summary: 'Create a room with me, and the default agent, in it',
+    summary:
+      'Create a room with me in it, and those named in `members` (the default agent where that is absent); or find the direct room with somebody',
     audience: 'member',
+    body: Type.Union([
+      Type.Object({ name: RoomName, members: Type.Optional(MemberRefs) }, { additionalProperties: false }),
+      Type.Object({ direct: MemberRef }, { additionalProperties: false }),
+    ]),
+    answers: { 201: Room, 200: Room },
+    errors: ['not_found', 'room_full'],
+  }),
+  changeRoom: route({
+    method: 'PATCH',
+    path: '/v1/rooms/{id}',
+    summary: 'Rename a room; for its owner and admins',
+    audience: 'member',
+    params: ById,
+    body: Type.Object({ name: RoomName }, { additionalProperties: false }),
+    answers: { 200: Room },
+    errors: ['not_found', 'not_a_member', 'forbidden'],
+  }),
+  deleteRoom: route({
+    method: 'DELETE',
+    path: '/v1/rooms/{id}',
+    summary: 'End a room and erase everything in it, for everybody; for its owner',
+    audience: 'member',
+    params: ById,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'forbidden'],
+  }),
+  myPlace: route({
+    method: 'PATCH',
+    path: '/v1/rooms/{id}/me',
+    summary:
+      'How I have the room: muted, pinned, read up to. `readSeq` moves forward only; `unreadFrom` moves it back',
+    audience: 'member',
+    params: ById,
     body: Type.Object(
-      { name: Type.String({ minLength: 1, maxLength: limits.roomNameLength, pattern: '\\S' }) },
-      { additionalProperties: false },
+      {
+        muted: Type.Optional(Type.Boolean()),
+        pinned: Type.Optional(Type.Boolean()),
+        readSeq: Type.Optional(Seq),
+        /** "Mark as unread": the first message that shall count as unread. */
+        unreadFrom: Type.Optional(Type.Integer({ minimum: 1 })),
+      },
+      { additionalProperties: false, minProperties: 1 },
     ),
-    answers: { 201: Room },
-    errors: [],
+    answers: { 200: Room },
+    errors: ['not_found', 'not_a_member'],
   }),
   room: route({
     method: 'GET',
@@ -212,12 +409,28 @@ export const roomRoutes = {
     summary: 'Add a person or an agent of this workspace to the room',
     audience: 'member',
     params: ById,
-    body: Type.Object(
-      { kind: Type.Union([Type.Literal('account'), Type.Literal('agent')]), id: Id },
-      { additionalProperties: false },
-    ),
+    body: MemberRef,
     answers: { 201: Member, 200: Member },
-    errors: ['not_found', 'not_a_member'],
+    errors: ['not_found', 'not_a_member', 'forbidden', 'room_full'],
+  }),
+  changeMember: route({
+    method: 'PATCH',
+    path: '/v1/rooms/{id}/members/{memberId}',
+    summary: 'Give a person of the room another role; for its owner, and admins up to their own role',
+    audience: 'member',
+    params: MemberPath,
+    body: Type.Object({ role: RoomRole }, { additionalProperties: false }),
+    answers: { 200: Member },
+    errors: ['not_found', 'not_a_member', 'forbidden'],
+  }),
+  removeMember: route({
+    method: 'DELETE',
+    path: '/v1/rooms/{id}/members/{memberId}',
+    summary: 'Leave the room, or take somebody out of it (owner and admins)',
+    audience: 'member',
+    params: MemberPath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'forbidden'],
   }),
   sendMessage: route({
     method: 'POST',
@@ -225,7 +438,7 @@ export const roomRoutes = {
     summary: 'Say something; answered after the commit. The same clientId again: 200 and the same message',
     audience: 'member',
     params: ById,
-    body: Type.Object({ clientId: ClientId, text: Text }, { additionalProperties: false }),
+    body: Type.Object({ clientId: ClientId, text: Text, ...toMembers }, { additionalProperties: false }),
     answers: {
       201: Type.Object({
         id: Id,
@@ -245,6 +458,97 @@ export const roomRoutes = {
       }),
     },
     errors: ['not_found', 'not_a_member', 'message_too_large', 'busy', 'unavailable'],
+  }),
+  editMessage: route({
+    method: 'PATCH',
+    path: '/v1/rooms/{id}/messages/{seq}',
+    summary: 'Change the text of a message of mine; the same clientId again changes nothing more',
+    audience: 'member',
+    params: MessagePath,
+    body: Type.Object(
+      { clientId: Type.Optional(ClientId), text: Text, mentions: toMembers.mentions },
+      { additionalProperties: false },
+    ),
+    answers: { 200: MessageEdited },
+    errors: ['not_found', 'not_a_member', 'forbidden', 'message_too_large', 'unavailable'],
+  }),
+  deleteMessage: route({
+    method: 'DELETE',
+    path: '/v1/rooms/{id}/messages/{seq}',
+    summary: 'Erase a message: mine, or as owner or admin of the room anybody’s',
+    audience: 'member',
+    params: MessagePath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'forbidden', 'unavailable'],
+  }),
+  react: route({
+    method: 'PUT',
+    path: '/v1/rooms/{id}/messages/{seq}/reactions/{emoji}',
+    summary: 'React to a message; doing it twice is doing it once',
+    audience: 'member',
+    params: ReactionPath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'too_many_reactions', 'unavailable'],
+  }),
+  unreact: route({
+    method: 'DELETE',
+    path: '/v1/rooms/{id}/messages/{seq}/reactions/{emoji}',
+    summary: 'Take a reaction of mine back',
+    audience: 'member',
+    params: ReactionPath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'unavailable'],
+  }),
+  pins: route({
+    method: 'GET',
+    path: '/v1/rooms/{id}/pins',
+    summary: 'Pinned messages of a room, the latest pin first',
+    audience: 'member',
+    params: ById,
+    answers: {
+      200: Type.Object({
+        items: Type.Array(Type.Object({ message: AnyMessage, pinnedAt: Time, pinnedBy: Actor })),
+      }),
+    },
+    errors: ['not_found', 'not_a_member'],
+  }),
+  pin: route({
+    method: 'PUT',
+    path: '/v1/rooms/{id}/pins/{seq}',
+    summary: 'Pin a message for everybody in the room',
+    audience: 'member',
+    params: MessagePath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'too_many_pins', 'unavailable'],
+  }),
+  unpin: route({
+    method: 'DELETE',
+    path: '/v1/rooms/{id}/pins/{seq}',
+    summary: 'Take a pin off',
+    audience: 'member',
+    params: MessagePath,
+    answers: { 204: Nothing },
+    errors: ['not_found', 'not_a_member', 'unavailable'],
+  }),
+  search: route({
+    method: 'GET',
+    path: '/v1/messages/search',
+    summary:
+      'Find messages in my rooms, the best match first or the newest. Words as in a search engine: "a phrase", -without, or',
+    audience: 'member',
+    query: Type.Object(
+      {
+        q: Type.String({ minLength: 1, maxLength: limits.searchLength, pattern: '\\S' }),
+        roomId: Type.Optional(Id),
+        /** Id of the author. */
+        from: Type.Optional(Id),
+        order: Type.Optional(Type.Union([Type.Literal('newest'), Type.Literal('best')])),
+        ...PageQuery.properties,
+      },
+      { additionalProperties: false },
+    ),
+    answers: { 200: Page(FoundMessage) },
+    errors: ['not_found', 'not_a_member'],
   }),
   events: route({
     method: 'GET',
@@ -266,4 +570,4 @@ export const roomRoutes = {
   }),
 } as const
 
-export const parts = { ClientId, Text, Seq }
+export const parts = { ClientId, Text, Seq, Emoji, toMembers }

@@ -15,7 +15,18 @@ export const socketLimits = {
   cursors: 200,
   typingEveryMs: 3_000,
   typingTtlMs: 6_000,
+  /** Rooms whose presence one socket may watch. */
+  watchedRooms: 50,
+  /** A person without any socket counts as present for this long. */
+  presenceGraceMs: 8_000,
 } as const
+
+/** Of one member: `active` at a device, `away` from all of theirs, `working` on a turn (agents); who is absent is not there. */
+export const Presence = Type.Object({
+  id: Id,
+  state: Type.Union([Type.Literal('active'), Type.Literal('away'), Type.Literal('working')]),
+})
+export type Presence = Static<typeof Presence>
 
 const DeviceId = Type.String({ minLength: 8, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$' })
 const Cursor = Type.Object({ epoch: Id, seq: parts.Seq })
@@ -30,7 +41,7 @@ export const Handshake = Type.Object({
 export type Handshake = Static<typeof Handshake>
 
 const closed = { additionalProperties: false }
-const Item = Type.Object({ clientId: parts.ClientId, text: parts.Text }, closed)
+const Item = Type.Object({ clientId: parts.ClientId, text: parts.Text, ...parts.toMembers }, closed)
 const Sent = Type.Object({ id: Id, seq: parts.Seq })
 
 /** Client to server. Each is acknowledged with `{ok: true, …answer}` or `{ok: false, error}`. */
@@ -71,6 +82,27 @@ export const clientFrames = {
       closed,
     ),
     answer: EventPage,
+  },
+  'message.edit': {
+    body: Type.Object(
+      {
+        roomId: Id,
+        seq: parts.Seq,
+        clientId: parts.ClientId,
+        text: parts.Text,
+        mentions: parts.toMembers.mentions,
+      },
+      closed,
+    ),
+    answer: Type.Object({ seq: parts.Seq }),
+  },
+  'message.delete': {
+    body: Type.Object({ roomId: Id, seq: parts.Seq }, closed),
+    answer: Type.Object({}),
+  },
+  'message.react': {
+    body: Type.Object({ roomId: Id, seq: parts.Seq, emoji: parts.Emoji, on: Type.Boolean() }, closed),
+    answer: Type.Object({}),
   },
   'room.read': { body: Type.Object({ roomId: Id, seq: parts.Seq }, closed), answer: Type.Object({}) },
   signal: {
@@ -119,6 +151,20 @@ export const serverFrames = {
   'room.events': Type.Object({ roomId: Id, epoch: Id, events: Type.Array(RoomEvent) }),
   'room.signal': Type.Union([
     Type.Object({ roomId: Id, kind: Type.Literal('typing'), actor: Actor }),
+    /** What changed among the members of a room that is watched; `offline` for who left. At most one a second. */
+    Type.Object({
+      roomId: Id,
+      kind: Type.Literal('presence'),
+      changes: Type.Array(
+        Type.Object({ id: Id, state: Type.Union([Presence.properties.state, Type.Literal('offline')]) }),
+      ),
+    }),
+    /** How far members have read, batched; in rooms of up to 100 members. */
+    Type.Object({
+      roomId: Id,
+      kind: Type.Literal('read'),
+      readers: Type.Array(Type.Object({ id: Id, seq: parts.Seq })),
+    }),
     /**
      * A piece of an answer. `offset` counts UTF-16 code units already in the message. At `offset` equal to what a client
      * holds: append. Below: the overlap is known already. Above: ask for a snapshot by joining the room again.
@@ -147,8 +193,11 @@ export const serverFrames = {
       Type.Literal('replaced'),
       Type.Literal('too_slow'),
       Type.Literal('too_many_frames'),
+      Type.Literal('moved'),
     ]),
   }),
+  /** I was taken out of a room, or left it on another device: its events end here. */
+  'room.left': Type.Object({ roomId: Id }),
 } as const
 
 export type ServerFrameName = keyof typeof serverFrames
@@ -169,5 +218,7 @@ export const closeReasons = {
   too_slow: { comeBack: true },
   /** Frames kept coming although they were answered `busy`. */
   too_many_frames: { comeBack: true },
+  /** An operator moved this socket to another node. */
+  moved: { comeBack: true },
 } as const satisfies Record<ServerFrame<'closing'>['reason'], { comeBack: boolean }>
 export type CloseReason = keyof typeof closeReasons

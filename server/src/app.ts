@@ -51,9 +51,11 @@ import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
+import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { Rooms } from '#rooms/rooms.ts'
+import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -168,6 +170,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
   })
   const messages = born.use(new Messages({ database, timeline, log }))
+  const amendments = new Amendments({ database, rooms, timeline })
+  const search = born.use(new Search({ database, timeline, rooms, log }))
   const signals = born.use(await Signals.open({ database, log }))
 
   // Accounts at providers.
@@ -249,9 +253,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     rooms,
     messages,
     timeline,
+    amendments,
+    search,
     companions: async ({ workspaceId }) => {
       const agent = await agents.default(database, workspaceId)
-      return [{ kind: 'agent', id: agent.id, name: agent.name }]
+      return [{ kind: 'agent', id: agent.id }]
     },
   })
   connectionRoom.doors(guards)
@@ -278,6 +284,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       http: http.node,
       rooms,
       messages,
+      amendments,
       timeline,
       signals,
       tokens,

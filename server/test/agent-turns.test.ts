@@ -645,3 +645,25 @@ test('[AG36] a turn that loses its process again and again is given up with a se
   const final = await at.house.nth(at.cast.roomId, 'message.final')
   assert.match(final.text, /I was interrupted while I worked on this/)
 })
+
+test('[AG66] in company an agent answers who names it or answers it, and nobody else; alone with one person, everything', async () => {
+  await using at = await open({ models: [new ScriptedModel(() => [say('Here I am.')])] })
+  const { agent, person, roomId, workspaceId } = at.cast
+  const bob = personIn(workspaceId, 'Bob')
+  await at.house.say(at.cast, 'alone with it')
+  const first = await at.house.nth(roomId, 'message.final')
+  await at.house.nth(roomId, 'turn.ended')
+  await at.house.rooms.addMember(person, roomId, { kind: 'account', id: bob.id })
+  const send = (who: typeof bob, text: string, more: object = {}) =>
+    at.house.messages.send(who, roomId, { clientId: newId(), text, ...more })
+  await send(bob, 'hello Ada')
+  const named = await send(bob, '@Atom hello', { mentions: [agent.id] })
+  await at.house.nth(roomId, 'turn.ended', 2)
+  await send(person, 'Bob, have a look', { mentions: [bob.id] })
+  const reply = await send(bob, 'go on', { replyTo: first.seq })
+  await at.house.nth(roomId, 'turn.ended', 3)
+  assert.deepEqual(
+    (await at.house.all(roomId, 'turn.started')).map((event) => event.triggerSeq),
+    [1, named.seq, reply.seq],
+  )
+})

@@ -13,8 +13,9 @@ test('[RM14] over HTTP: a room is made, talked in, read by page and shared; each
   await using own = await testDatabase()
   const ada = somebody()
   const bob = somebody(ada.workspaceId, 'Bob')
-  const agent = { kind: 'agent' as const, id: newId(), name: 'Atom' }
-  await using live = await startLive(own.database, { people: [ada, bob] })
+  const atom = somebody(ada.workspaceId, 'Atom')
+  const agent = { kind: 'agent' as const, id: atom.id }
+  await using live = await startLive(own.database, { people: [ada, bob, atom] })
   await using http = new HttpServer({ log: testLog })
   const { guard } = createGuards({ http, tokens: live.tokens, log: testLog })
   roomRoutes(guard, { ...live, companions: async () => [agent] })

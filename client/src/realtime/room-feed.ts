@@ -187,7 +187,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   signal(signal: RoomSignal): void {
     if (this.#closed) return
     if (signal.kind === 'typing') this.#type(signal.actor)
-    else this.#draft(signal)
+    else if (signal.kind === 'delta') this.#draft(signal)
   }
 
   /** The page before what is held. One at a time; a no-op where there is none. */

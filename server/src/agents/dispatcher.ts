@@ -1,4 +1,4 @@
-import { limits, type RoomEvent } from '@atom/contract/rooms.ts'
+import { limits, type Member, type RoomEvent } from '@atom/contract/rooms.ts'
 import type { AgentPrincipal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
@@ -21,7 +21,7 @@ export interface DispatcherDependencies {
 const remembered = 10_000
 
 /**
- * A reader of the timeline: every message of a person in a room where an agent is makes one turn of that agent, whatever is
+ * A reader of the timeline: every message of a person that is for an agent makes one turn of that agent, whatever is
  * read twice, missed, or cut off in between. How far an agent has read is a row, moved in the transaction that makes the
  * turns; a turn's id is derived from room, seq and agent.
  */
@@ -144,12 +144,13 @@ export class Dispatcher implements AsyncDisposable {
     const page = await this.#with.timeline.since(roomId, initial, limits.pageEvents)
     const last = page.events.at(-1)
     if (last === undefined) return false
+    const wanted = await this.#addressed(agent, roomId, page.events)
     await this.#with.database.transaction(async (tx) => {
       const cursor = await store.lockCursor(tx, agent, roomId, initial)
       let turnId: string | undefined
       for (const event of page.events) {
         // Another process may have read further meanwhile.
-        if (event.seq <= cursor || !asks(event)) continue
+        if (event.seq <= cursor || !wanted.has(event.seq)) continue
         const id = derivedId('turn', roomId, String(event.seq), agent.id)
         const fresh = await store.insertTurn(tx, {
           id,
@@ -169,14 +170,53 @@ export class Dispatcher implements AsyncDisposable {
     return page.more
   }
 
+  /**
+   * The `seq` of every message among these that is for the agent: alone with one person all of them; in company those that
+   * name it or answer something that it said.
+   */
+  async #addressed(
+    agent: store.AgentRow,
+    roomId: string,
+    events: readonly RoomEvent[],
+  ): Promise<ReadonlySet<number>> {
+    const asking = events.filter(asks)
+    if (asking.length === 0) return new Set()
+    const others = (await this.#membersOf(agent, roomId)).filter(({ id }) => id !== agent.id)
+    const seqs = new Set<number>()
+    for (const event of asking) {
+      const isNamed = event.mentions?.includes(agent.id) ?? false
+      if (others.length === 1 || isNamed || (await this.#answers(agent, roomId, event.replyTo))) {
+        seqs.add(event.seq)
+      }
+    }
+    return seqs
+  }
+
+  async #membersOf(agent: store.AgentRow, roomId: string): Promise<readonly Member[]> {
+    try {
+      return (await this.#with.rooms.get(principalOf(agent), roomId)).members
+    } catch (error) {
+      // It has left since: nothing there is for it any more.
+      if (error instanceof AtomError && (error.code === 'not_found' || error.code === 'not_a_member'))
+        return []
+      throw error
+    }
+  }
+
+  async #answers(agent: store.AgentRow, roomId: string, replyTo: number | undefined): Promise<boolean> {
+    if (replyTo === undefined) return false
+    const [answered] = (await this.#with.timeline.since(roomId, replyTo - 1, 1)).events
+    return answered?.actor.id === agent.id
+  }
+
   #log(error: unknown, what: string): void {
     const passing = error instanceof AtomError && error.row.retryable
     this.#with.log[passing ? 'debug' : 'error']({ err: error }, what)
   }
 }
 
-function asks(event: RoomEvent): boolean {
-  return event.type === 'message.created' && event.actor.kind === 'account'
+function asks(event: RoomEvent): event is Extract<RoomEvent, { type: 'message.created' }> {
+  return event.type === 'message.created' && event.actor.kind === 'account' && event.deletedAt === undefined
 }
 
 function movesAgents(event: RoomEvent): boolean {

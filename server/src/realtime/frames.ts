@@ -11,11 +11,13 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import { frameError } from './admission.ts'
+import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Resume } from './resume.ts'
 
@@ -28,6 +30,7 @@ export interface Turns {
 export interface FramesOptions {
   readonly rooms: Rooms
   readonly messages: Messages
+  readonly amendments: Amendments
   readonly timeline: Timeline
   readonly signals: Signals
   readonly turns: Turns
@@ -136,7 +139,7 @@ export class Frames {
 }
 
 function handlersOf(options: FramesOptions): Handlers {
-  const { rooms, messages, timeline, signals, turns, tokens, resume } = options
+  const { rooms, messages, amendments, timeline, signals, turns, tokens, resume } = options
   return {
     'room.join': async (socket, { roomId: asked, after, epoch }) => {
       const roomId = asked.toLowerCase()
@@ -146,6 +149,8 @@ function handlersOf(options: FramesOptions): Handlers {
         await rooms.requireMember(socket.principal, roomId)
         const cursor = after === undefined ? undefined : { epoch, seq: after }
         const { page, reset } = await resume.open(follower, cursor)
+        // Taken out while the page was read, or long ago: what came after is for members only.
+        if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
         return {
           answer: { ...page, ...(reset && { reset }) },
           afterwards: (acknowledged) => {
@@ -177,9 +182,23 @@ function handlersOf(options: FramesOptions): Handlers {
       )
       return { answer: { results } }
     },
+    'message.edit': async (socket, { roomId, seq, ...edit }) => {
+      const event = await amendments.edit(socket.principal, roomId, seq, edit)
+      return { answer: { seq: event.seq } }
+    },
+    'message.delete': async (socket, { roomId, seq }) => {
+      await amendments.delete(socket.principal, roomId, seq)
+      return { answer: {} }
+    },
+    'message.react': async (socket, { roomId, seq, emoji, on }) => {
+      await amendments.react(socket.principal, roomId, seq, emoji, on)
+      return { answer: {} }
+    },
     'room.fetch': async (socket, { roomId, after, limit }) => {
       await rooms.requireMember(socket.principal, roomId)
-      return { answer: await timeline.since(roomId, after, limit) }
+      const page = await timeline.since(roomId, after, limit)
+      if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
+      return { answer: page }
     },
     'room.read': async (socket, { roomId, seq }) => {
       await rooms.markRead(socket.principal, roomId, seq)

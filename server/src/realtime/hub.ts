@@ -4,10 +4,14 @@ import type { RoomSignal, ServerFrame } from '@atom/contract/socket.ts'
 /** What the hub needs of a socket. */
 export interface Outlet {
   readonly id: string
+  /** Whose socket it is. */
+  readonly accountId: string
   emit(name: 'room.events', frame: ServerFrame<'room.events'>): void
   /** Live frames of the room now reach this socket with everybody else's. */
   enter(roomId: string): void
   exit(roomId: string): void
+  /** The room is closed to this socket's person from now on. */
+  expelled(roomId: string): void
 }
 
 /** Sends one frame, encoded once, to every socket that has entered the room. */
@@ -131,8 +135,27 @@ export class Hub<O extends Outlet = Outlet> {
     return true
   }
 
+  /** The room is gone. */
+  end(roomId: string): void {
+    for (const follower of this.#rooms.get(roomId)?.followers ?? []) this.expel(follower)
+  }
+
+  /** Takes a socket out of a room that is closed to its person now, and tells it. */
+  expel(follower: Follower<O>): void {
+    if (follower.mode === 'gone') return
+    this.leave(follower)
+    follower.outlet.expelled(follower.room.id)
+  }
+
   /** Delivers the events that follow on the room's position to all its sockets here. */
   deliver(room: RoomHere<O>, events: readonly RoomEvent[]): void {
+    // Who is taken out still sees that, and nothing after it.
+    const end = events.findIndex((event) => event.type === 'member.left') + 1
+    if (end > 0 && end < events.length) {
+      this.deliver(room, events.slice(0, end))
+      this.deliver(room, events.slice(end))
+      return
+    }
     const last = events.at(-1)
     if (last === undefined) return
     let live = false
@@ -155,6 +178,10 @@ export class Hub<O extends Outlet = Outlet> {
       follower.pass(events)
       this.#settle(follower)
     }
+    if (last.type !== 'member.left') return
+    for (const follower of room.followers) {
+      if (follower.outlet.accountId === last.member.id) this.expel(follower)
+    }
   }
 
   tell(signal: RoomSignal): void {
@@ -168,6 +195,11 @@ export class Hub<O extends Outlet = Outlet> {
       follower.outlet.enter(follower.room.id)
     }
   }
+}
+
+/** Where these events take somebody out of the room: the place right after. 0: they do not. */
+export function takenOut(accountId: string, events: readonly RoomEvent[]): number {
+  return events.findLastIndex((event) => event.type === 'member.left' && event.member.id === accountId) + 1
 }
 
 function inFrames(events: readonly RoomEvent[]): RoomEvent[][] {

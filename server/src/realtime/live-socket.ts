@@ -92,6 +92,10 @@ export class LiveSocket implements ResumingOutlet {
     return this.#admitted.principal
   }
 
+  get accountId(): string {
+    return this.#admitted.principal.id
+  }
+
   get expiresInMs(): number {
     return this.#admitted.expiresAt.getTime() - this.#clock.now().getTime()
   }
@@ -124,6 +128,11 @@ export class LiveSocket implements ResumingOutlet {
 
   exit(roomId: string): void {
     void this.#socket.leave(roomId)
+  }
+
+  expelled(roomId: string): void {
+    this.leave(roomId)
+    this.emit('room.left', { roomId })
   }
 
   room(): Promise<void> {

@@ -34,7 +34,11 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     this.#subscription[Symbol.dispose]()
   }
 
-  #heard({ roomId, head, events }: RoomNews): void {
+  #heard({ roomId, head, events, ended }: RoomNews): void {
+    if (ended === true) {
+      this.#hub.end(roomId)
+      return
+    }
     const room = this.#hub.room(roomId)
     if (room === undefined) return
     room.wanted = Math.max(room.wanted, head)
@@ -66,7 +70,11 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     if (this.#rechecking || roomIds.length === 0) return
     this.#rechecking = true
     try {
-      for (const [roomId, { head }] of await this.#timeline.heads(roomIds)) this.#heard({ roomId, head })
+      const heads = await this.#timeline.heads(roomIds)
+      for (const roomId of roomIds) {
+        const head = heads.get(roomId)?.head
+        this.#heard(head === undefined ? { roomId, head: 0, ended: true } : { roomId, head })
+      }
     } catch (error) {
       this.#log.warn({ err: error }, 'the heads of the rooms could not be compared')
     } finally {

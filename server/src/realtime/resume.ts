@@ -3,7 +3,7 @@ import { type EventPage, limits } from '@atom/contract/rooms.ts'
 import type { RoomSignal } from '@atom/contract/socket.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Timeline } from '#rooms/timeline.ts'
-import type { Follower, Hub, Outlet } from './hub.ts'
+import { type Follower, type Hub, type Outlet, takenOut } from './hub.ts'
 import type { Relay } from './relay.ts'
 
 /** The text so far of every answer that is being written in a room, as deltas from offset 0. */
@@ -33,6 +33,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   readonly #relay: Relay<O>
   readonly #timeline: Timeline
   readonly #drafts: Drafts
+  readonly #isMember: (accountId: string, roomId: string) => Promise<boolean>
   readonly #log: Log
 
   constructor(options: {
@@ -40,12 +41,14 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     readonly relay: Relay<O>
     readonly timeline: Timeline
     readonly drafts: Drafts
+    readonly isMember: (accountId: string, roomId: string) => Promise<boolean>
     readonly log: Log
   }) {
     this.#hub = options.hub
     this.#relay = options.relay
     this.#timeline = options.timeline
     this.#drafts = options.drafts
+    this.#isMember = options.isMember
     this.#log = options.log
   }
 
@@ -101,6 +104,13 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
           follower.held = []
           const page = await this.#timeline.since(follower.room.id, follower.cursor)
           if (follower.mode !== 'holding') return
+          const end = takenOut(follower.outlet.accountId, page.events)
+          // Long ago, or just now? What came after is for members only.
+          if (end > 0 && !(await this.#isMember(follower.outlet.accountId, follower.room.id))) {
+            follower.pass(page.events.slice(0, end))
+            this.#hub.expel(follower)
+            return
+          }
           follower.pass(page.events)
           if (page.more) continue
         } catch (error) {

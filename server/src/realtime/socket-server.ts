@@ -10,6 +10,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
@@ -35,6 +36,7 @@ export interface SocketServerOptions {
   readonly http: HttpServer
   readonly rooms: Rooms
   readonly messages: Messages
+  readonly amendments: Amendments
   readonly timeline: Timeline
   readonly signals: Signals
   readonly tokens: Pick<AccessTokens, 'verify'>
@@ -117,6 +119,7 @@ export class SocketServer implements AsyncDisposable {
       relay,
       timeline: options.timeline,
       drafts: options.drafts,
+      isMember: (accountId, roomId) => options.rooms.hasAccount(accountId, roomId),
       log: options.log,
     })
     this.#frames = new Frames({ ...options, resume: this.#resume })

@@ -1,8 +1,8 @@
-import { limits } from '@atom/contract/rooms.ts'
 import type { Principal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { checkText } from './message-text.ts'
 import * as store from './room-store.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -45,9 +45,11 @@ const collisionRetries = 2
  * next batch: no timer, no waiting when it is quiet, and one commit for up to 512 events when it is not.
  */
 export class Messages implements AsyncDisposable {
+  readonly #database: Database
   readonly #lanes: readonly Lane[]
 
   constructor(options: MessagesOptions) {
+    this.#database = options.database
     this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane(options))
   }
 
@@ -59,9 +61,18 @@ export class Messages implements AsyncDisposable {
   async send(
     principal: Principal,
     roomId: string,
-    message: { readonly clientId: string; readonly text: string },
+    message: {
+      readonly clientId: string
+      readonly text: string
+      readonly replyTo?: number | undefined
+      readonly mentions?: readonly string[] | undefined
+    },
   ): Promise<SentMessage> {
     checkText(message.text)
+    const { replyTo, mentions = [] } = message
+    if (replyTo !== undefined || mentions.length > 0) {
+      await this.#checkReferences(principal, roomId, { ...message, mentions })
+    }
     const appended = await this.#publish(
       {
         roomId,
@@ -69,7 +80,11 @@ export class Messages implements AsyncDisposable {
         type: 'message.created',
         actor: { kind: principal.kind, id: principal.id },
         clientId: message.clientId,
-        body: { text: message.text },
+        body: {
+          text: message.text,
+          ...(replyTo !== undefined && { replyTo }),
+          ...(mentions.length > 0 && { mentions: mentions.map((id) => id.toLowerCase()) }),
+        },
       },
       { membersOnly: true },
     )
@@ -89,6 +104,25 @@ export class Messages implements AsyncDisposable {
   /** Resolves when everything that was accepted has its answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.idle()))
+  }
+
+  /**
+   * Whom and what a message names is there. Not asked of a message that was stored already, since people leave; nor of
+   * somebody who is not in the room, who hears that and no more.
+   */
+  async #checkReferences(
+    principal: Principal,
+    roomId: string,
+    message: {
+      readonly clientId: string
+      readonly replyTo?: number | undefined
+      readonly mentions: readonly string[]
+    },
+  ): Promise<void> {
+    const lost = await store.lostReferences(this.#database, principal, roomId, message)
+    if (lost.absent !== undefined) throw notPresent(lost.absent)
+    if (lost.replyTo)
+      throw new AtomError('validation_failed', 'The message that it answers is not in this room.')
   }
 
   #publish(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
@@ -210,20 +244,9 @@ class Lane {
   }
 }
 
-function checkText(text: string): void {
-  const bytes = Buffer.byteLength(text)
-  if (bytes > limits.messageBytes) {
-    throw new AtomError(
-      'message_too_large',
-      `The message is ${bytes} bytes long; the limit is ${limits.messageBytes} bytes of UTF-8.`,
-    )
-  }
-  if (text.includes('\0') || !text.isWellFormed()) {
-    throw new AtomError(
-      'validation_failed',
-      'The message holds characters that are not text (NUL or half an emoji).',
-    )
-  }
+/** Who is named must be there to be told. */
+export function notPresent(memberId: string): AtomError {
+  return new AtomError('validation_failed', `${memberId} is not in this room and cannot be mentioned.`)
 }
 
 function refusal(verdict: 'not_found' | 'not_a_member'): AtomError {

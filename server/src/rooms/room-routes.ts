@@ -1,32 +1,58 @@
 import { roomRoutes as routes } from '@atom/contract/rooms.ts'
 import type { Guard } from '#access/guarded-route.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
+import type { Amendments } from './amendments.ts'
 import type { Messages } from './messages.ts'
-import type { NewMember, Rooms } from './rooms.ts'
+import type { NewMemberRef, Rooms } from './rooms.ts'
+import type { Search } from './search.ts'
 import type { Timeline } from './timeline.ts'
 
 export interface RoomDoors {
   readonly rooms: Rooms
   readonly messages: Messages
   readonly timeline: Timeline
-  /** Who is in a new room besides its creator: the workspace's default agent. */
-  readonly companions: (principal: AccountPrincipal) => Promise<readonly NewMember[]>
+  readonly amendments: Amendments
+  readonly search: Search
+  /** Who is in a new room besides its creator where nobody is named: the workspace's default agent. */
+  readonly companions: (principal: AccountPrincipal) => Promise<readonly NewMemberRef[]>
 }
 
-export function roomRoutes(guard: Guard, { rooms, messages, timeline, companions }: RoomDoors): void {
+export function roomRoutes(
+  guard: Guard,
+  { rooms, messages, timeline, amendments, search, companions }: RoomDoors,
+): void {
   guard(routes.rooms, async ({ principal, query }) => ({
     status: 200,
     body: await rooms.list(principal, query),
   }))
 
-  guard(routes.createRoom, async ({ principal, body }) => ({
-    status: 201,
-    body: await rooms.found(principal, body.name, await companions(principal)),
-  }))
+  guard(routes.createRoom, async ({ principal, body }) => {
+    if ('direct' in body) {
+      const { room, made } = await rooms.direct(principal, body.direct)
+      return { status: made ? 201 : 200, body: room }
+    }
+    const others = body.members ?? (await companions(principal))
+    return { status: 201, body: await rooms.found(principal, body.name, others) }
+  })
 
   guard(routes.room, async ({ principal, params }) => ({
     status: 200,
     body: await rooms.get(principal, params.id),
+  }))
+
+  guard(routes.changeRoom, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await rooms.rename(principal, params.id, body.name),
+  }))
+
+  guard(routes.deleteRoom, async ({ principal, params }) => {
+    await rooms.end(principal, params.id)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.myPlace, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await rooms.setPlace(principal, params.id, body),
   }))
 
   guard(routes.addMember, async ({ principal, params, body }) => {
@@ -34,10 +60,60 @@ export function roomRoutes(guard: Guard, { rooms, messages, timeline, companions
     return { status: added ? 201 : 200, body: member }
   })
 
+  guard(routes.changeMember, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await rooms.changeRole(principal, params.id, params.memberId, body.role),
+  }))
+
+  guard(routes.removeMember, async ({ principal, params }) => {
+    await rooms.removeMember(principal, params.id, params.memberId)
+    return { status: 204, body: null }
+  })
+
   guard(routes.sendMessage, async ({ principal, params, body }) => {
     const { duplicate, ...message } = await messages.send(principal, params.id, body)
     return { status: duplicate ? 200 : 201, body: message }
   })
+
+  guard(routes.editMessage, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await amendments.edit(principal, params.id, params.seq, body),
+  }))
+
+  guard(routes.deleteMessage, async ({ principal, params }) => {
+    await amendments.delete(principal, params.id, params.seq)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.react, async ({ principal, params }) => {
+    await amendments.react(principal, params.id, params.seq, params.emoji, true)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.unreact, async ({ principal, params }) => {
+    await amendments.react(principal, params.id, params.seq, params.emoji, false)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.pins, async ({ principal, params }) => ({
+    status: 200,
+    body: { items: await amendments.pins(principal, params.id) },
+  }))
+
+  guard(routes.pin, async ({ principal, params }) => {
+    await amendments.pin(principal, params.id, params.seq, true)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.unpin, async ({ principal, params }) => {
+    await amendments.pin(principal, params.id, params.seq, false)
+    return { status: 204, body: null }
+  })
+
+  guard(routes.search, async ({ principal, query }) => ({
+    status: 200,
+    body: await search.find(principal, query),
+  }))
 
   guard(routes.events, async ({ principal, params, query }) => {
     await rooms.requireMember(principal, params.id)

@@ -1,4 +1,4 @@
-import type { Actor, Member, Room, RoomEvent, RoomEventType } from '@atom/contract/rooms.ts'
+import type { Actor, Reaction, RoomEvent, RoomEventType } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
 import type { Queryable } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
@@ -51,15 +51,6 @@ export interface StoredPage {
   readonly events: readonly RoomEvent[]
   /** Size of each event's stored body, in UTF-16 code units. */
   readonly sizes: readonly number[]
-}
-
-export interface RoomRow {
-  readonly id: string
-  readonly workspaceId: string
-  readonly name: string
-  readonly epoch: string
-  readonly head: number
-  readonly createdAt: Date
 }
 
 interface EventRow {
@@ -152,6 +143,20 @@ export async function publish(
   })
 }
 
+/** Of the event `e` in the room `r`: who reacted and how, the first one first. */
+const reactionsOfEvent = sql`
+  select jsonb_agg(jsonb_build_object('emoji', way.emoji, 'by', way.by) order by way.first) as reactions
+  from (
+    select x.emoji, jsonb_agg(x.member_id order by x.at) as by, min(x.at) as first
+    from room_reactions x where x.room_id = e.room_id and x.seq = e.seq
+    group by x.emoji
+  ) way`
+
+interface ReadRow extends EventRow {
+  readonly body: string
+  readonly reactions: readonly Reaction[] | null
+}
+
 /** Up to `limit` events after `after`, or, with `before`, the last ones before it; oldest first. Undefined: no such room. */
 export async function page(
   db: Queryable,
@@ -165,25 +170,85 @@ export async function page(
       : sql`e.seq < ${range.before} order by e.seq desc`
   // One statement, so head and events are of one moment. The body comes as text to know its size.
   const rows = await db.query<
-    EventRow & { epoch: string; head: number; floor: number; body: string | null }
+    Omit<ReadRow, 'body'> & { epoch: string; head: number; floor: number; body: string | null }
   >(sql`
     select r.epoch, r.seq as head, r.floor, e.seq, e.id, e.type, e.actor_kind, e.actor_id, e.client_id, e.at,
-      e.body::text as body, m.name as actor_name
+      e.body::text as body, m.name as actor_name, how.reactions
     from rooms r
     left join lateral (select * from room_events e where e.room_id = r.id and ${part} limit ${limit}) e on true
     left join room_members m on m.room_id = r.id and m.kind = e.actor_kind and m.member_id = e.actor_id
+    left join lateral (${reactionsOfEvent}) how on e.type in ('message.created', 'message.final')
     where r.id = ${roomId}
     order by e.seq`)
   const [first] = rows
   if (first === undefined) return undefined
   const events: RoomEvent[] = []
   const sizes: number[] = []
-  for (const row of rows) {
-    if (row.body === null) continue
-    events.push(toEvent(row, JSON.parse(row.body) as Record<string, unknown>))
-    sizes.push(row.body.length)
+  for (const { body, ...row } of rows) {
+    if (body === null) continue
+    events.push(toReadEvent({ ...row, body }))
+    sizes.push(body.length)
   }
   return { epoch: first.epoch, head: first.head, floor: first.floor, events, sizes }
+}
+
+/** Single events, in the order asked for; those that do not exist are absent. */
+export async function eventsAt(
+  db: Queryable,
+  places: readonly { readonly roomId: string; readonly seq: number }[],
+): Promise<{ readonly roomId: string; readonly event: RoomEvent }[]> {
+  const rows = await db.query<ReadRow & { room_id: string }>(sql`
+    select e.room_id, e.seq, e.id, e.type, e.actor_kind, e.actor_id, e.client_id, e.at, e.body::text as body,
+      m.name as actor_name, how.reactions
+    from unnest(
+      ${places.map(({ roomId }) => roomId)}::uuid[], ${places.map(({ seq }) => seq)}::bigint[]
+    ) with ordinality as place (room_id, seq, ord)
+    join room_events e on e.room_id = place.room_id and e.seq = place.seq
+    left join room_members m on m.room_id = e.room_id and m.kind = e.actor_kind and m.member_id = e.actor_id
+    left join lateral (${reactionsOfEvent}) how on e.type in ('message.created', 'message.final')
+    order by place.ord`)
+  return rows.map(({ room_id, ...row }) => ({ roomId: room_id, event: toReadEvent(row) }))
+}
+
+/** What a message to be said names that is not there: the first such member, and whether it answers nothing. */
+export async function lostReferences(
+  db: Queryable,
+  actor: { readonly kind: string; readonly id: string },
+  roomId: string,
+  message: {
+    readonly clientId: string
+    readonly replyTo?: number | undefined
+    readonly mentions: readonly string[]
+  },
+): Promise<{ readonly absent: string | undefined; readonly replyTo: boolean }> {
+  const [row] = await db.query<{ absent: string | null; reply_lost: boolean }>(sql`
+    select
+      (
+        select named.id from unnest(${message.mentions}::uuid[]) as named (id)
+        where not exists (
+          select 1 from room_members m
+          where m.room_id = ${roomId} and m.member_id = named.id and m.left_at is null
+        )
+        limit 1
+      ) as absent,
+      ${message.replyTo ?? null}::bigint is not null and not exists (
+        select 1 from room_events e
+        where e.room_id = ${roomId} and e.seq = ${message.replyTo ?? null}
+          and e.type in ('message.created', 'message.final')
+      ) as reply_lost
+    where exists (
+      select 1 from room_members m
+      where m.room_id = ${roomId} and m.kind = ${actor.kind} and m.member_id = ${actor.id} and m.left_at is null
+    ) and not exists (
+      select 1 from room_events e
+      where e.room_id = ${roomId} and e.actor_id = ${actor.id} and e.client_id = ${message.clientId}
+    )`)
+  return { absent: row?.absent ?? undefined, replyTo: row?.reply_lost ?? false }
+}
+
+/** As `publish_room_events` tells of a room's news. */
+export async function notifyEnd(db: Queryable, channel: string, roomId: string): Promise<void> {
+  await db.query(sql`select pg_notify(${channel}, ${`${roomId}:end`})`)
 }
 
 export async function heads(db: Queryable, roomIds: readonly string[]): Promise<Map<string, Heads>> {
@@ -192,150 +257,11 @@ export async function heads(db: Queryable, roomIds: readonly string[]): Promise<
   return new Map(rows.map(({ id, epoch, head }) => [id, { epoch, head }]))
 }
 
-export async function insertRoom(
-  db: Queryable,
-  room: {
-    readonly id: string
-    readonly workspaceId: string
-    readonly name: string
-    readonly createdBy: string
-  },
-): Promise<RoomRow> {
-  const [row] = await db.query<{ epoch: string; created_at: Date }>(sql`
-    insert into rooms (id, workspace_id, name, epoch, created_by)
-    values (${room.id}, ${room.workspaceId}, ${room.name}, ${newId()}, ${room.createdBy})
-    returning epoch, created_at`)
-  if (row === undefined) throw new Error('an insert returned no row')
-  return {
-    id: room.id,
-    workspaceId: room.workspaceId,
-    name: room.name,
-    epoch: row.epoch,
-    head: 0,
-    createdAt: row.created_at,
-  }
-}
-
-/** Puts somebody into a room, or back into it. Undefined: they are in it already. */
-export async function insertMember(
-  db: Queryable,
-  roomId: string,
-  member: { readonly kind: 'account' | 'agent'; readonly id: string; readonly name: string },
-): Promise<{ readonly joinedAt: Date; readonly joinedSeq: number } | undefined> {
-  const [row] = await db.query<{ joined_at: Date; joined_seq: number }>(sql`
-    insert into room_members (room_id, kind, member_id, workspace_id, name, joined_seq, read_seq)
-    select r.id, ${member.kind}, ${member.id}, r.workspace_id, ${member.name}, r.seq, r.seq
-    from rooms r where r.id = ${roomId}
-    on conflict (room_id, kind, member_id) do update
-      set name = excluded.name, joined_at = now(), joined_seq = excluded.joined_seq, left_at = null
-      where room_members.left_at is not null
-    returning joined_at, joined_seq`)
-  return row === undefined ? undefined : { joinedAt: row.joined_at, joinedSeq: row.joined_seq }
-}
-
-export async function findMember(
-  db: Queryable,
-  roomId: string,
-  kind: 'account' | 'agent',
-  memberId: string,
-): Promise<Member | undefined> {
-  const [row] = await db.query<{ name: string; joined_at: Date }>(sql`
-    select name, joined_at from room_members
-    where room_id = ${roomId} and kind = ${kind} and member_id = ${memberId} and left_at is null`)
-  return row === undefined
-    ? undefined
-    : { kind, id: memberId, name: row.name, joinedAt: row.joined_at.toISOString() }
-}
-
-/** How a person or agent stands to rooms of their workspace: rooms that are absent are unknown or another workspace's. */
-export async function standings(
-  db: Queryable,
-  workspaceId: string,
-  member: { readonly kind: string; readonly id: string },
-  roomIds: readonly string[],
-): Promise<Map<string, Heads & { readonly member: boolean }>> {
-  const rows = await db.query<{ id: string; epoch: string; head: number; member: boolean }>(sql`
-    select r.id, r.epoch, r.seq as head, m.member_id is not null as member
-    from rooms r
-    left join room_members m
-      on m.room_id = r.id and m.kind = ${member.kind} and m.member_id = ${member.id} and m.left_at is null
-    where r.id = any (${roomIds}::uuid[]) and r.workspace_id = ${workspaceId}`)
-  return new Map(rows.map(({ id, ...standing }) => [id, standing]))
-}
-
-/** Rooms as one of their members sees them, the most recently active first. `after` is the last room of the page before. */
-export async function roomsOf(
-  db: Queryable,
-  workspaceId: string,
-  member: { readonly kind: string; readonly id: string },
-  filter: {
-    readonly roomId?: string
-    readonly after?: { readonly at: string; readonly id: string }
-    readonly limit: number
-  },
-): Promise<{ readonly room: Room; readonly activeAt: string }[]> {
-  const rows = await db.query<{
-    id: string
-    name: string
-    epoch: string
-    head: number
-    read_seq: number
-    created_at: Date
-    active_at: string
-    members: { kind: 'account' | 'agent'; id: string; name: string; joinedAt: string }[]
-  }>(sql`
-    select r.id, r.name, r.epoch, r.seq as head, me.read_seq, r.created_at, r.active_at::text as active_at,
-      (
-        select jsonb_agg(
-          jsonb_build_object('kind', m.kind, 'id', m.member_id, 'name', m.name, 'joinedAt', m.joined_at)
-          order by m.joined_at, m.kind, m.member_id
-        )
-        from room_members m where m.room_id = r.id and m.left_at is null
-      ) as members
-    from room_members me
-    join rooms r on r.id = me.room_id
-    where me.kind = ${member.kind} and me.member_id = ${member.id} and me.left_at is null
-      and r.workspace_id = ${workspaceId}
-      and ${filter.roomId === undefined ? sql`true` : sql`r.id = ${filter.roomId}`}
-      and ${
-        filter.after === undefined
-          ? sql`true`
-          : sql`(r.active_at, r.id) < (${filter.after.at}::timestamptz, ${filter.after.id}::uuid)`
-      }
-    order by r.active_at desc, r.id desc
-    limit ${filter.limit}`)
-  return rows.map((row) => ({
-    activeAt: row.active_at,
-    room: {
-      id: row.id,
-      name: row.name,
-      epoch: row.epoch,
-      head: row.head,
-      readSeq: row.read_seq,
-      createdAt: row.created_at.toISOString(),
-      members: row.members.map((member) => ({
-        ...member,
-        joinedAt: new Date(member.joinedAt).toISOString(),
-      })),
-    },
-  }))
-}
-
-/** Moves the read mark forward, never back and never past the head. False: not a member. */
-export async function markRead(
-  db: Queryable,
-  workspaceId: string,
-  member: { readonly kind: string; readonly id: string },
-  roomId: string,
-  seq: number,
-): Promise<boolean> {
-  const rows = await db.query<{ read_seq: number }>(sql`
-    update room_members m set read_seq = greatest(m.read_seq, least(${seq}, r.seq))
-    from rooms r
-    where r.id = m.room_id and m.room_id = ${roomId} and m.kind = ${member.kind} and m.member_id = ${member.id}
-      and m.workspace_id = ${workspaceId} and m.left_at is null
-    returning m.read_seq`)
-  return rows.length > 0
+function toReadEvent({ body, reactions, ...row }: ReadRow): RoomEvent {
+  return toEvent(row, {
+    ...(JSON.parse(body) as Record<string, unknown>),
+    ...(reactions !== null && { reactions }),
+  })
 }
 
 /** The row as the contract shows it. Fields of the frame come last, so that no stored body can stand in for them. */

@@ -1,12 +1,12 @@
-import type { Member, Room } from '@atom/contract/rooms.ts'
+import { limits, type Member, type Room, type RoomEventType, type RoomRole } from '@atom/contract/rooms.ts'
 import type { AccountPrincipal, Principal } from '#access/principal.ts'
 import type { Database, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
-import * as store from './room-store.ts'
-import type { Timeline } from './timeline.ts'
+import * as store from './membership-store.ts'
+import type { EventDraft, Timeline } from './timeline.ts'
 
-export type MemberKind = 'account' | 'agent'
+export type MemberKind = store.MemberKind
 
 export interface NewMember {
   readonly kind: MemberKind
@@ -25,10 +25,14 @@ export interface RoomsOptions {
   readonly directory: Directory
 }
 
-/** How a caller stands to one room. */
-export interface Standing {
-  readonly epoch: string
-  readonly head: number
+/** How a member stands to one room. */
+export interface Standing extends store.Standing {
+  readonly role: RoomRole
+}
+
+export interface NewMemberRef {
+  readonly kind: MemberKind
+  readonly id: string
 }
 
 /** Rooms and who is in them. */
@@ -43,7 +47,7 @@ export class Rooms {
     this.#directory = options.directory
   }
 
-  /** A new room with these members. In a transaction of the caller's, or in one of its own. */
+  /** A new room with these members, owned by `createdBy`. In a transaction of the caller's, or in one of its own. */
   async create(
     tx: Transaction | Database,
     room: {
@@ -55,20 +59,58 @@ export class Rooms {
   ): Promise<store.RoomRow> {
     if (!('afterCommit' in tx)) return await tx.transaction((own) => this.create(own, room))
     const created = await store.insertRoom(tx, { ...room, id: newId() })
-    for (const member of room.members) await store.insertMember(tx, created.id, member)
+    if (created === undefined) throw new Error('a group room met another one')
+    for (const member of room.members) {
+      const role = member.id === room.createdBy ? 'owner' : 'member'
+      await store.insertMember(tx, created.id, { ...member, role })
+    }
     return created
   }
 
-  /** A new room of the caller's, with these others in it. */
-  async found(principal: AccountPrincipal, name: string, others: readonly NewMember[]): Promise<Room> {
+  /** A new room of the caller's, with these others in it. Throws `not_found` for one who is not in the workspace, `room_full`. */
+  async found(principal: AccountPrincipal, name: string, others: readonly NewMemberRef[]): Promise<Room> {
+    if (others.length + 1 > limits.roomMembers) throw new AtomError('room_full')
     const me = { kind: principal.kind, id: principal.id, name: principal.name }
+    const distinct = new Map(others.map((other) => [other.id.toLowerCase(), other]))
+    distinct.delete(principal.id)
+    const members: NewMember[] = []
+    for (const other of distinct.values()) members.push(await this.#known(principal.workspaceId, other))
     const { id } = await this.create(this.#database, {
       workspaceId: principal.workspaceId,
       name: name.trim(),
-      members: [me, ...others],
+      members: [me, ...members],
       createdBy: principal.id,
     })
     return await this.get(principal, id)
+  }
+
+  /** The one direct room with somebody, made where there is none. Throws `not_found`, `validation_failed` with oneself. */
+  async direct(
+    principal: AccountPrincipal,
+    ref: NewMemberRef,
+  ): Promise<{ readonly room: Room; readonly made: boolean }> {
+    const other = await this.#known(principal.workspaceId, ref)
+    if (other.id === principal.id) {
+      throw new AtomError('validation_failed', 'A direct room is with somebody else.')
+    }
+    const directKey = [`account:${principal.id}`, `${other.kind}:${other.id}`].sort().join(' ')
+    const { workspaceId } = principal
+    const made = await this.#database.transaction(async (tx) => {
+      const room = await store.insertRoom(tx, {
+        id: newId(),
+        workspaceId,
+        name: `${principal.name} and ${other.name}`.slice(0, limits.roomNameLength),
+        createdBy: principal.id,
+        directKey,
+      })
+      if (room === undefined) return undefined
+      const me = { kind: principal.kind, id: principal.id, name: principal.name }
+      for (const member of [me, other]) await store.insertMember(tx, room.id, member)
+      return room.id
+    })
+    const id = made ?? (await store.directRoom(this.#database, workspaceId, directKey))
+    if (id === undefined) throw new Error('a direct room is neither new nor there')
+    return { room: await this.get(principal, id), made: made !== undefined }
   }
 
   /** My rooms, the most recently active first. `cursor` is the `next` of the page before. */
@@ -102,42 +144,116 @@ export class Rooms {
     throw new AtomError('not_found', 'There is no such room.')
   }
 
+  /** Gives the room another name. Throws `not_found`, `not_a_member`, `forbidden`. */
+  async rename(principal: Principal, roomId: string, name: string): Promise<Room> {
+    await this.#change(principal, roomId, 'rename it', async (tx) => {
+      await store.renameRoom(tx, roomId, name.trim())
+      await this.#timeline.append(tx, [this.#draft(principal, roomId, 'room.changed', { name: name.trim() })])
+    })
+    return await this.get(principal, roomId)
+  }
+
+  /** Ends a room, for its owner; nothing of it is kept. Throws `not_found`, `not_a_member`, `forbidden`. */
+  async end(principal: Principal, roomId: string): Promise<void> {
+    const { role } = await this.requireMember(principal, roomId)
+    if (role !== 'owner') throw new AtomError('forbidden', 'Only the owner of a room can delete it.')
+    await this.#database.transaction(async (tx) => {
+      await store.deleteRoom(tx, roomId)
+      await this.#timeline.end(tx, roomId.toLowerCase())
+    })
+  }
+
+  /** How the caller has the room for themselves. Throws as `requireMember` does. */
+  async setPlace(
+    principal: Principal,
+    roomId: string,
+    place: {
+      readonly muted?: boolean | undefined
+      readonly pinned?: boolean | undefined
+      readonly readSeq?: number | undefined
+      readonly unreadFrom?: number | undefined
+    },
+  ): Promise<Room> {
+    await this.requireMember(principal, roomId)
+    const { readSeq, ...rest } = place
+    if (readSeq !== undefined) await this.markRead(principal, roomId, readSeq)
+    await store.setPlace(this.#database, roomId, principal, rest)
+    return await this.get(principal, roomId)
+  }
+
   /**
    * Adds somebody of the same workspace; `added` is false when they were in the room already. Throws `not_found` for the
-   * room or for them, `not_a_member` for the caller.
+   * room or for them, `not_a_member` for the caller, `forbidden` in a direct room, `room_full`.
    */
   async addMember(
     principal: Principal,
     roomId: string,
-    { kind, id }: { readonly kind: MemberKind; readonly id: string },
+    ref: NewMemberRef,
   ): Promise<{ member: Member; added: boolean }> {
-    await this.requireMember(principal, roomId)
-    const known = await this.#directory.find(principal.workspaceId, kind, id)
-    if (known === undefined) {
-      throw new AtomError(
-        'not_found',
-        `There is no such ${kind === 'account' ? 'person' : 'agent'} in this workspace.`,
-      )
-    }
+    const standing = await this.requireMember(principal, roomId)
+    const known = await this.#known(principal.workspaceId, ref)
     return await this.#database.transaction(async (tx) => {
-      const joined = await store.insertMember(tx, roomId, { kind, id, name: known.name })
-      if (joined === undefined) {
-        const member = await store.findMember(tx, roomId, kind, id)
-        if (member === undefined) throw new Error('a member is neither new nor there')
-        return { member, added: false }
+      await store.lockRoom(tx, roomId)
+      const [there] = await store.members(tx, roomId, [known.id])
+      if (there !== undefined) return { member: there, added: false }
+      if (standing.kind === 'direct') throw directStays()
+      if ((await store.memberCount(tx, roomId)) >= limits.roomMembers) throw new AtomError('room_full')
+      await this.#join(tx, principal, roomId, known)
+      const [member] = await store.members(tx, roomId, [known.id])
+      if (member === undefined) throw new Error('a member is neither new nor there')
+      return { member, added: true }
+    })
+  }
+
+  /** Gives a person of the room another role. Throws `not_found`, `not_a_member`, `forbidden`. */
+  async changeRole(principal: Principal, roomId: string, memberId: string, role: RoomRole): Promise<Member> {
+    return await this.#change(principal, roomId, 'change roles', async (tx, mine) => {
+      const before = await this.#memberOf(tx, roomId, memberId)
+      if (before.kind !== 'account') throw new AtomError('forbidden', 'An agent takes part as a member.')
+      const all = await store.members(tx, roomId)
+      if (mine !== 'owner' && (before.role === 'owner' || role === 'owner')) {
+        throw new AtomError('forbidden', 'Only an owner of the room can make or unmake an owner.')
       }
-      const actor = { kind, id, name: known.name }
-      await this.#timeline.append(tx, [
-        {
-          roomId,
-          workspaceId: principal.workspaceId,
-          type: 'member.joined',
-          actor: { kind: principal.kind, id: principal.id },
-          clientId: `joined-${kind}-${id}-${joined.joinedSeq}`,
-          body: { member: actor },
-        },
-      ])
-      return { member: { ...actor, joinedAt: joined.joinedAt.toISOString() }, added: true }
+      const owners = all.filter((member) => member.role === 'owner')
+      if (before.role === 'owner' && role !== 'owner' && owners.length === 1) {
+        throw new AtomError('forbidden', 'A room has an owner. Make somebody else the owner first.')
+      }
+      if (before.role !== role) {
+        await store.setRole(tx, roomId, before.id, role)
+        const { kind, id, name } = before
+        await this.#timeline.append(tx, [
+          this.#draft(principal, roomId, 'member.changed', { member: { kind, id, name }, role }),
+        ])
+      }
+      return { ...before, role }
+    })
+  }
+
+  /**
+   * Takes somebody out of the room, or oneself. Where the last owner leaves, the one who was there longest among the admins,
+   * else among the people, owns it. Throws `not_found`, `not_a_member`, `forbidden`.
+   */
+  async removeMember(principal: Principal, roomId: string, memberId: string): Promise<void> {
+    const standing = await this.requireMember(principal, roomId)
+    if (standing.kind === 'direct') throw directStays()
+    await this.#database.transaction(async (tx) => {
+      await store.lockRoom(tx, roomId)
+      const leaving = await this.#memberOf(tx, roomId, memberId)
+      const isMe = leaving.kind === principal.kind && leaving.id === principal.id
+      const mine = isMe ? leaving.role : (await this.#memberOf(tx, roomId, principal.id)).role
+      if (!isMe && (mine === 'member' || (leaving.role === 'owner' && mine !== 'owner'))) {
+        throw new AtomError('forbidden', 'Ask an owner or admin of the room.')
+      }
+      await store.removeMember(tx, roomId, leaving)
+      const { kind, id, name } = leaving
+      const drafts = [this.#draft(principal, roomId, 'member.left', { member: { kind, id, name } })]
+      const heir = heirOf(leaving, await store.members(tx, roomId))
+      if (heir !== undefined) {
+        await store.setRole(tx, roomId, heir.id, 'owner')
+        const member = { kind: heir.kind, id: heir.id, name: heir.name }
+        drafts.push(this.#draft(principal, roomId, 'member.changed', { member, role: 'owner' }))
+      }
+      await this.#timeline.append(tx, drafts)
     })
   }
 
@@ -160,9 +276,15 @@ export class Rooms {
       wanted.map((id) => {
         const standing = found.get(id)
         if (standing === undefined) return [id, new AtomError('not_found', 'There is no such room.')]
-        return [id, standing.member ? standing : new AtomError('not_a_member')]
+        const { role } = standing
+        return [id, role === undefined ? new AtomError('not_a_member') : { ...standing, role }]
       }),
     )
+  }
+
+  /** Whether a person is in a room now. */
+  async hasAccount(accountId: string, roomId: string): Promise<boolean> {
+    return (await store.members(this.#database, roomId, [accountId])).length > 0
   }
 
   /** Remembers how far the caller has read. Throws as `requireMember` does. */
@@ -170,6 +292,69 @@ export class Rooms {
     const marked = await store.markRead(this.#database, principal.workspaceId, principal, roomId, seq)
     if (!marked) await this.requireMember(principal, roomId)
   }
+
+  async #known(workspaceId: string, { kind, id }: NewMemberRef): Promise<NewMember> {
+    const known = await this.#directory.find(workspaceId, kind, id)
+    if (known === undefined) {
+      throw new AtomError(
+        'not_found',
+        `There is no such ${kind === 'account' ? 'person' : 'agent'} in this workspace.`,
+      )
+    }
+    return { kind, id: id.toLowerCase(), name: known.name }
+  }
+
+  async #memberOf(tx: Transaction, roomId: string, memberId: string): Promise<Member> {
+    const [member] = await store.members(tx, roomId, [memberId])
+    if (member === undefined) throw new AtomError('not_found', 'They are not in this room.')
+    return member
+  }
+
+  /** Something that an owner or admin does to a group, while the room holds still. */
+  async #change<T>(
+    principal: Principal,
+    roomId: string,
+    what: string,
+    work: (tx: Transaction, role: RoomRole) => Promise<T>,
+  ): Promise<T> {
+    const { kind } = await this.requireMember(principal, roomId)
+    if (kind === 'direct') throw directStays()
+    return await this.#database.transaction(async (tx) => {
+      await store.lockRoom(tx, roomId)
+      const { role } = await this.#memberOf(tx, roomId, principal.id)
+      if (role === 'member') throw new AtomError('forbidden', `An owner or admin of the room can ${what}.`)
+      return await work(tx, role)
+    })
+  }
+
+  async #join(tx: Transaction, principal: Principal, roomId: string, member: NewMember): Promise<void> {
+    const joined = await store.insertMember(tx, roomId, member)
+    if (joined === undefined) return
+    await this.#timeline.append(tx, [
+      this.#draft(principal, roomId, 'member.joined', { member: { ...member } }),
+    ])
+  }
+
+  #draft(principal: Principal, roomId: string, type: RoomEventType, body: EventDraft['body']): EventDraft {
+    return {
+      roomId: roomId.toLowerCase(),
+      workspaceId: principal.workspaceId,
+      type,
+      actor: { kind: principal.kind, id: principal.id },
+      clientId: newId(),
+      body,
+    }
+  }
+}
+
+function heirOf(leaving: Member, left: readonly Member[]): Member | undefined {
+  if (leaving.role !== 'owner' || left.some((member) => member.role === 'owner')) return undefined
+  const people = left.filter((member) => member.kind === 'account')
+  return people.find((member) => member.role === 'admin') ?? people[0]
+}
+
+function directStays(): AtomError {
+  return new AtomError('forbidden', 'A direct room stays between its two members. Make a room for more.')
 }
 
 function writeCursor(cursor: { readonly at: string; readonly id: string }): string {

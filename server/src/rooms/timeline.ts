@@ -11,6 +11,8 @@ export interface RoomNews {
   readonly roomId: string
   /** At least this many events exist now. */
   readonly head: number
+  /** The room is gone, with everything in it. */
+  readonly ended?: true
   /** What is new, in order, where this process wrote it; news of other processes bring the number alone. */
   readonly events?: readonly RoomEvent[]
 }
@@ -66,7 +68,7 @@ export class Timeline implements AsyncDisposable {
     }
     const events = found.events.slice(0, kept)
     const last = events.at(-1)?.seq ?? after
-    return { epoch: found.epoch, head: found.head, events, more: last < found.head }
+    return { epoch: found.epoch, head: found.head, floor: found.floor, events, more: last < found.head }
   }
 
   /** The last events before `before`, oldest first; `more`: older ones exist. Throws `not_found`. */
@@ -81,7 +83,7 @@ export class Timeline implements AsyncDisposable {
     }
     const events = found.events.slice(found.events.length - kept)
     const first = events.at(0)?.seq ?? found.floor
-    return { epoch: found.epoch, head: found.head, events, more: first > found.floor }
+    return { epoch: found.epoch, head: found.head, floor: found.floor, events, more: first > found.floor }
   }
 
   /** The newest page: `before` the end. */
@@ -119,6 +121,12 @@ export class Timeline implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) }
   }
 
+  /** Tells everybody, with the commit, that a room is gone. */
+  async end(tx: Transaction, roomId: string): Promise<void> {
+    await store.notifyEnd(tx, channel, roomId)
+    tx.afterCommit(() => this.#tell({ roomId, head: 0, ended: true }))
+  }
+
   /** For writers of this room of the house: tells this process at once, without the way through the database. */
   committed(appended: readonly store.Appended[]): void {
     const rooms = new Map<string, RoomEvent[]>()
@@ -146,7 +154,7 @@ export class Timeline implements AsyncDisposable {
     return found
   }
 
-  /** The payload is `room:head room:head …`; empty after a lost session. */
+  /** The payload is `room:head room:head …`, or `room:end` for a room that is gone; empty after a lost session. */
   #heard(payload: string): void {
     if (payload === '') {
       this.#recheck()
@@ -154,8 +162,10 @@ export class Timeline implements AsyncDisposable {
     }
     for (const part of payload.split(' ')) {
       const colon = part.indexOf(':')
-      const head = Number(part.slice(colon + 1))
-      if (colon > 0 && Number.isSafeInteger(head)) this.#tell({ roomId: part.slice(0, colon), head })
+      const what = part.slice(colon + 1)
+      const head = Number(what)
+      if (colon > 0 && what === 'end') this.#tell({ roomId: part.slice(0, colon), head: 0, ended: true })
+      else if (colon > 0 && Number.isSafeInteger(head)) this.#tell({ roomId: part.slice(0, colon), head })
       else this.#log.warn({ channel }, 'a notification could not be read')
     }
   }

@@ -22,8 +22,10 @@ import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
+import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
 import { Rooms } from '#rooms/rooms.ts'
+import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import { testLog } from './postgres.ts'
@@ -36,6 +38,8 @@ export interface Live extends AsyncDisposable {
   readonly url: string
   readonly rooms: Rooms
   readonly messages: Messages
+  readonly amendments: Amendments
+  readonly search: Search
   readonly timeline: Timeline
   readonly signals: Signals
   readonly revocations: Revocations
@@ -69,6 +73,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
   }
   const rooms = new Rooms({ database, timeline, directory })
   const messages = release.use(new Messages({ database, timeline, log }))
+  const amendments = new Amendments({ database, rooms, timeline })
+  const search = release.use(new Search({ database, timeline, rooms, log }))
   const signals = release.use(await Signals.open({ database, log }))
   const revocations = release.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
@@ -79,6 +85,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     http,
     rooms,
     messages,
+    amendments,
     timeline,
     signals,
     tokens,
@@ -102,6 +109,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     url,
     rooms,
     messages,
+    amendments,
+    search,
     timeline,
     signals,
     revocations,
