@@ -1,6 +1,6 @@
 import type { Actor, Member, Room, RoomEvent, RoomEventType } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
-import { jsonArray, plainArray, textArray } from '#foundation/database/array-literal.ts'
+import { jsonArray, plainArray, textArray } from '#foundation/database/arrays.ts'
 import type { Queryable } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 
