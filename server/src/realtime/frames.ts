@@ -145,9 +145,9 @@ function handlersOf(options: FramesOptions): Handlers {
       try {
         await rooms.requireMember(socket.principal, roomId)
         const cursor = after === undefined ? undefined : { epoch, seq: after }
-        const { page, reset } = await resume.open(follower, cursor)
+        const page = await resume.open(follower, cursor)
         return {
-          answer: { ...page, ...(reset && { reset }) },
+          answer: page,
           afterwards: (acknowledged) => {
             if (acknowledged) resume.begin(follower, page)
             else resume.resume(follower, page.epoch, (page.events[0]?.seq ?? page.head + 1) - 1, page.head)
@@ -177,9 +177,9 @@ function handlersOf(options: FramesOptions): Handlers {
       )
       return { answer: { results } }
     },
-    'room.fetch': async (socket, { roomId, after, limit }) => {
+    'room.fetch': async (socket, { roomId, after, epoch, limit }) => {
       await rooms.requireMember(socket.principal, roomId)
-      return { answer: await timeline.since(roomId, after, limit) }
+      return { answer: await timeline.since(roomId, after, limit, epoch) }
     },
     'room.read': async (socket, { roomId, seq }) => {
       await rooms.markRead(socket.principal, roomId, seq)

@@ -30,6 +30,12 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     if (room.position !== undefined && room.wanted > room.position) void this.#read(room)
   }
 
+  /** A reader has found the room's timeline to be this one. Where it was another, its sockets begin anew. */
+  agree(room: RoomHere<O>, epoch: string): void {
+    if (room.position === undefined) room.epoch = epoch
+    else if (room.epoch !== epoch) void this.#begin(room)
+  }
+
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]()
   }
@@ -49,7 +55,11 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     this.#reading.add(room)
     try {
       while (room.followers.size > 0 && room.position !== undefined && room.wanted > room.position) {
-        const page = await this.#timeline.since(room.id, room.position)
+        const page = await this.#timeline.since(room.id, room.position, undefined, room.epoch)
+        if (page.reset === true) {
+          this.#hub.restart(room, page)
+          continue
+        }
         if (page.events.length === 0) break
         this.#hub.deliver(room, page.events)
       }
@@ -61,12 +71,30 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     }
   }
 
+  async #begin(room: RoomHere<O>): Promise<void> {
+    if (this.#reading.has(room)) return
+    this.#reading.add(room)
+    try {
+      const page = await this.#timeline.newest(room.id)
+      if (page.epoch !== room.epoch) this.#hub.restart(room, page)
+    } catch (error) {
+      // The next recheck finds the same.
+      this.#log.warn({ err: error, roomId: room.id }, 'a new timeline could not be read for its sockets')
+    } finally {
+      this.#reading.delete(room)
+    }
+  }
+
   async #recheck(): Promise<void> {
     const roomIds = this.#hub.roomIds
     if (this.#rechecking || roomIds.length === 0) return
     this.#rechecking = true
     try {
-      for (const [roomId, { head }] of await this.#timeline.heads(roomIds)) this.#heard({ roomId, head })
+      for (const [roomId, { epoch, head }] of await this.#timeline.heads(roomIds)) {
+        const room = this.#hub.room(roomId)
+        if (room !== undefined) this.agree(room, epoch)
+        this.#heard({ roomId, head })
+      }
     } catch (error) {
       this.#log.warn({ err: error }, 'the heads of the rooms could not be compared')
     } finally {

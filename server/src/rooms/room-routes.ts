@@ -41,8 +41,9 @@ export function roomRoutes(guard: Guard, { rooms, messages, timeline, companions
 
   guard(routes.events, async ({ principal, params, query }) => {
     await rooms.requireMember(principal, params.id)
-    const { after, before, limit } = query
-    if (after !== undefined) return { status: 200, body: await timeline.since(params.id, after, limit) }
+    const { after, epoch, before, limit } = query
+    if (after !== undefined)
+      return { status: 200, body: await timeline.since(params.id, after, limit, epoch) }
     return { status: 200, body: await timeline.before(params.id, before ?? Number.MAX_SAFE_INTEGER, limit) }
   })
 }

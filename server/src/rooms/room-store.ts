@@ -43,12 +43,11 @@ export interface PublishOptions {
 export interface Heads {
   readonly epoch: string
   readonly head: number
+  /** Number of the oldest event that is kept; of the next one where none is. */
+  readonly floor: number
 }
 
-export interface StoredPage {
-  readonly epoch: string
-  readonly head: number
-  readonly floor: number
+export interface StoredPage extends Heads {
   readonly events: readonly RoomEvent[]
   /** Size of each event's stored body, in UTF-16 code units. */
   readonly sizes: readonly number[]
@@ -258,9 +257,9 @@ export async function page(
 }
 
 export async function heads(db: Queryable, roomIds: readonly string[]): Promise<Map<string, Heads>> {
-  const rows = await db.query<{ id: string; epoch: string; head: number }>(sql`
-    select id, epoch, seq as head from rooms where id = any (${roomIds}::uuid[])`)
-  return new Map(rows.map(({ id, epoch, head }) => [id, { epoch, head }]))
+  const rows = await db.query<Heads & { id: string }>(sql`
+    select id, epoch, seq as head, floor from rooms where id = any (${roomIds}::uuid[])`)
+  return new Map(rows.map(({ id, ...heads }) => [id, heads]))
 }
 
 export async function insertRoom(
@@ -325,8 +324,8 @@ export async function standings(
   member: { readonly kind: string; readonly id: string },
   roomIds: readonly string[],
 ): Promise<Map<string, Heads & { readonly member: boolean }>> {
-  const rows = await db.query<{ id: string; epoch: string; head: number; member: boolean }>(sql`
-    select r.id, r.epoch, r.seq as head, m.member_id is not null as member
+  const rows = await db.query<Heads & { id: string; member: boolean }>(sql`
+    select r.id, r.epoch, r.seq as head, r.floor, m.member_id is not null as member
     from rooms r
     left join room_members m
       on m.room_id = r.id and m.kind = ${member.kind} and m.member_id = ${member.id} and m.left_at is null

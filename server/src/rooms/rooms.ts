@@ -26,10 +26,7 @@ export interface RoomsOptions {
 }
 
 /** How a caller stands to one room. */
-export interface Standing {
-  readonly epoch: string
-  readonly head: number
-}
+export type Standing = store.Heads
 
 /** Rooms and who is in them. */
 export class Rooms {

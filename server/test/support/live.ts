@@ -22,7 +22,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
-import { Messages } from '#rooms/messages.ts'
+import { Messages, type MessagesOptions } from '#rooms/messages.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
@@ -49,7 +49,11 @@ export interface Live extends AsyncDisposable {
 
 export type LiveOptions = Partial<
   Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets'>
-> & { readonly recheckMs?: number; readonly people?: readonly AccountPrincipal[] }
+> & {
+  readonly recheckMs?: number
+  readonly people?: readonly AccountPrincipal[]
+  readonly queue?: MessagesOptions['queue']
+}
 
 /** The rooms and their live door, as `app.ts` puts them together, on a port of their own. */
 export async function startLive(database: Database, options: LiveOptions = {}): Promise<Live> {
@@ -68,7 +72,9 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
       options.people?.find((person) => person.id === id && person.workspaceId === workspaceId),
   }
   const rooms = new Rooms({ database, timeline, directory })
-  const messages = release.use(new Messages({ database, timeline, log }))
+  const messages = release.use(
+    new Messages({ database, timeline, log, ...(options.queue && { queue: options.queue }) }),
+  )
   const signals = release.use(await Signals.open({ database, log }))
   const revocations = release.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
