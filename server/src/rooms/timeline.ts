@@ -37,7 +37,7 @@ export interface TimelineOptions {
   readonly recheckMs?: number
 }
 
-/** As `publish_room_events` names it. */
+/** As `append_room_events` names it. */
 const channel = 'atom_rooms'
 /** A page ends early when its bodies are larger than this, but holds at least one event. */
 const pageSize = 256 * 1024
