@@ -377,6 +377,35 @@ suite('a room’s feed', { concurrency: false }, () => {
     feed.close()
   })
 
+  test('[RM37] a feed whose missing events are no longer kept begins anew with the newest page', async () => {
+    const timeline = new Timeline()
+    timeline.say()
+    let floor = 1
+    const feed = await live(timeline, {
+      ...timeline.wire(),
+      join: async (cursor) => {
+        if (cursor === undefined) return timeline.join(cursor)
+        return {
+          ...timeline.before(undefined),
+          more: false,
+          ...(cursor.seq < floor - 1 && { reset: true, floor }),
+        }
+      },
+      after: async (seq) => {
+        assert.ok(seq < floor - 1)
+        return { ...timeline.before(undefined), more: false, reset: true, floor }
+      },
+    })
+    for (let index = 0; index < 20; index++) timeline.say()
+    floor = 18
+    const last = timeline.events.at(-1)
+    assert.ok(last)
+    feed.receive(timeline.epoch, [last])
+    const { events } = await until(feed, ({ state, head }) => state === 'live' && head === 21)
+    assert.deepEqual(events, timeline.events.slice(-7))
+    feed.close()
+  })
+
   test('[CL17] older pages come before what is held, one at a time, down to the beginning', async () => {
     const timeline = new Timeline()
     for (let index = 0; index < 17; index++) timeline.say()

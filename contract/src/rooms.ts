@@ -299,8 +299,8 @@ export const EventPage = Type.Object({
   /** Oldest event still kept. */
   floor: Seq,
   /**
-   * What follows on the cursor is not there any more, or the cursor is of another timeline: forget what you hold. The events
-   * are the newest page.
+   * The cursor is void: of another timeline, beyond its head, or of events that are no longer kept. Forget what you hold; the
+   * events are the newest page.
    */
   reset: Type.Optional(Type.Boolean()),
 })
@@ -554,12 +554,15 @@ export const roomRoutes = {
     method: 'GET',
     path: '/v1/rooms/{id}/events',
     summary:
-      'The timeline: after a cursor (0 is the beginning), before one, or the newest page. With `before`, `more` means older events',
+      'The timeline: after a cursor (0 is the beginning; where it is void the answer says `reset`), before one, or the newest page. With `before`, `more` means older events',
     audience: 'member',
     params: ById,
     query: Type.Object(
       {
         after: Type.Optional(Type.Integer({ minimum: 0 })),
+        epoch: Type.Optional(
+          Type.String({ format: 'uuid', description: 'Of the timeline that `after` is a place in.' }),
+        ),
         before: Type.Optional(Type.Integer({ minimum: 1 })),
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageEvents })),
       },

@@ -49,11 +49,8 @@ export const clientFrames = {
   'room.join': {
     /** `after` is the last `seq` held, of the timeline `epoch`; without it the newest page is answered. */
     body: Type.Object({ roomId: Id, after: Type.Optional(parts.Seq), epoch: Type.Optional(Id) }, closed),
-    /**
-     * `more`: the rest follows by itself as `room.events` frames, in order, before anything newer. `reset`: the cursor is of
-     * another timeline, so forget what you hold; the events are the newest page.
-     */
-    answer: Type.Object({ ...EventPage.properties, reset: Type.Optional(Type.Boolean()) }),
+    /** `more`: the rest follows by itself as `room.events` frames, in order, before anything newer. */
+    answer: EventPage,
   },
   'room.leave': { body: Type.Object({ roomId: Id }, closed), answer: Type.Object({}) },
   'message.send': {
@@ -78,7 +75,12 @@ export const clientFrames = {
   },
   'room.fetch': {
     body: Type.Object(
-      { roomId: Id, after: parts.Seq, limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })) },
+      {
+        roomId: Id,
+        after: parts.Seq,
+        epoch: Type.Optional(Id),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
+      },
       closed,
     ),
     answer: EventPage,
@@ -133,7 +135,7 @@ export const serverFrames = {
     v: Type.Integer(),
     /**
      * One entry for each room of the handshake's `cursors`. What was missed follows as `room.events` frames. `reset`: as in
-     * `room.join`. Where `error` is present the room was not joined.
+     * a page of events. Where `error` is present the room was not joined.
      */
     rooms: Type.Record(
       Id,
@@ -148,7 +150,13 @@ export const serverFrames = {
       ]),
     ),
   }),
-  'room.events': Type.Object({ roomId: Id, epoch: Id, events: Type.Array(RoomEvent) }),
+  /** `reset`: what followed is no longer kept, or the timeline is another one. Forget what you hold and begin with these. */
+  'room.events': Type.Object({
+    roomId: Id,
+    epoch: Id,
+    events: Type.Array(RoomEvent),
+    reset: Type.Optional(Type.Boolean()),
+  }),
   'room.signal': Type.Union([
     Type.Object({ roomId: Id, kind: Type.Literal('typing'), actor: Actor }),
     /** What changed among the members of a room that is watched; `offline` for who left. At most one a second. */

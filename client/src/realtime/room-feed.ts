@@ -403,7 +403,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
         try {
           const page = await this.#wire.after(before)
           if (this.#epoch !== epoch) return
-          if (page.epoch !== epoch) {
+          if (page.epoch !== epoch || page.reset === true) {
             this.#reset()
             void this.#join()
             return

@@ -1,4 +1,4 @@
-import { limits, type Member, type RoomEvent } from '@atom/contract/rooms.ts'
+import { type EventPage, limits, type Member, type RoomEvent } from '@atom/contract/rooms.ts'
 import type { AgentPrincipal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
@@ -141,7 +141,7 @@ export class Dispatcher implements AsyncDisposable {
     const known = (await store.cursorsOf(this.#with.database, agent.id, [roomId])).get(roomId)
     const initial = known ?? (await this.#joinedAt(agent, roomId))
     if (initial === undefined) return false
-    const page = await this.#with.timeline.since(roomId, initial, limits.pageEvents)
+    const page = await this.#since(roomId, initial)
     const last = page.events.at(-1)
     if (last === undefined) return false
     const wanted = await this.#addressed(agent, roomId, page.events)
@@ -207,6 +207,15 @@ export class Dispatcher implements AsyncDisposable {
     if (replyTo === undefined) return false
     const [answered] = (await this.#with.timeline.since(roomId, replyTo - 1, 1)).events
     return answered?.actor.id === agent.id
+  }
+
+  /** What is no longer kept cannot be answered: the agent goes on with the oldest event that is. */
+  async #since(roomId: string, cursor: number): Promise<EventPage> {
+    const { timeline } = this.#with
+    const page = await timeline.since(roomId, cursor, limits.pageEvents)
+    const { floor } = page
+    if (floor - 1 <= cursor) return page
+    return await timeline.since(roomId, floor - 1, limits.pageEvents)
   }
 
   #log(error: unknown, what: string): void {

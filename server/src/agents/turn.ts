@@ -251,7 +251,9 @@ export class TurnRun {
     // Under a flood of messages the one that asked may lie before the page.
     const asked = page.events.some((event) => event.seq === triggerSeq)
       ? []
-      : (await this.#with.timeline.since(roomId, triggerSeq - 1, 1)).events
+      : (await this.#with.timeline.since(roomId, triggerSeq - 1, 1)).events.filter(
+          (event) => event.seq === triggerSeq,
+        )
     const open = await store.openQuestion(this.#with.database, this.#turn)
     return historyOf(this.#turn, [...asked, ...page.events], open)
   }

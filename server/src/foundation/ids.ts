@@ -1,9 +1,31 @@
 import { createHash, randomBytes, randomFillSync } from 'node:crypto'
 import { v5, v7 } from 'uuid'
 
+/** Random bytes in store: fetching 16 of them for each id was six times the work of all the rest. */
+const store = new Uint8Array(4_096)
+let used = store.length
+/** Of the newest id: those of one millisecond differ by a counter, so they sort too (RFC 9562 6.2, method 1). */
+let born = 0
+let counter = 0
+
 /** A new UUIDv7 (RFC 9562 5.7): sorts by time of birth. Not a secret: use `randomToken` for anything that opens a door. */
 export function newId(): string {
-  return v7()
+  if (used === store.length) {
+    randomFillSync(store)
+    used = 0
+  }
+  const random = store.subarray(used, used + 16)
+  used += 16
+  const now = Date.now()
+  if (now > born) {
+    born = now
+    // 31 random bits: there is room to count up.
+    counter = new DataView(random.buffer, random.byteOffset).getUint32(0) >>> 1
+  } else if (++counter === 2 ** 32) {
+    counter = 0
+    born++
+  }
+  return v7({ random, msecs: born, seq: counter })
 }
 
 const drawn = Buffer.alloc(4096)

@@ -148,11 +148,11 @@ function handlersOf(options: FramesOptions): Handlers {
       try {
         await rooms.requireMember(socket.principal, roomId)
         const cursor = after === undefined ? undefined : { epoch, seq: after }
-        const { page, reset } = await resume.open(follower, cursor)
+        const page = await resume.open(follower, cursor)
         // Taken out while the page was read, or long ago: what came after is for members only.
         if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
         return {
-          answer: { ...page, ...(reset && { reset }) },
+          answer: page,
           afterwards: (acknowledged) => {
             if (acknowledged) resume.begin(follower, page)
             else resume.resume(follower, page.epoch, (page.events[0]?.seq ?? page.head + 1) - 1, page.head)
@@ -194,9 +194,9 @@ function handlersOf(options: FramesOptions): Handlers {
       await amendments.react(socket.principal, roomId, seq, emoji, on)
       return { answer: {} }
     },
-    'room.fetch': async (socket, { roomId, after, limit }) => {
+    'room.fetch': async (socket, { roomId, after, epoch, limit }) => {
       await rooms.requireMember(socket.principal, roomId)
-      const page = await timeline.since(roomId, after, limit)
+      const page = await timeline.since(roomId, after, limit, epoch)
       if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
       return { answer: page }
     },

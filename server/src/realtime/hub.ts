@@ -1,4 +1,4 @@
-import type { RoomEvent } from '@atom/contract/rooms.ts'
+import type { EventPage, RoomEvent } from '@atom/contract/rooms.ts'
 import type { RoomSignal, ServerFrame } from '@atom/contract/socket.ts'
 
 /** What the hub needs of a socket. */
@@ -34,6 +34,8 @@ const eventsPerFrame = 64
 export class Follower<O extends Outlet = Outlet> {
   readonly outlet: O
   readonly room: RoomHere<O>
+  /** Of the timeline that `cursor` is a place in. */
+  epoch = ''
   cursor: number
   mode: 'holding' | 'ahead' | 'live' | 'gone' = 'holding'
   held: RoomEvent[] | undefined = []
@@ -44,6 +46,13 @@ export class Follower<O extends Outlet = Outlet> {
     this.cursor = cursor
   }
 
+  /** What it has is of a timeline that is no more, or no longer kept in between: says so, and begins anew with these. */
+  restart({ epoch, head, events }: EventPage): void {
+    this.outlet.emit('room.events', { roomId: this.room.id, epoch, events, reset: true })
+    this.epoch = epoch
+    this.cursor = events.at(-1)?.seq ?? head
+  }
+
   /** Hands over the events after its cursor. Never leaves one out: false where they do not follow on. */
   pass(events: readonly RoomEvent[]): boolean {
     const fresh = events.filter((event) => event.seq > this.cursor)
@@ -51,7 +60,7 @@ export class Follower<O extends Outlet = Outlet> {
     if (first === undefined) return true
     if (first.seq !== this.cursor + 1) return false
     for (const part of inFrames(fresh)) {
-      this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.room.epoch, events: part })
+      this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.epoch, events: part })
     }
     this.cursor = fresh.at(-1)?.seq ?? this.cursor
     return true
@@ -182,6 +191,21 @@ export class Hub<O extends Outlet = Outlet> {
     for (const follower of room.followers) {
       if (follower.outlet.accountId === last.member.id) this.expel(follower)
     }
+  }
+
+  /**
+   * The room's position is no place in its timeline any more: everybody here is told so and begins anew with this page. Who
+   * still reads finds out by themselves.
+   */
+  restart(room: RoomHere<O>, page: EventPage): void {
+    for (const follower of room.followers) {
+      if (follower.mode === 'live' || follower.mode === 'ahead') follower.restart(page)
+      else follower.held = undefined
+    }
+    room.epoch = page.epoch
+    room.position = page.events.at(-1)?.seq ?? page.head
+    room.wanted = page.head
+    for (const follower of room.followers) if (follower.mode === 'ahead') this.#settle(follower)
   }
 
   tell(signal: RoomSignal): void {

@@ -30,6 +30,12 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     if (room.position !== undefined && room.wanted > room.position) void this.#read(room)
   }
 
+  /** A reader has found the room's timeline to be this one. Where it was another, its sockets begin anew. */
+  agree(room: RoomHere<O>, epoch: string): void {
+    if (room.position === undefined) room.epoch = epoch
+    else if (room.epoch !== epoch) void this.#begin(room)
+  }
+
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]()
   }
@@ -53,13 +59,31 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     this.#reading.add(room)
     try {
       while (room.followers.size > 0 && room.position !== undefined && room.wanted > room.position) {
-        const page = await this.#timeline.since(room.id, room.position)
+        const page = await this.#timeline.since(room.id, room.position, undefined, room.epoch)
+        if (page.reset === true) {
+          this.#hub.restart(room, page)
+          continue
+        }
         if (page.events.length === 0) break
         this.#hub.deliver(room, page.events)
       }
     } catch (error) {
       // The next news or recheck tries again from the same position.
       this.#log.warn({ err: error, roomId: room.id }, 'a timeline could not be read for its sockets')
+    } finally {
+      this.#reading.delete(room)
+    }
+  }
+
+  async #begin(room: RoomHere<O>): Promise<void> {
+    if (this.#reading.has(room)) return
+    this.#reading.add(room)
+    try {
+      const page = await this.#timeline.newest(room.id)
+      if (page.epoch !== room.epoch) this.#hub.restart(room, page)
+    } catch (error) {
+      // The next recheck finds the same.
+      this.#log.warn({ err: error, roomId: room.id }, 'a new timeline could not be read for its sockets')
     } finally {
       this.#reading.delete(room)
     }
@@ -72,8 +96,10 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     try {
       const heads = await this.#timeline.heads(roomIds)
       for (const roomId of roomIds) {
-        const head = heads.get(roomId)?.head
-        this.#heard(head === undefined ? { roomId, head: 0, ended: true } : { roomId, head })
+        const found = heads.get(roomId)
+        const room = this.#hub.room(roomId)
+        if (room !== undefined && found !== undefined) this.agree(room, found.epoch)
+        this.#heard(found === undefined ? { roomId, head: 0, ended: true } : { roomId, head: found.head })
       }
     } catch (error) {
       this.#log.warn({ err: error }, 'the heads of the rooms could not be compared')

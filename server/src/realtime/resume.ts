@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type EventPage, limits } from '@atom/contract/rooms.ts'
 import type { RoomSignal } from '@atom/contract/socket.ts'
 import type { Log } from '#foundation/log.ts'
-import type { Timeline } from '#rooms/timeline.ts'
+import type { Standing } from '#rooms/rooms.ts'
+import type { Cursor, Timeline } from '#rooms/timeline.ts'
 import { type Follower, type Hub, type Outlet, takenOut } from './hub.ts'
 import type { Relay } from './relay.ts'
 
@@ -15,12 +16,6 @@ export interface ResumingOutlet extends Outlet {
   tell(signal: RoomSignal): void
   /** Resolves when the socket can take more. */
   room(): Promise<void>
-}
-
-/** What a client says it has: everything up to `seq` of the timeline `epoch`. */
-export interface Cursor {
-  readonly epoch?: string | undefined
-  readonly seq: number
 }
 
 const retryMs = 1_000
@@ -56,36 +51,32 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
    * The first page for a follower: after its cursor, or the newest page where it has none or one that is void (`reset`).
    * Call `begin` once the page is on its way.
    */
-  async open(
-    follower: Follower<O>,
-    cursor: Cursor | undefined,
-  ): Promise<{ page: EventPage; reset: boolean }> {
-    if (cursor !== undefined) {
-      const page = await this.#timeline.since(follower.room.id, cursor.seq)
-      if (isOf(cursor, page)) return { page, reset: false }
-    }
-    const newest = await this.#timeline.newest(follower.room.id)
+  async open(follower: Follower<O>, cursor: Cursor | undefined): Promise<EventPage> {
+    const { id } = follower.room
+    if (cursor !== undefined) return await this.#timeline.since(id, cursor.seq, undefined, cursor.epoch)
     // `more` speaks of what follows.
-    return { page: { ...newest, more: false }, reset: cursor !== undefined }
+    return { ...(await this.#timeline.newest(id)), more: false }
   }
 
   /** The page was handed over as an answer: the rest follows by itself. */
   begin(follower: Follower<O>, page: EventPage): void {
-    follower.room.epoch = page.epoch
+    this.#relay.agree(follower.room, page.epoch)
+    follower.epoch = page.epoch
     follower.cursor = page.events.at(-1)?.seq ?? page.head
     void this.#catchUp(follower, page.more)
   }
 
   /** Resumes from a known place; where nothing was missed, without reading. */
   resume(follower: Follower<O>, epoch: string, cursor: number, head: number): void {
-    follower.room.epoch = epoch
+    this.#relay.agree(follower.room, epoch)
+    follower.epoch = epoch
     follower.cursor = cursor
     void this.#catchUp(follower, cursor < head)
   }
 
   /** For a cursor that is void: the newest page, then live. */
-  restart(follower: Follower<O>, epoch: string, head: number): void {
-    this.resume(follower, epoch, Math.max(0, head - newestEvents), head)
+  restart(follower: Follower<O>, { epoch, head, floor }: Standing): void {
+    this.resume(follower, epoch, Math.max(floor - 1, head - newestEvents), head)
   }
 
   /** Reads on from the cursor of a follower that was suspended. */
@@ -102,16 +93,18 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
           if (follower.mode !== 'holding') return
           // What is delivered from here on is either in the page or held.
           follower.held = []
-          const page = await this.#timeline.since(follower.room.id, follower.cursor)
+          const { room, cursor, epoch } = follower
+          const page = await this.#timeline.since(room.id, cursor, undefined, epoch)
           if (follower.mode !== 'holding') return
           const end = takenOut(follower.outlet.accountId, page.events)
           // Long ago, or just now? What came after is for members only.
           if (end > 0 && !(await this.#isMember(follower.outlet.accountId, follower.room.id))) {
-            follower.pass(page.events.slice(0, end))
+            if (page.reset !== true) follower.pass(page.events.slice(0, end))
             this.#hub.expel(follower)
             return
           }
-          follower.pass(page.events)
+          if (page.reset === true) follower.restart(page)
+          else follower.pass(page.events)
           if (page.more) continue
         } catch (error) {
           this.#log.warn(
@@ -130,9 +123,4 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
       read = true
     }
   }
-}
-
-/** A cursor beyond the head belongs to a timeline that is no more, whatever epoch it names. */
-export function isOf(cursor: Cursor, room: { readonly epoch: string; readonly head: number }): boolean {
-  return (cursor.epoch === undefined || cursor.epoch.toLowerCase() === room.epoch) && cursor.seq <= room.head
 }

@@ -14,7 +14,7 @@ import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
-import type { Timeline } from '#rooms/timeline.ts'
+import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type Admitted, frameError } from './admission.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -27,7 +27,7 @@ import {
   type ServerFrames,
 } from './live-socket.ts'
 import { Relay } from './relay.ts'
-import { type Drafts, isOf, Resume } from './resume.ts'
+import { type Drafts, Resume } from './resume.ts'
 import { type BufferBounds, defaultBounds } from './send-buffer.ts'
 import { defaultBudget, type SocketBudget, SocketLimits } from './socket-limits.ts'
 
@@ -252,12 +252,12 @@ export class SocketServer implements AsyncDisposable {
           continue
         }
         const { epoch, head } = standing
-        if (isOf(cursor, standing)) {
+        if (isVoid(cursor, standing)) {
+          rooms[roomId] = { ok: true, epoch, head, reset: true }
+          begin.push(() => this.#resume.restart(follower, standing))
+        } else {
           rooms[roomId] = { ok: true, epoch, head }
           begin.push(() => this.#resume.resume(follower, epoch, cursor.seq, head))
-        } else {
-          rooms[roomId] = { ok: true, epoch, head, reset: true }
-          begin.push(() => this.#resume.restart(follower, epoch, head))
         }
       }
     } catch (error) {

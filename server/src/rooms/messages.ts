@@ -37,6 +37,10 @@ interface Waiting {
 }
 
 const batch = { rows: 512, bytes: 1024 * 1024 }
+/** So many make two batches worth their commits. */
+const crowd = 300
+/** Where one message comes a second time, as after a lost connection, more of them do. */
+const waryBatches = 64
 /** A batch that met a deadlock is tried again this often; then it is halved. */
 const collisionRetries = 2
 
@@ -145,6 +149,8 @@ class Lane {
   #flushing: Promise<void> | undefined
   /** How long the last batch took. */
   #lastMs = 20
+  /** For how many more batches duplicates are to be expected. */
+  #wary = 0
 
   constructor(options: MessagesOptions) {
     this.#database = options.database
@@ -167,24 +173,46 @@ class Lane {
     await this.#flushing
   }
 
-  /** Takes batch after batch until nothing waits. Never rejects. */
+  /**
+   * Takes batch after batch until nothing waits. While the database works on one, whoever is in the one before gets their
+   * answer: neither waits for the other. Never rejects.
+   */
   async #flush(): Promise<void> {
     // Everything that arrives in the same turn of the event loop goes into the first batch.
     await Promise.resolve()
+    let answer: (() => void) | undefined
     while (this.#queue.length > 0) {
-      const rows = this.#take()
+      const rows = this.#take(answer === undefined)
       const began = performance.now()
-      await this.#store(rows, collisionRetries)
+      const stored = this.#store(rows, collisionRetries)
+      if (answer !== undefined) {
+        // By then the statement is on its way.
+        await nextTurn()
+        answer()
+      }
+      const outcomes = await stored
       this.#lastMs = performance.now() - began
+      answer = () => this.#answer(rows, outcomes)
+      if (this.#queue.length > 0) continue
+      answer()
+      answer = undefined
+      // Many who were answered have more to say at once.
+      await nextTurn()
     }
     this.#flushing = undefined
   }
 
-  #take(): Waiting[] {
+  /**
+   * What goes into the next batch. `first`: nobody is being answered meanwhile. Then only half of a crowd is taken, since those
+   * who wait for their answer before they go on would else all be in one batch for ever, and the database idle after each.
+   */
+  #take(first: boolean): Waiting[] {
+    const waiting = this.#queue.length
+    const most = Math.min(batch.rows, first && waiting >= crowd ? waiting >> 1 : waiting)
     let bytes = 0
     let rows = 0
     for (const waiting of this.#queue) {
-      if (rows >= batch.rows || (rows > 0 && bytes + waiting.bytes > batch.bytes)) break
+      if (rows >= most || (rows > 0 && bytes + waiting.bytes > batch.bytes)) break
       bytes += waiting.bytes
       rows++
     }
@@ -192,37 +220,43 @@ class Lane {
     return this.#queue.splice(0, rows)
   }
 
-  /** Stores a batch; when PostgreSQL refuses it, halves it until the one bad row is alone with its error. */
-  async #store(rows: readonly Waiting[], retries: number): Promise<void> {
-    let verdicts: store.Verdict[]
+  /**
+   * Stores a batch, and says for each row what became of it; when PostgreSQL refuses the batch, halves it until the one bad row
+   * is alone with its error. Never rejects.
+   */
+  async #store(rows: readonly Waiting[], retries: number): Promise<(store.Verdict | AtomError)[]> {
     try {
-      verdicts = await store.publish(
+      return await store.publish(
         this.#database,
         rows.map((row) => row.draft),
         rows.map((row) => row.options),
+        this.#wary > 0,
       )
     } catch (error) {
-      if (error instanceof AtomError) {
-        for (const row of rows) row.refuse(error)
-      } else if (sqlState(error).startsWith('40') && retries > 0) {
-        await this.#store(rows, retries - 1)
-      } else if (rows.length > 1) {
-        const half = rows.length >> 1
-        await this.#store(rows.slice(0, half), retries)
-        await this.#store(rows.slice(half), retries)
-      } else {
-        for (const row of rows) row.refuse(this.#reasonOf(error))
-      }
-      return
+      if (error instanceof AtomError) return rows.map(() => error)
+      if (sqlState(error).startsWith('40') && retries > 0) return await this.#store(rows, retries - 1)
+      if (rows.length === 1) return [this.#reasonOf(error)]
+      const half = rows.length >> 1
+      const first = await this.#store(rows.slice(0, half), retries)
+      return [...first, ...(await this.#store(rows.slice(half), retries))]
     }
+  }
+
+  /** Answers everyone in a batch, then tells of what is new. */
+  #answer(rows: readonly Waiting[], outcomes: readonly (store.Verdict | AtomError)[]): void {
     const appended: store.Appended[] = []
-    for (const [index, verdict] of verdicts.entries()) {
-      const row = rows[index]
-      if (verdict.verdict === 'stored') {
-        appended.push(verdict)
-        row?.settle(verdict)
-      } else row?.refuse(refusal(verdict.verdict))
+    let repeated = false
+    for (const [index, row] of rows.entries()) {
+      const outcome = outcomes[index]
+      if (outcome === undefined) row.refuse(new AtomError('internal'))
+      else if (outcome instanceof AtomError) row.refuse(outcome)
+      else if (outcome.verdict === 'stored') {
+        repeated ||= outcome.duplicate
+        appended.push(outcome)
+        row.settle(outcome)
+      } else row.refuse(refusal(outcome.verdict))
     }
+    this.#wary = repeated ? waryBatches : Math.max(0, this.#wary - 1)
     this.#timeline.committed(appended)
   }
 
@@ -261,4 +295,8 @@ function sizeOf(draft: store.EventDraft): number {
 
 function sqlState(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

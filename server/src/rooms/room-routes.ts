@@ -117,8 +117,9 @@ export function roomRoutes(
 
   guard(routes.events, async ({ principal, params, query }) => {
     await rooms.requireMember(principal, params.id)
-    const { after, before, limit } = query
-    if (after !== undefined) return { status: 200, body: await timeline.since(params.id, after, limit) }
+    const { after, epoch, before, limit } = query
+    if (after !== undefined)
+      return { status: 200, body: await timeline.since(params.id, after, limit, epoch) }
     return { status: 200, body: await timeline.before(params.id, before ?? Number.MAX_SAFE_INTEGER, limit) }
   })
 }

@@ -1,5 +1,6 @@
 import type { Actor, Reaction, RoomEvent, RoomEventType } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
+import { jsonArray, plainArray, textArray } from '#foundation/database/arrays.ts'
 import type { Queryable } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 
@@ -42,12 +43,11 @@ export interface PublishOptions {
 export interface Heads {
   readonly epoch: string
   readonly head: number
+  /** Number of the oldest event that is kept; of the next one where none is. */
+  readonly floor: number
 }
 
-export interface StoredPage {
-  readonly epoch: string
-  readonly head: number
-  readonly floor: number
+export interface StoredPage extends Heads {
   readonly events: readonly RoomEvent[]
   /** Size of each event's stored body, in UTF-16 code units. */
   readonly sizes: readonly number[]
@@ -64,82 +64,152 @@ interface EventRow {
   readonly at: Date
 }
 
+/** Somebody speaking in a room, however much they say in one batch. */
+interface Voice {
+  readonly draft: EventDraft
+  readonly membersOnly: boolean
+  /** Counted from 1, as SQL counts. */
+  readonly number: number
+  /** Shared by all voices of the room. */
+  readonly room: { events: number }
+  /** What the actor says in the room, by client id: where the first of that name stands in the batch. */
+  readonly said: Map<string, number>
+}
+
+/** The voices of a batch. */
+class Voices {
+  readonly all: Voice[] = []
+  readonly #byName = new Map<string, Voice>()
+  readonly #rooms = new Map<string, Voice['room']>()
+  readonly #said = new Map<string, Voice['said']>()
+  #last: Voice | undefined
+
+  of(draft: EventDraft, membersOnly: boolean): Voice {
+    const { roomId, workspaceId, actor } = draft
+    const last = this.#last
+    // Whoever sends several messages in one frame has them one behind the other.
+    if (
+      last?.draft.roomId === roomId &&
+      last.draft.actor.id === actor.id &&
+      last.draft.actor.kind === actor.kind &&
+      last.draft.workspaceId === workspaceId &&
+      last.membersOnly === membersOnly
+    ) {
+      return last
+    }
+    const name = `${roomId} ${actor.id} ${actor.kind} ${workspaceId} ${membersOnly}`
+    const voice = this.#byName.get(name) ?? this.#add(name, draft, membersOnly)
+    this.#last = voice
+    return voice
+  }
+
+  #add(name: string, draft: EventDraft, membersOnly: boolean): Voice {
+    const voice: Voice = {
+      draft,
+      membersOnly,
+      number: this.all.length + 1,
+      room: entry(this.#rooms, draft.roomId, () => ({ events: 0 })),
+      said: entry(this.#said, `${draft.roomId} ${draft.actor.id}`, () => new Map()),
+    }
+    this.all.push(voice)
+    this.#byName.set(name, voice)
+    return voice
+  }
+}
+
+/** An event that `append_room_events` is asked to store. */
+interface Asked {
+  readonly draft: EventDraft
+  readonly voice: Voice
+  /** Among the events of its room in this batch, counted from 1. */
+  readonly place: number
+  readonly id: string
+  /** It has been answered; whoever asks for the same again is told of a duplicate. */
+  told: boolean
+}
+
 /**
  * Stores drafts, in order, and answers for each what became of it. One statement, so outside a transaction it is one by
- * itself: when this resolves, everything is committed.
+ * itself: when this resolves, everything is committed. `lookFirst`: duplicates are to be expected; without it they are found
+ * just as well, but at the price of having stored the batch once in vain.
  */
 export async function publish(
   db: Queryable,
   drafts: readonly EventDraft[],
   options: readonly PublishOptions[] = [],
+  lookFirst = false,
 ): Promise<Verdict[]> {
-  // The function stores each key once; what was given twice in one batch is told the place of the first.
-  const firsts = new Map<string, number>()
-  const places: number[] = []
-  const asked: number[] = []
-  for (const [index, draft] of drafts.entries()) {
-    const key = `${draft.roomId} ${draft.actor.id} ${draft.clientId}`
-    let place = firsts.get(key)
-    if (place === undefined) {
-      place = asked.push(index) - 1
-      firsts.set(key, place)
-    }
-    places.push(place)
-  }
-  const distinct = asked.map((index) => drafts[index]).filter((draft) => draft !== undefined)
-  const rows = await db.query<{
-    verdict: 'new' | 'duplicate' | 'not_found' | 'not_a_member'
-    event_seq: number
-    event_id: string
-    event_at: Date
-    event_type: RoomEventType
-    event_body: Record<string, unknown> | null
-    actor_name: string | null
+  if (drafts.length === 0) return []
+  const voices = new Voices()
+  const asked: Asked[] = []
+  // The function stores each client id once; what was given twice in one batch is told the place of the first.
+  const indexes = drafts.map((draft, index) => {
+    const voice = voices.of(draft, options[index]?.membersOnly ?? false)
+    const first = voice.said.get(draft.clientId)
+    if (first !== undefined) return first
+    voice.said.set(draft.clientId, asked.length)
+    const place = ++voice.room.events
+    return asked.push({ draft, voice, place, id: draft.id ?? newId(), told: false }) - 1
+  })
+  const [row] = await db.query<{
+    moment: Date
+    standings: ('not_found' | 'not_a_member' | null)[]
+    names: (string | null)[]
+    seqs: (number | null)[]
+    repeats:
+      | {
+          readonly place: number
+          readonly seq: number
+          readonly id: string
+          readonly at: string
+          readonly type: RoomEventType
+          readonly body: Record<string, unknown>
+        }[]
+      | null
   }>(sql`
-    select verdict, event_seq, event_id, event_at, event_type, event_body, actor_name
-    from publish_room_events(
-      ${distinct.map((draft) => draft.roomId)}::uuid[],
-      ${distinct.map((draft) => draft.workspaceId ?? null)}::uuid[],
-      ${asked.map((index) => options[index]?.membersOnly ?? false)}::boolean[],
-      ${distinct.map((draft) => draft.id ?? newId())}::uuid[],
-      ${distinct.map((draft) => draft.type)}::text[],
-      ${distinct.map((draft) => draft.actor.kind)}::text[],
-      ${distinct.map((draft) => draft.actor.id)}::uuid[],
-      ${distinct.map((draft) => draft.clientId)}::text[],
-      ${distinct.map((draft) => JSON.stringify(draft.body))}::text[]
-    )
-    order by place`)
-  const seen = new Set<number>()
-  return drafts.map((draft, index): Verdict => {
-    const place = places[index] ?? -1
-    const row = rows[place]
-    if (row === undefined) throw new Error('publish_room_events answered fewer rows than it was given')
-    if (row.verdict === 'not_found' || row.verdict === 'not_a_member') return { verdict: row.verdict }
-    const again = seen.has(place)
-    seen.add(place)
+    select moment, standings, names, seqs, repeats
+    from append_room_events(
+      ${textArray(voices.all.map(({ draft }) => draft.roomId))}::uuid[],
+      ${textArray(voices.all.map(({ draft }) => draft.workspaceId ?? null))}::uuid[],
+      ${plainArray(voices.all.map(({ membersOnly }) => membersOnly))}::boolean[],
+      ${textArray(voices.all.map(({ draft }) => draft.actor.kind))}::text[],
+      ${textArray(voices.all.map(({ draft }) => draft.actor.id))}::uuid[],
+      ${plainArray(asked.map(({ voice }) => voice.number))}::integer[],
+      ${plainArray(asked.map(({ place }) => place))}::integer[],
+      ${textArray(asked.map(({ id }) => id))}::uuid[],
+      ${textArray(asked.map(({ draft }) => draft.type))}::text[],
+      ${textArray(asked.map(({ draft }) => draft.clientId))}::text[],
+      ${jsonArray(asked.map(({ draft }) => draft.body))}::jsonb[],
+      ${lookFirst}
+    )`)
+  if (row === undefined) throw new Error('append_room_events answered nothing')
+  const repeats = new Map(row.repeats?.map((repeat) => [repeat.place - 1, repeat]))
+  return indexes.map((index): Verdict => {
+    const one = asked[index]
+    if (one === undefined) throw new Error('a draft is not part of its own batch')
+    const standing = row.standings[one.voice.number - 1]
+    if (standing) return { verdict: standing }
+    const { roomId, actor, clientId } = one.draft
+    const repeat = repeats.get(index)
+    const seq = repeat?.seq ?? row.seqs[index] ?? undefined
+    if (seq === undefined) throw new Error('append_room_events left an event without a place')
+    const id = repeat?.id ?? one.id
     const event = toEvent(
       {
-        seq: row.event_seq,
-        id: row.event_id,
-        type: row.event_type,
-        actor_kind: draft.actor.kind,
-        actor_id: draft.actor.id,
-        actor_name: row.actor_name,
-        client_id: draft.clientId,
-        at: row.event_at,
+        seq,
+        id,
+        type: repeat?.type ?? one.draft.type,
+        actor_kind: actor.kind,
+        actor_id: actor.id,
+        actor_name: row.names[one.voice.number - 1] ?? null,
+        client_id: clientId,
+        at: repeat === undefined ? row.moment : new Date(repeat.at),
       },
-      row.event_body ?? drafts[asked[place] ?? -1]?.body ?? {},
+      repeat?.body ?? one.draft.body,
     )
-    return {
-      verdict: 'stored',
-      roomId: draft.roomId,
-      seq: row.event_seq,
-      id: row.event_id,
-      clientId: draft.clientId,
-      at: event.at,
-      duplicate: again || row.verdict === 'duplicate',
-      event,
-    }
+    const duplicate = one.told || repeat !== undefined
+    one.told = true
+    return { verdict: 'stored', roomId, seq, id, clientId, at: event.at, duplicate, event }
   })
 }
 
@@ -252,9 +322,9 @@ export async function notifyEnd(db: Queryable, channel: string, roomId: string):
 }
 
 export async function heads(db: Queryable, roomIds: readonly string[]): Promise<Map<string, Heads>> {
-  const rows = await db.query<{ id: string; epoch: string; head: number }>(sql`
-    select id, epoch, seq as head from rooms where id = any (${roomIds}::uuid[])`)
-  return new Map(rows.map(({ id, epoch, head }) => [id, { epoch, head }]))
+  const rows = await db.query<Heads & { id: string }>(sql`
+    select id, epoch, seq as head, floor from rooms where id = any (${roomIds}::uuid[])`)
+  return new Map(rows.map(({ id, ...heads }) => [id, heads]))
 }
 
 function toReadEvent({ body, reactions, ...row }: ReadRow): RoomEvent {
@@ -280,4 +350,13 @@ function toEvent(row: EventRow, body: Readonly<Record<string, unknown>>): RoomEv
 
 function nameless(kind: Actor['kind']): string {
   return kind === 'system' ? 'Atom' : 'Somebody who was here'
+}
+
+/** What a map holds under a key, made where it holds nothing yet. */
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key)
+  if (found !== undefined) return found
+  const made = make()
+  map.set(key, made)
+  return made
 }

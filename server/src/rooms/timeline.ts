@@ -17,6 +17,21 @@ export interface RoomNews {
   readonly events?: readonly RoomEvent[]
 }
 
+/** What somebody says they have: everything up to `seq` of the timeline `epoch`. */
+export interface Cursor {
+  readonly epoch?: string | undefined
+  readonly seq: number
+}
+
+/**
+ * Whether a cursor leads nowhere: it names another timeline; or lies beyond the head, so that its timeline is no more, whatever
+ * it names; or what followed it is no longer kept.
+ */
+export function isVoid({ epoch, seq }: Cursor, room: store.Heads): boolean {
+  const another = epoch !== undefined && epoch.toLowerCase() !== room.epoch
+  return another || seq > room.head || seq < room.floor - 1
+}
+
 export interface TimelineOptions {
   readonly database: Database
   readonly log: Log
@@ -24,7 +39,7 @@ export interface TimelineOptions {
   readonly recheckMs?: number
 }
 
-/** As `publish_room_events` names it. */
+/** As `append_room_events` names it. */
 const channel = 'atom_rooms'
 /** A page ends early when its bodies are larger than this, but holds at least one event. */
 const pageSize = 256 * 1024
@@ -56,9 +71,21 @@ export class Timeline implements AsyncDisposable {
     return timeline
   }
 
-  /** Events after `after`, oldest first; `more`: newer ones follow. Throws `not_found`. */
-  async since(roomId: string, after: number, limit: number = limits.pageEvents): Promise<EventPage> {
+  /**
+   * Events after `after`, oldest first; `more`: newer ones follow. Where `after` is no place in the timeline, or none of the
+   * timeline `epoch`, or where what followed it is no longer kept: the newest page, with `reset`. Throws `not_found`.
+   */
+  async since(
+    roomId: string,
+    after: number,
+    limit: number = limits.pageEvents,
+    epoch?: string,
+  ): Promise<EventPage> {
     const found = await this.#page(roomId, { after }, limit)
+    if (isVoid({ epoch, seq: after }, found)) {
+      const newest = await this.newest(roomId, limit)
+      return { ...newest, more: false, reset: true, floor: found.floor }
+    }
     let size = 0
     let kept = 0
     for (const bytes of found.sizes) {
