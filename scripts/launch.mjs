@@ -22,7 +22,13 @@ const modules = join(root, 'node_modules')
 const stamp = join(modules, '.atom-installed')
 const lock = join(root, '.atom-install.lock')
 const pinnedMajors = [24, 26]
-const targets = { start: 'start.ts', test: 'test.ts', check: 'check.ts', bench: 'bench.ts' }
+const targets = {
+  start: 'start.ts',
+  test: 'test.ts',
+  check: 'check.ts',
+  bench: 'bench.ts',
+  chaos: '../server/test/chaos/command.ts',
+}
 
 const [command, ...args] = process.argv.slice(2)
 const target = targets[command]
