@@ -22,10 +22,12 @@ test('[RT91] killed, frozen, drained and cut off at random: nothing acknowledged
     stepMs: 200,
     faults: 0.35,
     bursts: 2,
+    floods: 0,
     longestFreeze: 12,
     // The server that the tests share is not ours to crash.
     database: external ? 'suite' : 'own',
     breakModel: false,
+    redisUrl: process.env['REDIS_URL'],
     quietWithinMs: 120_000,
     keep: false,
   })

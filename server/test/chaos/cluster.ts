@@ -77,6 +77,13 @@ export class Cluster implements AsyncDisposable {
     // Of its own, with patience: it reads what is true when everything is over.
     const database = born.use(await openDatabase({ connection, poolSize: 4, log: testLog }))
     const release = new AsyncDisposableStack()
+    // Should this process end in the middle of it all, the servers end as well.
+    const end = () => {
+      for (const { atom, state } of nodes)
+        if (state !== 'down' && isAlive(atom)) process.kill(atom.pid, 'SIGKILL')
+    }
+    process.once('exit', end)
+    release.defer(() => void process.off('exit', end))
     const cluster = new Cluster({ database, nodes, folder: own?.folder, died: options.died, release })
     // The first one makes the tables.
     await cluster.start(0)

@@ -18,10 +18,13 @@ const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${
 const stepMs = 250
 
 const hurry = new AbortController()
-process.once('SIGINT', () => {
-  console.log('No more faults; the check follows. Once more ends at once.')
-  hurry.abort()
-})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (hurry.signal.aborted) process.exit(130)
+    console.log('No more faults; the check follows. Once more ends at once.')
+    hurry.abort()
+  })
+}
 console.log(command)
 const outcome = await runChaos({
   seed,
@@ -32,9 +35,11 @@ const outcome = await runChaos({
   stepMs,
   faults: 0.25,
   bursts: Math.max(1, clients / 12),
+  floods: 0.004,
   longestFreeze: 60,
   database: 'own',
   breakModel: true,
+  redisUrl: process.env['REDIS_URL'],
   quietWithinMs: 180_000,
   keep: values.keep,
   say: (line) => console.log(line),

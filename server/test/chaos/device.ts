@@ -18,6 +18,8 @@ export interface Device extends AsyncDisposable {
   stop(room: ChaosRoom): void
   /** As when a person reloads the page: only what is kept stays. */
   reload(): void
+  /** Gets a new access token, as it would when the old one is about to expire. */
+  renew(): void
   /** The nemesis rests: what a device notices of that by itself, it notices now. */
   networkIsBack(): void
   /** Number of the newest event that it holds without a gap; 0: none. */

@@ -136,6 +136,16 @@ export class PlainDevice implements Device {
     this.#socket = this.#open()
   }
 
+  renew(): void {
+    const socket = this.#socket
+    void this.person
+      .renew(this.line.url)
+      .then(() => this.person.token(this.line.url))
+      .then((token) => {
+        if (this.#ready && this.#socket === socket) void this.#ask('auth.refresh', { token })
+      })
+  }
+
   networkIsBack(): void {
     // Socket.IO's own reconnection looks again within seconds.
   }
@@ -180,12 +190,7 @@ export class PlainDevice implements Device {
     socket.on('hello', (hello: ServerFrame<'hello'>) => mine() && this.#hello(hello))
     socket.on('room.events', (frame: ServerFrame<'room.events'>) => mine() && this.#events(frame))
     socket.on('room.signal', (signal: RoomSignal) => mine() && this.#signal(signal))
-    socket.on('auth.expiring', () => {
-      void this.person
-        .renew(this.line.url)
-        .then(() => this.person.token(this.line.url))
-        .then((token) => (mine() ? this.#ask('auth.refresh', { token }) : undefined))
-    })
+    socket.on('auth.expiring', () => mine() && this.renew())
     socket.on('disconnect', (reason) => {
       if (!mine()) return
       this.#parts.history.add({ is: 'socket', device: this.name, state: 'away', reason })

@@ -32,10 +32,13 @@ export interface ChaosOptions {
   readonly faults: number
   /** Bursts of messages in one step, on average. */
   readonly bursts: number
+  readonly floods: number
   readonly longestFreeze: number
   readonly database: 'own' | 'suite'
   /** The model breaks off now and then, so that the built-in agent, with all that it has to load, answers instead. */
   readonly breakModel: boolean
+  /** A Redis on loopback, for the servers to share; they reach it over a line that can be dropped. */
+  readonly redisUrl: string | undefined
   /** How long everybody may take to be whole again when the nemesis rests. */
   readonly quietWithinMs: number
   /** Write the history down even where nothing is wrong with it. */
@@ -74,8 +77,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     ...options,
     can: {
       crashDatabase: options.database === 'own',
-      // Servers do not take a bus yet; the run hands one to them as soon as REDIS_URL names it.
-      dropBus: false,
+      dropBus: options.redisUrl !== undefined,
       remove: removal !== undefined,
       breakModel: options.breakModel,
     },
@@ -83,13 +85,18 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   const schedule = scheduleOf(plan)
   {
     await using talker = await Talker.start()
+    await using bus = options.redisUrl === undefined ? undefined : await Bus.open(options.redisUrl)
     await using cluster = await Cluster.open({
       nodes: options.nodes,
       database: options.database,
-      environment: { ATOM_MODEL_BASE_URL: talker.baseUrl, ATOM_MODEL_NAME: 'talker' },
+      environment: {
+        ATOM_MODEL_BASE_URL: talker.baseUrl,
+        ATOM_MODEL_NAME: 'talker',
+        ...(bus !== undefined && { REDIS_URL: bus.url }),
+      },
       died: (node, words) => history.add({ is: 'died', node, words }),
     })
-    await using stage = await Stage.open({ options, schedule, history, cluster, talker })
+    await using stage = await Stage.open({ options, schedule, history, cluster, talker, bus })
     await stage.play()
     await stage.rest()
     await stage.reckon()
@@ -104,12 +111,49 @@ const removal = ('removeMember' in roomRoutes ? roomRoutes.removeMember : undefi
   | { readonly method: string; readonly path: string }
   | undefined
 
+/** The way to Redis: while it is dropped nobody gets through. */
+class Bus implements AsyncDisposable {
+  readonly url: string
+  readonly #line: FaultyLine
+  readonly #state: { dropped: boolean }
+
+  private constructor(url: string, line: FaultyLine, state: { dropped: boolean }) {
+    this.url = url
+    this.#line = line
+    this.#state = state
+  }
+
+  static async open(redisUrl: string): Promise<Bus> {
+    const state = { dropped: false }
+    const there = new URL(redisUrl)
+    const port = Number(there.port === '' ? 6379 : there.port)
+    const line = await FaultyLine.open(() => (state.dropped ? undefined : port))
+    const here = new URL(redisUrl)
+    here.host = new URL(line.url).host
+    return new Bus(here.href, line, state)
+  }
+
+  drop(): void {
+    this.#state.dropped = true
+    this.#line.cut()
+  }
+
+  restore(): void {
+    this.#state.dropped = false
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#line[Symbol.asyncDispose]()
+  }
+}
+
 interface StageParts {
   readonly options: ChaosOptions
   readonly schedule: Schedule
   readonly history: History
   readonly cluster: Cluster
   readonly talker: Talker
+  readonly bus: Bus | undefined
 }
 
 /** People with their devices, and what happens to them. */
@@ -184,8 +228,9 @@ class Stage implements AsyncDisposable {
 
   /** The nemesis rests, and everybody gets the time to be whole again; who is not then has a reason that is a defect. */
   async rest(): Promise<void> {
-    const { cluster, talker, history, options } = this.#parts
+    const { cluster, talker, bus, history, options } = this.#parts
     talker.breaking = 0
+    bus?.restore()
     for (const device of this.#devices) device.line.mend()
     await cluster.calm()
     for (const device of this.#devices) device.networkIsBack()
@@ -238,7 +283,7 @@ class Stage implements AsyncDisposable {
   }
 
   #act(action: Action): void {
-    const { cluster, talker } = this.#parts
+    const { cluster, talker, bus } = this.#parts
     switch (action.do) {
       case 'say':
         for (let message = 0; message < action.messages; message++) {
@@ -269,6 +314,9 @@ class Stage implements AsyncDisposable {
       case 'reload':
         this.#device(action.device).reload()
         return
+      case 'renew':
+        this.#device(action.device).renew()
+        return
       case 'kill':
         this.#begin(cluster.kill(action.node))
         return
@@ -288,7 +336,10 @@ class Stage implements AsyncDisposable {
         this.#begin(cluster.crashDatabase())
         return
       case 'drop_bus':
+        bus?.drop()
+        return
       case 'restore_bus':
+        bus?.restore()
         return
       case 'cut':
         this.#device(action.device).line.cut()
@@ -352,7 +403,8 @@ class Stage implements AsyncDisposable {
     for (;;) {
       const answer = await by.person.call(by.line.url, method, path, body)
       if (answer !== undefined && answer.status < 300) return
-      if (answer !== undefined && answer.status < 500 && answer.status !== 429 && answer.status !== 401) {
+      // Whoever asks may have been added a moment ago, in the schedule, and not yet in the room.
+      if (answer !== undefined && ![401, 403, 429].includes(answer.status) && answer.status < 500) {
         throw new Error(`${method} ${path} of ${by.name}: ${answer.status} ${JSON.stringify(answer.body)}`)
       }
       await delay(300)

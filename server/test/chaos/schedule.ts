@@ -29,6 +29,8 @@ export type Deed =
   | { readonly do: 'step_out'; readonly device: number; readonly room: number }
   | { readonly do: 'step_in'; readonly device: number; readonly room: number }
   | { readonly do: 'reload'; readonly device: number }
+  /** A new access token for the old one, whatever the network is like just then. */
+  | { readonly do: 'renew'; readonly device: number }
 
 /** What the nemesis does. */
 export type Fault =
@@ -72,6 +74,8 @@ export interface Plan {
   }
   /** Bursts of messages in one step, on average. */
   readonly bursts: number
+  /** Chance that a burst is a flood. */
+  readonly floods: number
   /** Chance that a step brings a fault. */
   readonly faults: number
   /** Longest freeze of a node, in steps. */
@@ -155,17 +159,23 @@ class People {
         this.#lastAsked.set(room, step)
         deeds.push({ do: 'ask', device, room })
       } else {
-        const length = random.chance(0.05) ? random.between(2_000, 12_000) : random.between(10, 300)
-        deeds.push({ do: 'say', device, room, messages: random.between(1, 6), length })
+        // Now and then so much at once that a slow line falls behind.
+        const flood = random.chance(this.#plan.floods)
+        const long = flood || random.chance(0.05)
+        const length = long ? random.between(2_000, 12_000) : random.between(10, 300)
+        deeds.push({ do: 'say', device, room, messages: flood ? 120 : random.between(1, 6), length })
       }
     }
-    if (random.chance(0.1)) this.#stop(deeds)
+    if (random.chance(0.04)) this.#stop(deeds)
     if (random.chance(0.06)) this.#add(deeds)
     if (random.chance(0.06) && this.#plan.can.remove) this.#remove(deeds, step)
     if (random.chance(0.3)) this.#trespass(deeds, step)
     if (random.chance(0.06)) this.#stepOut(deeds, step)
     if (random.chance(0.06)) {
       deeds.push({ do: 'reload', device: random.between(0, this.#cast.devices.length - 1) })
+    }
+    if (random.chance(0.1)) {
+      deeds.push({ do: 'renew', device: random.between(0, this.#cast.devices.length - 1) })
     }
     return deeds
   }

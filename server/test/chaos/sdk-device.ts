@@ -96,6 +96,18 @@ export class SdkDevice implements Device {
     for (const room of this.#wanted) this.#enter(this.#page, room)
   }
 
+  renew(): void {
+    const { session } = this.#page.client
+    session
+      .accessToken()
+      .then((token) => {
+        session.distrust(token)
+        return session.accessToken()
+      })
+      // Without a network there is none now; whoever needs one next asks again.
+      .catch(() => undefined)
+  }
+
   networkIsBack(): void {
     for (const heard of this.#heard) heard('online')
   }
