@@ -469,3 +469,17 @@ test('[RT90] what came late over a slow line, sent before a removal, is no viola
   lines.splice(quiet, 0, { ...late, at: 9_000 })
   assert.deepEqual(check(lines), [])
 })
+
+test('[RT90] a message refused while its author was being removed is no violation', () => {
+  const lines = goodHistory()
+  const removed = lines.findIndex((line) => line.is === 'member' && line.change === 'removed')
+  const at = lines[removed]?.at ?? 0
+  const own = { device: 'D2', account: 'A2', room: 'R1', clientId: 'too-late' }
+  lines.splice(
+    removed,
+    0,
+    { at: at - 15, is: 'publish', ...own, text: 'text', order: 1, ordered: true },
+    { at, is: 'refused', ...own, code: 'not_a_member' },
+  )
+  assert.deepEqual(check(lines), [])
+})

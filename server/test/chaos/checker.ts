@@ -150,7 +150,8 @@ function messageKey(line: { readonly room: string; readonly clientId: string }, 
 }
 
 /** Each publish has one place; acknowledged ones above all. */
-function publishes({ publish, ack, settled, refused, stored, quiet, trespass }: Kinds): Violation[] {
+function publishes({ publish, ack, settled, refused, stored, quiet, trespass, member }: Kinds): Violation[] {
+  const stays = new Stays(member)
   const said = stored.filter(({ type }) => type === 'message.created')
   const places = grouped(said, (event) => messageKey(event, event.actor))
   const acks = grouped(ack, (line) => messageKey(line, line.account))
@@ -190,9 +191,11 @@ function publishes({ publish, ack, settled, refused, stored, quiet, trespass }: 
         )
       }
     }
-    if (refusal !== undefined) {
+    // Whoever speaks while they are being added or removed may be refused.
+    const outside = refusal?.code === 'not_a_member' && !stays.certain(line, line.at, refusal.at)
+    if (refusal !== undefined && !outside) {
       tell('refused_for_good', `${clientId} of ${device} was refused for good: ${refusal.code}.`)
-    } else if (quiet.length > 0 && (first ?? settlement) === undefined) {
+    } else if (refusal === undefined && quiet.length > 0 && (first ?? settlement) === undefined) {
       tell('never_acknowledged', `${clientId} of ${device} has no acknowledgement although all is quiet.`)
     }
   }
@@ -374,6 +377,16 @@ class Stays {
       since = undefined
     }
     return since !== undefined && since <= to
+  }
+
+  /** Was in the room all the time from `from` to `to`. */
+  certain(line: { readonly account: string; readonly room: string }, from: number, to: number): boolean {
+    let since: number | undefined
+    for (const { change, at } of this.of(line)) {
+      if (change === 'added' && at <= from) since ??= at
+      if (change === 'removing' && at <= to) since = undefined
+    }
+    return since !== undefined
   }
 }
 

@@ -230,7 +230,11 @@ export class SdkDevice implements Device {
         })
         return stored
       },
-      update: (message) => inner.update(message),
+      update: async (message) => {
+        await inner.update(message)
+        // Refused for good: it waits for the person, and nobody sends it.
+        if (message.error !== undefined) this.#owed.delete(message.clientId)
+      },
       remove: async (clientId) => {
         await inner.remove(clientId)
         const room = rooms.get(clientId)
