@@ -2,11 +2,12 @@
 // status is 0 where every promise was kept, 1 where not, 2 for a wrong call.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import { runPeer } from './peer.ts'
 import { reportOf } from './report.ts'
-import { runChaos } from './run.ts'
+import { type ChaosOptions, runChaos } from './run.ts'
 
 const usage =
-  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--keep]'
+  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--keep] [--peer socket.io]'
 
 const { values } = parsed()
 const seed = numberOf('seed', values.seed ?? String(randomInt(1, 1_000_000)))
@@ -25,8 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     hurry.abort()
   })
 }
-console.log(command)
-const outcome = await runChaos({
+const options: ChaosOptions = {
   seed,
   nodes,
   clients,
@@ -44,7 +44,22 @@ const outcome = await runChaos({
   keep: values.keep,
   say: (line) => console.log(line),
   hurry: hurry.signal,
-})
+}
+if (values.peer !== undefined) {
+  if (values.peer !== 'socket.io') wrong(`--peer is "${values.peer}". The only peer is socket.io.`)
+  console.log(`${command} --peer socket.io`)
+  const { acknowledged, owed, delivered, doubled, faults, reconnects, recovered } = await runPeer(options)
+  const share = (part: number) => `${((100 * part) / owed).toFixed(2)} %`
+  console.log(
+    `Socket.IO with connection state recovery, one server: ${acknowledged} acknowledged · ${faults} faults · ${reconnects} reconnects, ${recovered} of them recovered`,
+  )
+  console.log(
+    `${share(delivered)} of ${owed} deliveries that are owed for acknowledged messages came, ${share(doubled)} came twice or more`,
+  )
+  process.exit(0)
+}
+console.log(command)
+const outcome = await runChaos(options)
 console.log(reportOf(outcome, command))
 process.exit(outcome.violations.length === 0 ? 0 : 1)
 
@@ -57,6 +72,7 @@ function parsed() {
         nodes: { type: 'string', default: '3' },
         clients: { type: 'string', default: '40' },
         rooms: { type: 'string', default: '12' },
+        peer: { type: 'string' },
         keep: { type: 'boolean', default: false },
       },
     })
