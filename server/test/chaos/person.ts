@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { accountRoutes, type SignedIn } from '@atom/contract/accounts.ts'
 import { type Room as RoomDescription, roomRoutes } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
@@ -15,6 +16,7 @@ export interface ChaosRoom {
 
 export const password = 'nine loud herons argue'
 const answerWithinMs = 8_000
+const setupWithinMs = 90_000
 /** A token that has less than this left is renewed before it is used. */
 const marginMs = 20_000
 
@@ -81,6 +83,7 @@ async function send(
   path: string,
   token: string | undefined,
   body: object | undefined,
+  withinMs: number = answerWithinMs,
 ): Promise<HttpAnswer | undefined> {
   try {
     const answer = await fetch(`${url}${path}`, {
@@ -90,7 +93,7 @@ async function send(
         ...(body !== undefined && { 'content-type': 'application/json' }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(answerWithinMs),
+      signal: AbortSignal.timeout(withinMs),
     })
     return { status: answer.status, body: (await answer.json()) as HttpAnswer['body'] }
   } catch {
@@ -107,11 +110,16 @@ async function must(
   token: string | undefined,
   body?: object,
 ): Promise<HttpAnswer['body']> {
-  const answer = await send(url, method, path, token, body)
-  if (answer === undefined || answer.status >= 300) {
-    throw new Error(`${method} ${path}: ${answer?.status} ${JSON.stringify(answer?.body)}`)
+  for (;;) {
+    // Not asked twice while the first one may still take effect: an invitation is good once.
+    const answer = await send(url, method, path, token, body, setupWithinMs)
+    if (answer !== undefined && answer.status < 300) return answer.body
+    // Passwords are hashed a few at a time, so a slow machine is busy for a while.
+    if (answer?.status !== 503 && answer?.status !== 429) {
+      throw new Error(`${method} ${path}: ${answer?.status} ${JSON.stringify(answer?.body)}`)
+    }
+    await delay(250)
   }
-  return answer.body
 }
 
 /** Sets the installation up: everybody of the cast with their account, and the rooms with who is in them at the beginning. */
