@@ -24,7 +24,13 @@ const lock = join(root, '.atom-install.lock')
 /** What the stamp says while an installation is under way. */
 const cutOff = 'under way'
 const pinnedMajors = [24, 26]
-const targets = { start: 'start.ts', test: 'test.ts', check: 'check.ts', bench: 'bench.ts' }
+const targets = {
+  start: 'start.ts',
+  test: 'test.ts',
+  check: 'check.ts',
+  bench: 'bench.ts',
+  chaos: '../server/test/chaos/command.ts',
+}
 
 const [command, ...args] = process.argv.slice(2)
 const target = targets[command]

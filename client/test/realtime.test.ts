@@ -211,6 +211,17 @@ suite('the live line', () => {
     assert.ok(performance.now() - began < 7_000)
   })
 
+  test('[RT94] a line that swallows a question is looked at, and replaced when it stays silent', async () => {
+    await using server = await ScriptedServer.open()
+    using house = await open(server)
+    house.realtime.need()
+    await until(house.realtime, connected)
+    server.mute = true
+    const roomId = '01890a5d-ac96-774b-bcce-b302099a8057'
+    await assert.rejects(house.realtime.request('room.read', { roomId, seq: 1 }, 100), { code: 'timeout' })
+    await eventually(() => server.sockets.length === 2, 8_000)
+  })
+
   test('[CL39] closing leaves nothing behind that would come back', async () => {
     await using server = await ScriptedServer.open()
     using house = await open(server)

@@ -51,16 +51,27 @@ test('[CL2] the server’s Retry-After is waited out before the jitter begins', 
   assert.deepEqual(waits(policy, [busy, busy]), [7_000, 7_000])
 })
 
-test('[CL2] a socket that held for a minute makes earlier failures forgotten; one that did not, does not', () => {
+test('[CL2] a socket that held for a minute makes earlier failures forgotten; one that fell at once, does not', () => {
   let now = 0
   const policy = new Reconnect({ random: () => 1, now: () => now })
   assert.deepEqual(waits(policy, [offline, offline, offline]), [500, 1_000, 2_000])
   policy.opened(0)
-  now += 59_999
+  now += 9_999
   assert.deepEqual(waits(policy, [{ kind: 'dropped' }]), [4_000])
   policy.opened(0)
   now += 60_000
   assert.deepEqual(waits(policy, [{ kind: 'dropped' }]), [500])
+})
+
+test('[RT93] every ten seconds that a socket stood make good for one failure: who is cut off twice a minute never waits long', () => {
+  let now = 0
+  const policy = new Reconnect({ random: () => 1, now: () => now })
+  waits(policy, new Array<Loss>(6).fill(offline))
+  for (const expected of [8_000, 4_000, 2_000, 1_000, 500, 500, 500]) {
+    policy.opened(0)
+    now += 25_000
+    assert.deepEqual(waits(policy, [{ kind: 'dropped' }]), [expected])
+  }
 })
 
 test('[CL3] a client comes back from what passes, and stays away from what does not', () => {

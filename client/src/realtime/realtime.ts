@@ -145,8 +145,15 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     body: ClientFrame<N>,
     withinMs: number = requestWithinMs,
   ): Promise<ClientAnswer<N>> {
-    if (this.#socket === undefined) throw new AtomClientError('offline')
-    return await this.#socket.request(name, body, withinMs)
+    const socket = this.#socket
+    if (socket === undefined) throw new AtomClientError('offline')
+    try {
+      return await socket.request(name, body, withinMs)
+    } catch (thrown) {
+      // A line that swallows questions may be half open, which Socket.IO would notice after 45 seconds.
+      if (asAtomClientError(thrown).code === 'timeout' && this.#socket === socket) this.#lookAgain()
+      throw thrown
+    }
   }
 
   /** @param count how many messages are owed, asked when a snapshot is composed */

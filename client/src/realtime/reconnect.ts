@@ -19,6 +19,11 @@ const baseMs = 500
 const capMs = 20_000
 /** A socket that lived this long was a success: what follows is a new story. */
 const stableMs = 60_000
+/**
+ * And each such span of a shorter life makes good for one failure. Without it a line that breaks every half minute soon
+ * leaves a person waiting for twenty seconds each time, in front of a server that answers at once.
+ */
+const forgivesMs = 10_000
 
 /** Codes with which a handshake is refused and that no repetition changes. */
 const finalCodes: ReadonlySet<string> = new Set([
@@ -55,7 +60,9 @@ export class Reconnect {
   lost(loss: Loss): Verdict {
     const openedAt = this.#openedAt
     this.#openedAt = undefined
-    if (openedAt !== undefined && this.#now() - openedAt >= stableMs) this.#failures = 0
+    const livedMs = openedAt === undefined ? 0 : this.#now() - openedAt
+    if (livedMs >= stableMs) this.#failures = 0
+    else this.#failures = Math.max(0, this.#failures - Math.floor(livedMs / forgivesMs))
     const failures = this.#failures
     this.#failures += 1
 

@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startEmbedded } from '#foundation/database/embedded.ts'
+import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
+import { AtomProcess } from '../support/atom-process.ts'
+import { emptyTestDatabase, testLog, urlOf } from '../support/postgres.ts'
+
+export interface ClusterOptions {
+  readonly nodes: number
+  /** `own`: an embedded PostgreSQL, which can be crashed. `suite`: a database of the server that the tests share. */
+  readonly database: 'own' | 'suite'
+  readonly environment: Readonly<Record<string, string>>
+  /** A server ended although nobody had ended it. */
+  readonly died: (node: number, words: string) => void
+}
+
+interface Node {
+  readonly atom: AtomProcess
+  /** `up`: takes traffic. `frozen`: looks as if. `leaving`: drains, and gets nothing new. */
+  state: 'down' | 'starting' | 'up' | 'frozen' | 'leaving'
+  /** What is done to a node is done one after the other. */
+  last: Promise<void>
+}
+
+export const setupToken = 'the-setup-token-of-the-chaos'
+/** How long before a start that failed, because the database was away just then, is tried again. */
+const startAgainMs = 500
+
+/** Several servers, each a process of its own, on one PostgreSQL. */
+export class Cluster implements AsyncDisposable {
+  readonly database: Database
+  readonly nodes: readonly Node[]
+  readonly #folder: string | undefined
+  readonly #died: ClusterOptions['died']
+  readonly #release: AsyncDisposableStack
+  #closing = false
+
+  private constructor(parts: {
+    readonly database: Database
+    readonly nodes: readonly Node[]
+    readonly folder: string | undefined
+    readonly died: ClusterOptions['died']
+    readonly release: AsyncDisposableStack
+  }) {
+    this.database = parts.database
+    this.nodes = parts.nodes
+    this.#folder = parts.folder
+    this.#died = parts.died
+    this.#release = parts.release
+  }
+
+  /** All of it runs when this resolves. */
+  static async open(options: ClusterOptions): Promise<Cluster> {
+    await using born = new AsyncDisposableStack()
+    const own = options.database === 'own' ? born.use(await ownDatabase()) : undefined
+    const connection = own?.connection ?? born.use(await emptyTestDatabase()).connection
+    const keys = `v1:${randomBytes(32).toString('base64url')}`
+    const nodes: Node[] = []
+    for (let at = 0; at < options.nodes; at++) {
+      const atom = born.use(
+        await AtomProcess.prepare({
+          ATOM_LOG_LEVEL: 'warn',
+          ATOM_SANDBOX: '0',
+          ATOM_SETUP_TOKEN: setupToken,
+          ATOM_MASTER_KEYS: keys,
+          // One address for all of them, or a token of one would be a stranger's at the next.
+          ATOM_PUBLIC_URL: 'http://127.0.0.1:3000',
+          DATABASE_URL: urlOf(connection),
+          ...options.environment,
+        }),
+      )
+      nodes.push({ atom, state: 'down', last: Promise.resolve() })
+    }
+    // Of its own, with patience: it reads what is true when everything is over.
+    const database = born.use(await openDatabase({ connection, poolSize: 4, log: testLog }))
+    const release = new AsyncDisposableStack()
+    // Should this process end in the middle of it all, the servers end as well.
+    const end = () => {
+      for (const { atom, state } of nodes)
+        if (state !== 'down' && isAlive(atom)) process.kill(atom.pid, 'SIGKILL')
+    }
+    process.once('exit', end)
+    release.defer(() => void process.off('exit', end))
+    const cluster = new Cluster({ database, nodes, folder: own?.folder, died: options.died, release })
+    // The first one makes the tables.
+    await cluster.start(0)
+    await cluster.calm()
+    release.use(born.move())
+    return cluster
+  }
+
+  /** The ports that a load balancer would choose from: it does not know who is frozen. */
+  ports(): number[] {
+    return this.nodes
+      .filter(({ state }) => state === 'up' || state === 'frozen')
+      .map(({ atom }) => Number(new URL(atom.url).port))
+  }
+
+  start(at: number): Promise<void> {
+    return this.#then(at, async (node) => {
+      while (node.state === 'down' && !this.#closing) {
+        node.state = 'starting'
+        try {
+          await node.atom.start()
+          node.state = 'up'
+        } catch {
+          // It says what it missed, the database most often, and ends; whoever runs servers starts it again.
+          node.state = 'down'
+          await delay(startAgainMs)
+        }
+      }
+    })
+  }
+
+  kill(at: number): Promise<void> {
+    return this.#then(at, async (node) => {
+      if (node.state === 'down') return
+      node.state = 'down'
+      await node.atom.kill()
+    })
+  }
+
+  freeze(at: number): Promise<void> {
+    return this.#then(at, async (node) => {
+      if (node.state !== 'up') return
+      process.kill(node.atom.pid, 'SIGSTOP')
+      node.state = 'frozen'
+    })
+  }
+
+  thaw(at: number): Promise<void> {
+    return this.#then(at, async (node) => {
+      if (node.state !== 'frozen') return
+      process.kill(node.atom.pid, 'SIGCONT')
+      node.state = 'up'
+    })
+  }
+
+  /** SIGTERM, and a new process in its place when it has ended. */
+  async drain(at: number): Promise<void> {
+    await this.#then(at, async (node) => {
+      if (node.state !== 'up') return
+      node.state = 'leaving'
+      await node.atom.stop()
+      node.state = 'down'
+    })
+    await this.start(at)
+  }
+
+  /** PostgreSQL ends at once, as with a failing machine; it is started again and recovers from its log. */
+  async crashDatabase(): Promise<void> {
+    if (this.#folder === undefined) throw new Error('this database is not ours to crash')
+    const words = await readFile(join(this.#folder, 'database', 'postmaster.pid'), 'utf8').catch(() => '')
+    const pid = Number(words.split('\n')[0])
+    // Without a number it is just starting again.
+    if (Number.isSafeInteger(pid) && pid > 1) process.kill(pid, 'SIGQUIT')
+  }
+
+  /** Looks for servers that ended by themselves, says so, and starts them again. */
+  lookForDead(): void {
+    for (const [at, node] of this.nodes.entries()) {
+      if ((node.state !== 'up' && node.state !== 'frozen') || isAlive(node.atom)) continue
+      this.#died(at, node.atom.output.slice(-2_000))
+      node.state = 'down'
+      void this.start(at)
+    }
+  }
+
+  /** Everything up, thawed and started. */
+  async calm(): Promise<void> {
+    await Promise.all(
+      this.nodes.map(async (_, at) => {
+        await this.thaw(at)
+        await this.start(at)
+      }),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true
+    await Promise.all(this.nodes.map(({ last }) => last))
+    for (const { atom, state } of this.nodes) if (state === 'frozen') process.kill(atom.pid, 'SIGCONT')
+    // Together, because each of them takes its time to say goodbye.
+    await Promise.all(this.nodes.map(({ atom }) => atom.kill()))
+    await this.#release.disposeAsync()
+  }
+
+  #then(at: number, work: (node: Node) => Promise<void>): Promise<void> {
+    const node = this.nodes[at]
+    if (node === undefined) throw new Error(`there is no node ${at}`)
+    node.last = node.last.then(() => work(node))
+    return node.last
+  }
+}
+
+function isAlive(atom: AtomProcess): boolean {
+  try {
+    process.kill(atom.pid, 0)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false
+    throw error
+  }
+}
+
+async function ownDatabase(): Promise<
+  AsyncDisposable & { readonly connection: DatabaseAddress; readonly folder: string }
+> {
+  const folder = await mkdtemp(join(tmpdir(), 'atom-chaos-'))
+  await chmod(folder, 0o755)
+  const server = await startEmbedded({
+    dataDir: folder,
+    log: testLog,
+    // A crash of PostgreSQL loses nothing that it has written; that the disk has it is for the failing of a machine.
+    settings: { fsync: 'off', full_page_writes: 'off', max_connections: '150' },
+  })
+  return {
+    connection: server.connection,
+    folder,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}

@@ -1,0 +1,566 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { roomRoutes } from '@atom/contract/rooms.ts'
+import sql from 'sql-template-tag'
+import type { Database } from '#foundation/database/pool.ts'
+import { Timeline } from '#rooms/timeline.ts'
+import { testLog } from '../support/postgres.ts'
+import { check, longestGap, streamFigures, type Violation } from './checker.ts'
+import { Cluster } from './cluster.ts'
+import type { Device } from './device.ts'
+import { FaultyLine } from './faulty-line.ts'
+import { eventDigest, History, textDigest } from './history.ts'
+import { trespass } from './outsider.ts'
+import { type ChaosRoom, type Person, populate } from './person.ts'
+import { PlainDevice } from './plain-device.ts'
+import { type Action, isFault, type Plan, type Schedule, scheduleOf } from './schedule.ts'
+import { SdkDevice } from './sdk-device.ts'
+import { Seeded } from './seeded.ts'
+import { Talker } from './talker.ts'
+
+export interface ChaosOptions {
+  readonly seed: number
+  readonly nodes: number
+  readonly clients: number
+  readonly rooms: number
+  readonly steps: number
+  /** How long one step takes, at least. */
+  readonly stepMs: number
+  /** Chance that a step brings a fault. */
+  readonly faults: number
+  /** Bursts of messages in one step, on average. */
+  readonly bursts: number
+  readonly floods: number
+  readonly longestFreeze: number
+  readonly database: 'own' | 'suite'
+  /** The model breaks off now and then, so that the built-in agent, with all that it has to load, answers instead. */
+  readonly breakModel: boolean
+  /** A Redis on loopback, for the servers to share; they reach it over a line that can be dropped. */
+  readonly redisUrl: string | undefined
+  /** How long everybody may take to be whole again when the nemesis rests. */
+  readonly quietWithinMs: number
+  /** Write the history down even where nothing is wrong with it. */
+  readonly keep: boolean
+  /** Told a line of progress now and then. */
+  readonly say?: (line: string) => void
+  /** For `AbortSignal`s of an impatient person: the nemesis rests at once, and the check follows. */
+  readonly hurry?: AbortSignal
+}
+
+export interface Figures {
+  readonly publishes: number
+  readonly acks: number
+  /** Events that took their place on a device. */
+  readonly deliveries: number
+  readonly faults: number
+  readonly reconnects: number
+  readonly trespasses: number
+  readonly answersFollowed: number
+  readonly answersWhole: number
+  readonly longestGapMs: number
+  readonly seconds: number
+}
+
+export interface Outcome {
+  readonly violations: readonly Violation[]
+  readonly figures: Figures
+  /** Where the whole history is, where it was written down. */
+  readonly file: string | undefined
+}
+
+/** One run: the schedule of the seed against real servers, then quiet, then the verdict. */
+export async function runChaos(options: ChaosOptions): Promise<Outcome> {
+  const history = new History()
+  const plan: Plan = {
+    ...options,
+    can: {
+      crashDatabase: options.database === 'own',
+      dropBus: options.redisUrl !== undefined,
+      remove: removal !== undefined,
+      breakModel: options.breakModel,
+    },
+  }
+  const schedule = scheduleOf(plan)
+  {
+    await using talker = await Talker.start()
+    await using bus = options.redisUrl === undefined ? undefined : await Bus.open(options.redisUrl)
+    await using cluster = await Cluster.open({
+      nodes: options.nodes,
+      database: options.database,
+      environment: {
+        ATOM_MODEL_BASE_URL: talker.baseUrl,
+        ATOM_MODEL_NAME: 'talker',
+        ...(bus !== undefined && { REDIS_URL: bus.url }),
+      },
+      died: (node, words) => history.add({ is: 'died', node, words }),
+    })
+    await using stage = await Stage.open({ options, schedule, history, cluster, talker, bus })
+    await stage.play()
+    await stage.rest()
+    await stage.reckon()
+  }
+  const violations = check(history.lines)
+  const file = violations.length === 0 && !options.keep ? undefined : await writtenDown(history, options)
+  return { violations, figures: figuresOf(history), file }
+}
+
+/** Removal from a room, where the contract has it. */
+const removal = ('removeMember' in roomRoutes ? roomRoutes.removeMember : undefined) as
+  | { readonly method: string; readonly path: string }
+  | undefined
+
+/** The way to Redis: while it is dropped nobody gets through. */
+class Bus implements AsyncDisposable {
+  readonly url: string
+  readonly #line: FaultyLine
+  readonly #state: { dropped: boolean }
+
+  private constructor(url: string, line: FaultyLine, state: { dropped: boolean }) {
+    this.url = url
+    this.#line = line
+    this.#state = state
+  }
+
+  static async open(redisUrl: string): Promise<Bus> {
+    const state = { dropped: false }
+    const there = new URL(redisUrl)
+    const port = Number(there.port === '' ? 6379 : there.port)
+    const line = await FaultyLine.open(() => (state.dropped ? undefined : port))
+    const here = new URL(redisUrl)
+    here.host = new URL(line.url).host
+    return new Bus(here.href, line, state)
+  }
+
+  drop(): void {
+    this.#state.dropped = true
+    this.#line.cut()
+  }
+
+  restore(): void {
+    this.#state.dropped = false
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#line[Symbol.asyncDispose]()
+  }
+}
+
+interface StageParts {
+  readonly options: ChaosOptions
+  readonly schedule: Schedule
+  readonly history: History
+  readonly cluster: Cluster
+  readonly talker: Talker
+  readonly bus: Bus | undefined
+}
+
+/** People with their devices, and what happens to them. */
+class Stage implements AsyncDisposable {
+  readonly #parts: StageParts
+  readonly #people: readonly Person[]
+  readonly #rooms: readonly ChaosRoom[]
+  readonly #devices: readonly Device[]
+  readonly #release: AsyncDisposableStack
+  /** Deeds under way that no later one waits for. */
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #texts = new Seeded('texts')
+  #said = 0
+
+  private constructor(
+    parts: StageParts,
+    people: readonly Person[],
+    rooms: readonly ChaosRoom[],
+    devices: readonly Device[],
+    release: AsyncDisposableStack,
+  ) {
+    this.#parts = parts
+    this.#people = people
+    this.#rooms = rooms
+    this.#devices = devices
+    this.#release = release
+  }
+
+  static async open(parts: StageParts): Promise<Stage> {
+    await using born = new AsyncDisposableStack()
+    const { schedule, history, cluster, options } = parts
+    const { people, rooms } = await populate(cluster, schedule.cast)
+    for (const [at, { members }] of schedule.cast.rooms.entries()) {
+      for (const member of members)
+        history.add({ is: 'member', account: `A${member}`, room: `R${at}`, change: 'added' })
+    }
+    const devices: Device[] = []
+    for (const [at, { account, kind }] of schedule.cast.devices.entries()) {
+      const person = people[account]
+      if (person === undefined) throw new Error('a device needs somebody')
+      const random = new Seeded(options.seed).fork(`device ${at}`)
+      const line = born.use(await FaultyLine.open(() => random.pick(cluster.ports())))
+      const own = { name: `D${at}`, person, line, history, known: rooms }
+      devices.push(born.use(kind === 'plain' ? new PlainDevice({ ...own, random }) : new SdkDevice(own)))
+    }
+    const stage = new Stage(parts, people, rooms, devices, born.move())
+    for (const [at, { members }] of schedule.cast.rooms.entries()) {
+      const room = stage.#room(at)
+      for (const device of stage.#devicesOf(members)) device.follow(room)
+    }
+    return stage
+  }
+
+  /** Step by step through the schedule. */
+  async play(): Promise<void> {
+    const { options, schedule, history, cluster } = this.#parts
+    let told = performance.now()
+    for (const [step, actions] of schedule.steps.entries()) {
+      if (options.hurry?.aborted) break
+      for (const action of actions) {
+        history.add({ is: 'action', step, action })
+        this.#act(action)
+      }
+      cluster.lookForDead()
+      if (performance.now() - told > 5_000) {
+        told = performance.now()
+        options.say?.(this.#progress(step))
+      }
+      await delay(options.stepMs)
+    }
+  }
+
+  /** The nemesis rests, and everybody gets the time to be whole again; who is not then has a reason that is a defect. */
+  async rest(): Promise<void> {
+    const { cluster, talker, bus, history, options } = this.#parts
+    talker.breaking = 0
+    bus?.restore()
+    for (const device of this.#devices) device.line.mend()
+    await cluster.calm()
+    for (const device of this.#devices) device.networkIsBack()
+    await Promise.all(this.#underWay)
+    const deadline = performance.now() + options.quietWithinMs
+    let missing = 'everything'
+    while (performance.now() < deadline) {
+      cluster.lookForDead()
+      const still = await this.#unfinished()
+      if (still === undefined) {
+        history.add({ is: 'quiet' })
+        return
+      }
+      if (still !== missing) options.say?.(`quiet: waiting for ${still}`)
+      missing = still
+      await delay(200)
+    }
+    // The check says the same with its evidence.
+    options.say?.(`quiet: still waiting for ${missing}; time is up`)
+    history.add({ is: 'quiet' })
+  }
+
+  /** Writes down what the database holds, and who must have all of it. */
+  async reckon(): Promise<void> {
+    const { cluster, history } = this.#parts
+    for (const device of this.#devices) {
+      for (const room of device.rooms) {
+        history.add({
+          is: 'following',
+          device: device.name,
+          account: device.person.name,
+          room: room.name,
+          from: 1,
+        })
+      }
+    }
+    await using timeline = await Timeline.open({ database: cluster.database, log: testLog })
+    const names = new Map(this.#people.map(({ id, name }) => [id, name]))
+    for (const room of this.#rooms)
+      await writeTimeline(room, { timeline, names, history, database: cluster.database })
+    const turns = await cluster.database.query<{ message_id: string; attempt: number; status: string }>(
+      sql`select message_id, attempt, status from turns`,
+    )
+    for (const { message_id, attempt, status } of turns)
+      history.add({ is: 'turn', messageId: message_id, attempt, status })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#release.disposeAsync()
+  }
+
+  #act(action: Action): void {
+    const { cluster, talker, bus } = this.#parts
+    switch (action.do) {
+      case 'say':
+        for (let message = 0; message < action.messages; message++) {
+          this.#device(action.device).say(this.#room(action.room), this.#text(action.length))
+        }
+        return
+      case 'ask':
+        this.#device(action.device).say(this.#room(action.room), `Tell me something, number ${++this.#said}.`)
+        return
+      case 'stop':
+        this.#device(action.device).stop(this.#room(action.room))
+        return
+      case 'add':
+        this.#begin(this.#add(this.#device(action.by), action.account, this.#room(action.room)))
+        return
+      case 'remove':
+        this.#begin(this.#remove(this.#device(action.by), action.account, this.#room(action.room)))
+        return
+      case 'trespass':
+        this.#begin(this.#trespass(this.#device(action.device), this.#room(action.room), action.way))
+        return
+      case 'step_out':
+        this.#device(action.device).unfollow(this.#room(action.room))
+        return
+      case 'step_in':
+        this.#device(action.device).follow(this.#room(action.room))
+        return
+      case 'reload':
+        this.#device(action.device).reload()
+        return
+      case 'renew':
+        this.#device(action.device).renew()
+        return
+      case 'kill':
+        this.#begin(cluster.kill(action.node))
+        return
+      case 'start':
+        this.#begin(cluster.start(action.node))
+        return
+      case 'freeze':
+        this.#begin(cluster.freeze(action.node))
+        return
+      case 'thaw':
+        this.#begin(cluster.thaw(action.node))
+        return
+      case 'drain':
+        this.#begin(cluster.drain(action.node))
+        return
+      case 'crash_database':
+        this.#begin(cluster.crashDatabase())
+        return
+      case 'drop_bus':
+        bus?.drop()
+        return
+      case 'restore_bus':
+        bus?.restore()
+        return
+      case 'cut':
+        this.#device(action.device).line.cut()
+        return
+      case 'half_open':
+        this.#device(action.device).line.halfOpen()
+        return
+      case 'throttle':
+        this.#device(action.device).line.throttle(action.bytesPerSecond)
+        return
+      case 'mend':
+        this.#device(action.device).line.mend()
+        return
+      case 'break_model':
+        talker.breaking++
+        return
+    }
+  }
+
+  /** All different, so that each can be told from every other. */
+  #text(length: number): string {
+    const number = ++this.#said
+    const filler = Array.from({ length: Math.ceil(length / 8) }, () =>
+      Math.floor(this.#texts.next() * 2 ** 40).toString(36),
+    )
+    return `${number}: ${filler.join(' ')}${number % 7 === 0 ? ' 🌊 日本語' : ''}`
+      .slice(0, length + 8)
+      .trimEnd()
+      .toWellFormed()
+  }
+
+  #begin(work: Promise<void>): void {
+    const tracked: Promise<void> = work.finally(() => this.#underWay.delete(tracked))
+    this.#underWay.add(tracked)
+  }
+
+  async #add(by: Device, account: number, room: ChaosRoom): Promise<void> {
+    const { history } = this.#parts
+    const person = this.#people[account]
+    if (person === undefined) throw new Error(`there is no account ${account}`)
+    history.add({ is: 'member', account: person.name, room: room.name, change: 'adding' })
+    const path = roomRoutes.addMember.path.replace('{id}', room.id)
+    await this.#insist(by, 'POST', path, { kind: 'account', id: person.id })
+    history.add({ is: 'member', account: person.name, room: room.name, change: 'added' })
+    for (const device of this.#devicesOf([account])) device.follow(room)
+  }
+
+  async #remove(by: Device, account: number, room: ChaosRoom): Promise<void> {
+    const { history } = this.#parts
+    const person = this.#people[account]
+    if (person === undefined || removal === undefined) throw new Error('nobody can be removed')
+    for (const device of this.#devicesOf([account])) device.unfollow(room)
+    history.add({ is: 'member', account: person.name, room: room.name, change: 'removing' })
+    const path = removal.path.replace('{id}', room.id).replace('{memberId}', person.id)
+    await this.#insist(by, removal.method, path)
+    history.add({ is: 'member', account: person.name, room: room.name, change: 'removed' })
+  }
+
+  /** Asks until there is an answer: what it asks for may be done twice. */
+  async #insist(by: Device, method: string, path: string, body?: object): Promise<void> {
+    for (;;) {
+      const answer = await by.person.call(by.line.url, method, path, body)
+      if (answer !== undefined && answer.status < 300) return
+      // Whoever asks may have been added a moment ago, in the schedule, and not yet in the room.
+      if (answer !== undefined && ![401, 403, 429].includes(answer.status) && answer.status < 500) {
+        throw new Error(`${method} ${path} of ${by.name}: ${answer.status} ${JSON.stringify(answer.body)}`)
+      }
+      await delay(300)
+    }
+  }
+
+  async #trespass(device: Device, room: ChaosRoom, way: Parameters<typeof trespass>[2]): Promise<void> {
+    const { history } = this.#parts
+    const done = await trespass(device, room, way)
+    if (done === undefined) return
+    const own = { device: `${device.name}x`, account: device.person.name, room: room.name }
+    history.add({ is: 'trespass', ...own, way, ...(done.code !== undefined && { code: done.code }) })
+    for (const event of done.events) {
+      const committedAt = Date.parse(event.at) - history.began
+      history.add({ is: 'event', ...own, seq: event.seq, digest: eventDigest(event), committedAt })
+    }
+    for (const kind of done.signals) history.add({ is: 'signal', ...own, kind })
+  }
+
+  /** What is not as it will be, in a few words; undefined when nothing is left. */
+  async #unfinished(): Promise<string | undefined> {
+    const owing = this.#devices.filter(({ owed }) => owed > 0)
+    if (owing.length > 0) {
+      return `the messages of ${owing.map(({ name, owed }) => `${name} (${owed})`).join(', ')}`
+    }
+    try {
+      const [open] = await this.#parts.cluster.database.query<{ turns: number }>(sql`
+        select count(*)::int as turns from turns where status in ('queued', 'running', 'waiting_approval')`)
+      if ((open?.turns ?? 0) > 0) return `${open?.turns} answers`
+      const heads = await this.#parts.cluster.database.query<{ id: string; seq: number }>(
+        sql`select id, seq from rooms`,
+      )
+      const head = new Map(heads.map(({ id, seq }) => [id, seq]))
+      const behind = this.#devices.flatMap((device) =>
+        [...device.rooms]
+          .filter((room) => device.cursor(room) < (head.get(room.id) ?? 0))
+          .map((room) => `${device.name} in ${room.name} (${device.cursor(room)} of ${head.get(room.id)})`),
+      )
+      return behind.length === 0 ? undefined : behind.join(', ')
+    } catch (error) {
+      return `the database (${error instanceof Error ? error.message : String(error)})`
+    }
+  }
+
+  #progress(step: number): string {
+    const { history, schedule } = this.#parts
+    const owed = this.#devices.reduce((sum, device) => sum + device.owed, 0)
+    const faults = history.lines.filter((line) => line.is === 'action' && isFault(line.action)).length
+    return [
+      `step ${step}/${schedule.steps.length}`,
+      `${history.count('publish')} published`,
+      `${history.count('ack')} acknowledged`,
+      `${owed} owed`,
+      `${history.count('event')} delivered`,
+      `${faults} faults`,
+      `${this.#parts.cluster.ports().length}/${this.#parts.cluster.nodes.length} nodes`,
+    ].join(' · ')
+  }
+
+  #room(at: number): ChaosRoom {
+    const room = this.#rooms[at]
+    if (room === undefined) throw new Error(`there is no room ${at}`)
+    return room
+  }
+
+  #device(at: number): Device {
+    const device = this.#devices[at]
+    if (device === undefined) throw new Error(`there is no device ${at}`)
+    return device
+  }
+
+  #devicesOf(accounts: readonly number[]): Device[] {
+    return this.#devices.filter((_, at) =>
+      accounts.includes(this.#parts.schedule.cast.devices[at]?.account ?? -1),
+    )
+  }
+}
+
+/** Rows as they lie in the database beside events as the product reads them: neither stands in for the other. */
+async function writeTimeline(
+  room: ChaosRoom,
+  {
+    timeline,
+    names,
+    history,
+    database,
+  }: {
+    readonly timeline: Timeline
+    readonly names: ReadonlyMap<string, string>
+    readonly history: History
+    readonly database: Database
+  },
+): Promise<void> {
+  const rows = await database.query<{
+    seq: number
+    id: string
+    actor_id: string
+    client_id: string
+    text: string | null
+  }>(sql`
+    select seq, id, actor_id, client_id, body ->> 'text' as text
+    from room_events where room_id = ${room.id} order by seq`)
+  const events = new Map<
+    number,
+    { readonly digest: string; readonly type: Parameters<typeof eventDigest>[0]['type'] }
+  >()
+  for (let after = 0, more = true; more; ) {
+    const page = await timeline.since(room.id, after)
+    for (const event of page.events) events.set(event.seq, { digest: eventDigest(event), type: event.type })
+    after = page.events.at(-1)?.seq ?? after
+    more = page.more && page.events.length > 0
+  }
+  for (const { seq, id, actor_id, client_id, text } of rows) {
+    const event = events.get(seq)
+    if (event === undefined) throw new Error(`${room.name} has a row ${seq} that no reader is shown`)
+    history.add({
+      is: 'stored',
+      room: room.name,
+      seq,
+      id,
+      type: event.type,
+      actor: names.get(actor_id) ?? actor_id,
+      clientId: client_id,
+      digest: event.digest,
+      ...(event.type === 'message.created' && text !== null && { text: textDigest(text) }),
+    })
+  }
+  const [row] = await database.query<{ seq: number }>(sql`select seq from rooms where id = ${room.id}`)
+  history.add({ is: 'head', room: room.name, head: row?.seq ?? 0 })
+}
+
+function figuresOf(history: History): Figures {
+  const { lines } = history
+  const streams = streamFigures(lines)
+  const welcomed = lines.flatMap((line) =>
+    line.is === 'socket' && line.state === 'connected' ? [line.device] : [],
+  )
+  const settled = lines.flatMap((line) => (line.is === 'ack' || line.is === 'settled' ? [line.clientId] : []))
+  return {
+    publishes: history.count('publish'),
+    acks: new Set(settled).size,
+    deliveries: history.count('event'),
+    faults: lines.filter((line) => line.is === 'action' && isFault(line.action)).length,
+    reconnects: welcomed.length - new Set(welcomed).size,
+    trespasses: history.count('trespass'),
+    answersFollowed: streams.followed,
+    answersWhole: streams.whole,
+    longestGapMs: Math.round(longestGap(lines)),
+    seconds: Math.round((lines.at(-1)?.at ?? 0) / 1_000),
+  }
+}
+
+async function writtenDown(history: History, options: ChaosOptions): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'atom-chaos-history-'))
+  const file = join(folder, `seed-${options.seed}.jsonl`)
+  const { say: _say, hurry: _hurry, ...plan } = options
+  history.write(file, plan)
+  return file
+}
