@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs'
 /** What tests and benchmarks need of Debian, and where its programs are then. */
 const packages = {
   'postgresql-15': '/usr/lib/postgresql/15/bin/postgres',
+  // Not `redis-server`, which would start a service: the program itself is in the tools, and goes by the name it is called.
+  'redis-tools': '/usr/bin/redis-check-rdb',
   chromium: '/usr/bin/chromium',
 } as const
 

@@ -1,5 +1,5 @@
-// `npm test`: brings up the real parts (PostgreSQL embedded and Debian's, Chromium), runs every test against both databases,
-// stops what it started. Extra arguments narrow the run to files whose path contains one of them.
+// `npm test`: brings up the real parts (PostgreSQL embedded and Debian's, Redis, Chromium), runs every test against both
+// databases, stops what it started. Extra arguments narrow the run to files whose path contains one of them.
 import { globSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ interface Counts {
   skipped: number
 }
 
-installDebianPackages('postgresql-15', 'chromium')
+installDebianPackages('postgresql-15', 'redis-tools', 'chromium')
 await buildDashboard()
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }

@@ -28,6 +28,8 @@ import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { createConnectionRoom } from '#connections/connection-room.ts'
+import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
+import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { openKeyring } from '#foundation/crypto/keyring.ts'
@@ -132,7 +134,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
 
   // Rooms and what is said in them.
-  const timeline = born.use(await Timeline.open({ database, log }))
+  const redis = config.redisUrl && born.use(await RedisBroadcast.open({ url: config.redisUrl, log: log }))
+  const timeline = born.use(await Timeline.open({ database, log, broadcast: redis }))
   const agents = new Agents({ database, model: config.model?.name ?? 'rules' })
   const setupToken = config.setupToken ?? new Secret(randomToken())
   const accounts = new Accounts({
@@ -172,7 +175,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const messages = born.use(new Messages({ database, timeline, log }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = born.use(new Search({ database, timeline, rooms, log }))
-  const signals = born.use(await Signals.open({ database, log }))
+  const broadcast = redis ?? born.use(await PostgresBroadcast.open({ database, log }))
+  const signals = born.use(new Signals({ broadcast, log }))
 
   // Accounts at providers.
   const connectionRoom = born.use(
@@ -243,6 +247,19 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
           return undefined
         },
       },
+      ...(redis === undefined
+        ? []
+        : [
+            {
+              name: 'redis',
+              // Nodes then hear of each other through PostgreSQL.
+              required: false,
+              check: async () => {
+                await redis.check()
+                return undefined
+              },
+            },
+          ]),
     ],
   })
   born.use(http)

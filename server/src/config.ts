@@ -12,6 +12,8 @@ export interface Config {
   readonly dataDir: string
   /** Absent: the embedded PostgreSQL in the data folder. */
   readonly databaseUrl: Secret | undefined
+  /** Absent: processes on one database hear of each other through it alone. */
+  readonly redisUrl: Secret | undefined
   /** By version, in memory or in AWS KMS (`openKeyring`). Absent: generated once into the data folder. */
   readonly masterKeys: Secret | undefined
   /** Absent: random, printed while no account exists. */
@@ -58,6 +60,7 @@ export function readConfig(environment: Environment = process.env): Config {
     publicUrl: originOf('ATOM_PUBLIC_URL', read('ATOM_PUBLIC_URL') ?? `http://${hostInUrl(host)}:${port}`),
     dataDir: resolve(read('ATOM_DATA_DIR') ?? '.atom'),
     databaseUrl: databaseUrlOf(read('DATABASE_URL')),
+    redisUrl: redisUrlOf(read('REDIS_URL')),
     masterKeys: secret('ATOM_MASTER_KEYS'),
     setupToken: setupTokenOf(read('ATOM_SETUP_TOKEN')),
     corsOrigins: listOf(read('ATOM_CORS_ORIGINS')).map((origin) => originOf('ATOM_CORS_ORIGINS', origin)),
@@ -98,6 +101,17 @@ function databaseUrlOf(text: string | undefined): Secret | undefined {
   if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) {
     throw new StartError(
       'DATABASE_URL is not the address of a PostgreSQL. Give postgres://user:password@host:5432/database.',
+    )
+  }
+  return new Secret(text)
+}
+
+function redisUrlOf(text: string | undefined): Secret | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '') {
+    throw new StartError(
+      'REDIS_URL is not the address of a Redis. Give redis://user:password@host:6379, or rediss:// for TLS.',
     )
   }
   return new Secret(text)

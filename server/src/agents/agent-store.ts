@@ -163,6 +163,19 @@ export async function cursorsOf(
   return new Map(rows.map((row) => [row.room_id, row.seq]))
 }
 
+/** How far several agents have read, each in a room; those that never read there are absent. */
+export async function standings(
+  db: Queryable,
+  readers: readonly { readonly agentId: string; readonly roomId: string }[],
+): Promise<{ readonly agentId: string; readonly roomId: string; readonly seq: number }[]> {
+  return await db.query(sql`
+    select c.agent_id as "agentId", c.room_id as "roomId", c.seq
+    from unnest(
+      ${readers.map(({ agentId }) => agentId)}::uuid[], ${readers.map(({ roomId }) => roomId)}::uuid[]
+    ) as reader (agent_id, room_id)
+    join agent_cursors c on c.agent_id = reader.agent_id and c.room_id = reader.room_id`)
+}
+
 // Turns
 
 const turnColumns = sql`t.id, t.workspace_id as "workspaceId", t.room_id as "roomId", t.agent_id as "agentId",

@@ -11,10 +11,12 @@ import * as store from './agent-store.ts'
 export interface DispatcherDependencies {
   readonly database: Database
   readonly timeline: Timeline
-  readonly rooms: Pick<Rooms, 'list' | 'get'>
+  readonly rooms: Pick<Rooms, 'list' | 'get' | 'agentsIn'>
   /** What answers, as `turn.started` will name it. */
   readonly model: string
   readonly log: Log
+  /** How long what another process wrote is left to that process, before this one looks whether it was read. */
+  readonly patienceMs?: number
 }
 
 /** Rooms whose agents are remembered. */
@@ -31,6 +33,9 @@ export class Dispatcher implements AsyncDisposable {
   /** Rooms that are being read, and whether there is more to read. */
   readonly #reading = new Map<string, { again: boolean }>()
   readonly #members = new Map<string, readonly store.AgentRow[]>()
+  /** Rooms in which another process has written, and up to where. */
+  readonly #elsewhere = new Map<string, number>()
+  #waiting: NodeJS.Timeout | undefined
   #checking: Promise<void> | undefined
   #ended = false
 
@@ -46,6 +51,7 @@ export class Dispatcher implements AsyncDisposable {
       () => dispatcher.#recheck(),
     )
     dispatcher.#release.use(subscription)
+    dispatcher.#release.defer(() => clearTimeout(dispatcher.#waiting))
     await dispatcher.#catchUp({ everything: true })
     return dispatcher
   }
@@ -58,9 +64,40 @@ export class Dispatcher implements AsyncDisposable {
 
   #heard(news: RoomNews): void {
     if (news.events?.some(movesAgents) ?? false) this.#members.delete(news.roomId)
+    if (news.ended === true) return
+    if (news.echo === true) {
+      this.#elsewhere.set(news.roomId, Math.max(this.#elsewhere.get(news.roomId) ?? 0, news.head))
+      this.#waiting ??= setTimeout(() => void this.#takeUp(), this.#with.patienceMs ?? 1_000)
+      return
+    }
     // An agent's own events are skipped without a look; the cursor passes them with the next message.
     if (news.events !== undefined && !news.events.some(concerns)) return
     void this.#read(news.roomId)
+  }
+
+  /**
+   * Who wrote it has read it by now, unless it died in between: two queries for all rooms say which. So a message costs the
+   * other processes next to nothing, and none is left lying.
+   */
+  async #takeUp(): Promise<void> {
+    this.#waiting = undefined
+    const heads = new Map(this.#elsewhere)
+    this.#elsewhere.clear()
+    try {
+      const readers = await this.#with.rooms.agentsIn([...heads.keys()])
+      const standings = await store.standings(this.#with.database, readers)
+      const read = new Map(standings.map(({ agentId, roomId, seq }) => [`${agentId} ${roomId}`, seq]))
+      const behind = readers.filter(
+        ({ agentId, roomId }) => (read.get(`${agentId} ${roomId}`) ?? 0) < (heads.get(roomId) ?? 0),
+      )
+      for (const roomId of new Set(behind.map((reader) => reader.roomId))) {
+        // The agent may have come by way of the other process as well.
+        this.#members.delete(roomId)
+        await this.#read(roomId)
+      }
+    } catch (error) {
+      this.#log(error, 'rooms of other processes could not be looked at')
+    }
   }
 
   #recheck(): void {

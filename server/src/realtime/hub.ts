@@ -18,6 +18,8 @@ export interface Outlet {
 export type Broadcast = {
   events(roomId: string, frame: ServerFrame<'room.events'>): void
   signal(roomId: string, signal: RoomSignal): void
+  /** The first socket of this process has come to the room. Disposed when the last one leaves. */
+  follow?(roomId: string): Disposable
 }
 
 /** Events held for a socket that still reads its page; beyond this it reads them from the database instead. */
@@ -77,6 +79,8 @@ export interface RoomHere<O extends Outlet = Outlet> {
   /** Number of the newest event heard of. */
   wanted: number
   readonly followers: Set<Follower<O>>
+  /** What brings news of other processes here. */
+  readonly news: Disposable | undefined
 }
 
 /** The sockets of this process, by room. */
@@ -100,7 +104,8 @@ export class Hub<O extends Outlet = Outlet> {
   follow(outlet: O, roomId: string): Follower<O> {
     let room = this.#rooms.get(roomId)
     if (room === undefined) {
-      room = { id: roomId, epoch: '', position: undefined, wanted: 0, followers: new Set() }
+      const news = this.#broadcast.follow?.(roomId)
+      room = { id: roomId, epoch: '', position: undefined, wanted: 0, followers: new Set(), news }
       this.#rooms.set(roomId, room)
     }
     const follower = new Follower(outlet, room, 0)
@@ -114,7 +119,9 @@ export class Hub<O extends Outlet = Outlet> {
     follower.held = undefined
     const { room } = follower
     room.followers.delete(follower)
-    if (room.followers.size === 0) this.#rooms.delete(room.id)
+    if (room.followers.size > 0) return
+    this.#rooms.delete(room.id)
+    room.news?.[Symbol.dispose]()
   }
 
   /** Stops live events for this socket; what it misses it reads later, from its cursor. False: they had not begun. */

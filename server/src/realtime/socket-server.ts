@@ -112,6 +112,12 @@ export class SocketServer implements AsyncDisposable {
     this.#hub = new Hub<LiveSocket>({
       events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
       signal: (roomId, signal) => this.#io.local.to(roomId).except(crowded).emit('room.signal', signal),
+      follow: (roomId) => {
+        const news = new DisposableStack()
+        news.use(options.timeline.follow(roomId))
+        news.use(options.signals.follow(roomId))
+        return news
+      },
     })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, log: options.log })
     this.#resume = new Resume({

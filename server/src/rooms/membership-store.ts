@@ -334,3 +334,12 @@ export async function setPlace(
 function nameless(kind: Actor['kind']): string {
   return kind === 'system' ? 'Atom' : 'Somebody who was here'
 }
+
+export async function agentsIn(
+  db: Queryable,
+  roomIds: readonly string[],
+): Promise<{ readonly agentId: string; readonly roomId: string }[]> {
+  return await db.query(sql`
+    select m.member_id as "agentId", m.room_id as "roomId" from room_members m
+    where m.room_id = any (${roomIds}::uuid[]) and m.kind = 'agent' and m.left_at is null`)
+}

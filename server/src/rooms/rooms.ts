@@ -287,6 +287,11 @@ export class Rooms {
     return (await store.members(this.#database, roomId, [accountId])).length > 0
   }
 
+  /** The agents that are in these rooms now. */
+  agentsIn(roomIds: readonly string[]): Promise<{ readonly agentId: string; readonly roomId: string }[]> {
+    return store.agentsIn(this.#database, roomIds)
+  }
+
   /** Remembers how far the caller has read. Throws as `requireMember` does. */
   async markRead(principal: Principal, roomId: string, seq: number): Promise<void> {
     const marked = await store.markRead(this.#database, principal.workspaceId, principal, roomId, seq)

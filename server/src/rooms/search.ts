@@ -93,8 +93,9 @@ export class Search implements AsyncDisposable {
     await this.#working
   }
 
-  #heard({ roomId, ended }: RoomNews): void {
-    if (ended === true) return
+  #heard({ roomId, ended, echo }: RoomNews): void {
+    // Another process wrote it and indexes it; should it die before, the sweep finds the room.
+    if (ended === true || echo === true) return
     this.#behind.add(roomId)
     this.#working ??= this.#work()
   }

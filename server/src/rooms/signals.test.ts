@@ -33,15 +33,14 @@ test('[RM12] pieces of an answer that follow on each other travel as one; others
 })
 
 test('[RM13] no notification reaches the 8,000 bytes that PostgreSQL refuses, and no character is lost on the way', () => {
-  const self = 'x'.repeat(36)
+  const mostBytes = 7_700
   const text = `${'\u0001'.repeat(3_000)}${'€'.repeat(3_000)}${'😀'.repeat(3_001)}`
-  const payloads = packed(self, [delta('a', 7, text), { roomId: 'room', kind: 'typing', actor }])
+  const payloads = packed([delta('a', 7, text), { roomId: 'room', kind: 'typing', actor }], mostBytes)
   let held = ''
   let typing = 0
   for (const payload of payloads) {
-    assert.ok(Buffer.byteLength(payload) < 8_000)
-    assert.ok(payload.startsWith(self))
-    for (const signal of JSON.parse(payload.slice(self.length)) as RoomSignal[]) {
+    assert.ok(Buffer.byteLength(payload) <= mostBytes)
+    for (const signal of JSON.parse(payload) as RoomSignal[]) {
       if (signal.kind === 'delta') {
         assert.equal(signal.offset, 7 + held.length)
         held += signal.text
@@ -50,5 +49,5 @@ test('[RM13] no notification reaches the 8,000 bytes that PostgreSQL refuses, an
   }
   assert.equal(held, text)
   assert.equal(typing, 1)
-  assert.deepEqual(packed(self, []), [])
+  assert.deepEqual(packed([], mostBytes), [])
 })

@@ -1,11 +1,9 @@
 import type { RoomSignal } from '@atom/contract/socket.ts'
-import sql from 'sql-template-tag'
-import type { Database } from '#foundation/database/pool.ts'
-import { newId } from '#foundation/ids.ts'
+import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
 import type { Log } from '#foundation/log.ts'
 
 export interface SignalsOptions {
-  readonly database: Database
+  readonly broadcast: Broadcast
   readonly log: Log
   /** Signals for other processes are gathered this long, so that an answer growing token by token is one piece. */
   readonly gatherMs?: number
@@ -13,39 +11,32 @@ export interface SignalsOptions {
 
 type Heard = (signal: RoomSignal) => void
 
-const channel = 'atom_signals'
-/** PostgreSQL takes a payload below 8,000 bytes. */
-const payloadBytes = 7_900
-/** What waits for other processes when the database is slow; beyond this the newest are lost. */
+/** What waits for other processes while signals are gathered; beyond this the newest are lost. */
 const mostWaiting = 500
 
 /**
  * What is told and never stored: somebody types, an answer grows. This process hears it at once, the others a moment later,
- * merged. Nothing is kept, and any of it may be lost: a client that misses a piece of an answer sees the gap in its offsets.
+ * merged, of the rooms that it follows. Nothing is kept, and any of it may be lost: a client that misses a piece of an answer
+ * sees the gap in its offsets.
  */
 export class Signals implements AsyncDisposable {
-  readonly #database: Database
+  readonly #broadcast: Broadcast
   readonly #log: Log
   readonly #gatherMs: number
-  /** Tells this process's own notifications from the others'. */
-  readonly #self = newId()
   readonly #subscribers = new Set<Heard>()
   #waiting: RoomSignal[] = []
   #sending: Promise<void> | undefined
-  #listening: AsyncDisposable | undefined
   #closed = false
 
-  private constructor(options: SignalsOptions) {
-    this.#database = options.database
+  constructor(options: SignalsOptions) {
+    this.#broadcast = options.broadcast
     this.#log = options.log
     this.#gatherMs = options.gatherMs ?? 50
   }
 
-  /** Resolves once other processes are heard. */
-  static async open(options: SignalsOptions): Promise<Signals> {
-    const signals = new Signals(options)
-    signals.#listening = await options.database.listen(channel, (payload) => signals.#heard(payload))
-    return signals
+  /** Somebody here wants what other processes signal about this room. */
+  follow(roomId: string): Disposable {
+    return this.#broadcast.listen(topicOf(roomId), (message) => this.#heard(message))
   }
 
   /** Never waits and never throws. */
@@ -66,7 +57,6 @@ export class Signals implements AsyncDisposable {
     this.#closed = true
     this.#subscribers.clear()
     await this.#sending
-    await this.#listening?.[Symbol.asyncDispose]()
   }
 
   async #send(): Promise<void> {
@@ -74,24 +64,18 @@ export class Signals implements AsyncDisposable {
       if (!this.#closed) await new Promise((resolve) => setTimeout(resolve, this.#gatherMs))
       const signals = this.#waiting
       this.#waiting = []
-      try {
-        const payloads = packed(this.#self, signals)
-        await this.#database.query(
-          sql`select pg_notify(${channel}, payload) from unnest(${payloads}::text[]) as payload`,
-        )
-      } catch (error) {
-        this.#log.debug({ err: error, signals: signals.length }, 'signals did not reach other processes')
+      for (const [roomId, ofRoom] of Map.groupBy(signals, (signal) => signal.roomId)) {
+        for (const message of packed(ofRoom, this.#broadcast.mostBytes)) {
+          this.#broadcast.tell(topicOf(roomId), message)
+        }
       }
     }
     this.#sending = undefined
   }
 
-  #heard(payload: string): void {
-    // Empty after a lost session: what was missed is missed.
-    if (payload === '' || payload.startsWith(this.#self)) return
+  #heard(message: string): void {
     try {
-      for (const signal of JSON.parse(payload.slice(this.#self.length)) as RoomSignal[])
-        this.#announce(signal)
+      for (const signal of JSON.parse(message) as RoomSignal[]) this.#announce(signal)
     } catch (error) {
       this.#log.warn({ err: error }, 'signals of another process could not be read')
     }
@@ -106,6 +90,10 @@ export class Signals implements AsyncDisposable {
       }
     }
   }
+}
+
+function topicOf(roomId: string): string {
+  return `signals:${roomId}`
 }
 
 /** Adds a signal; a delta that follows on the last one of its message becomes part of it. */
@@ -127,22 +115,22 @@ export function merge(waiting: RoomSignal[], signal: RoomSignal): void {
   waiting.push(signal)
 }
 
-/** Payloads that fit: as many signals in each as go in, long deltas in pieces. */
-export function packed(self: string, signals: readonly RoomSignal[]): string[] {
+/** Messages that fit: as many signals in each as go in, long deltas in pieces. */
+export function packed(signals: readonly RoomSignal[], mostBytes: number): string[] {
   const payloads: string[] = []
   let parts: string[] = []
   let bytes = 0
   const finish = () => {
-    if (parts.length > 0) payloads.push(`${self}[${parts.join(',')}]`)
+    if (parts.length > 0) payloads.push(`[${parts.join(',')}]`)
     parts = []
-    bytes = self.length + 2
+    bytes = 2
   }
   finish()
   for (const signal of signals.flatMap(inPieces)) {
     const part = JSON.stringify(signal)
     const size = Buffer.byteLength(part) + 1
-    if (bytes + size > payloadBytes) finish()
-    if (bytes + size > payloadBytes) continue
+    if (bytes + size > mostBytes) finish()
+    if (bytes + size > mostBytes) continue
     parts.push(part)
     bytes += size
   }

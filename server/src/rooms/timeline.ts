@@ -1,7 +1,9 @@
 import { type EventPage, limits, type RoomEvent } from '@atom/contract/rooms.ts'
+import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { RoomCarrier } from './room-carrier.ts'
 import * as store from './room-store.ts'
 
 export type { EventDraft } from './room-store.ts'
@@ -13,8 +15,10 @@ export interface RoomNews {
   readonly head: number
   /** The room is gone, with everything in it. */
   readonly ended?: true
-  /** What is new, in order, where this process wrote it; news of other processes bring the number alone. */
+  /** What is new, in order: where this process wrote it, or another one carried it here. Otherwise the number says it all. */
   readonly events?: readonly RoomEvent[]
+  /** Another process wrote it, which works on it as well; or this one, and has told of it before. */
+  readonly echo?: true
 }
 
 /** What somebody says they have: everything up to `seq` of the timeline `epoch`. */
@@ -37,6 +41,13 @@ export interface TimelineOptions {
   readonly log: Log
   /** How often subscribers are told to look for themselves, should a notification have been lost. */
   readonly recheckMs?: number
+  /**
+   * Carries committed events to the processes where somebody follows their room. Without it, and whenever it loses one, they
+   * are told the number by the database and read what it says.
+   */
+  readonly broadcast?: Broadcast | undefined
+  /** How long events that a broadcast should bring may be on their way before they are read from the database. */
+  readonly patienceMs?: number | undefined
 }
 
 /** As `append_room_events` names it. */
@@ -54,11 +65,22 @@ export class Timeline implements AsyncDisposable {
   readonly #database: Database
   readonly #log: Log
   readonly #subscribers = new Set<Subscriber>()
+  readonly #carrier: RoomCarrier | undefined
   readonly #release = new AsyncDisposableStack()
 
   private constructor(options: TimelineOptions) {
     this.#database = options.database
     this.#log = options.log
+    this.#carrier =
+      options.broadcast &&
+      this.#release.use(
+        new RoomCarrier({
+          broadcast: options.broadcast,
+          tell: (news) => this.#tell({ ...news, echo: true }),
+          log: options.log,
+          patienceMs: options.patienceMs,
+        }),
+      )
   }
 
   /** Resolves once commits of other processes are heard. */
@@ -148,6 +170,11 @@ export class Timeline implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) }
   }
 
+  /** Somebody here wants this room's events as soon as they are committed, wherever that is. */
+  follow(roomId: string): Disposable {
+    return this.#carrier?.follow(roomId) ?? { [Symbol.dispose]: () => undefined }
+  }
+
   /** Tells everybody, with the commit, that a room is gone. */
   async end(tx: Transaction, roomId: string): Promise<void> {
     await store.notifyEnd(tx, channel, roomId)
@@ -163,7 +190,10 @@ export class Timeline implements AsyncDisposable {
       if (events === undefined) rooms.set(roomId, [event])
       else events.push(event)
     }
-    for (const [roomId, events] of rooms) this.#tell({ roomId, head: events.at(-1)?.seq ?? 0, events })
+    for (const [roomId, events] of rooms) {
+      this.#carrier?.carry(roomId, events)
+      this.#tell({ roomId, head: events.at(-1)?.seq ?? 0, events })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,11 +219,13 @@ export class Timeline implements AsyncDisposable {
     }
     for (const part of payload.split(' ')) {
       const colon = part.indexOf(':')
+      const roomId = part.slice(0, colon)
       const what = part.slice(colon + 1)
       const head = Number(what)
-      if (colon > 0 && what === 'end') this.#tell({ roomId: part.slice(0, colon), head: 0, ended: true })
-      else if (colon > 0 && Number.isSafeInteger(head)) this.#tell({ roomId: part.slice(0, colon), head })
-      else this.#log.warn({ channel }, 'a notification could not be read')
+      if (colon > 0 && what === 'end') this.#tell({ roomId, head: 0, ended: true })
+      else if (colon < 1 || !Number.isSafeInteger(head)) {
+        this.#log.warn({ channel }, 'a notification could not be read')
+      } else if (this.#carrier?.expects(roomId, head) !== true) this.#tell({ roomId, head, echo: true })
     }
   }
 

@@ -15,6 +15,8 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import { Revocations } from '#access/revocations.ts'
 import { SigningKeyStore } from '#access/signing-key-store.ts'
 import { AccessTokens, accessTokenLifetimeMs } from '#access/tokens.ts'
+import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
+import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
@@ -57,6 +59,9 @@ export type LiveOptions = Partial<
   readonly recheckMs?: number
   readonly people?: readonly AccountPrincipal[]
   readonly queue?: MessagesOptions['queue']
+  /** Carries events and signals; where absent, signals go over the database. */
+  readonly broadcast?: Broadcast
+  readonly patienceMs?: number
 }
 
 /** The rooms and their live door, as `app.ts` puts them together, on a port of their own. */
@@ -68,6 +73,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     await Timeline.open({
       database,
       log,
+      broadcast: options.broadcast,
+      patienceMs: options.patienceMs,
       ...(options.recheckMs !== undefined && { recheckMs: options.recheckMs }),
     }),
   )
@@ -81,7 +88,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
   )
   const amendments = new Amendments({ database, rooms, timeline })
   const search = release.use(new Search({ database, timeline, rooms, log }))
-  const signals = release.use(await Signals.open({ database, log }))
+  const broadcast = options.broadcast ?? release.use(await PostgresBroadcast.open({ database, log }))
+  const signals = release.use(new Signals({ broadcast, log }))
   const revocations = release.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )

@@ -21,6 +21,13 @@ export class Network implements AsyncDisposable {
     return network
   }
 
+  /** Before something that listens on this machine. */
+  static async beforePort(port: number): Promise<Network> {
+    const network = new Network({ host: '127.0.0.1', port })
+    await network.open()
+    return network
+  }
+
   get address(): { readonly host: string; readonly port: number } {
     return { host: '127.0.0.1', port: this.#port }
   }
