@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
+import { OpenStreams } from '#access/open-streams.ts'
 import { Revocations } from '#access/revocations.ts'
 import { SigningKeyStore } from '#access/signing-key-store.ts'
 import { AccessTokens, accessTokenLifetimeMs, clockToleranceMs } from '#access/tokens.ts'
@@ -20,9 +21,12 @@ import { Drafts } from '#agents/drafts.ts'
 import { EmbeddedModel } from '#agents/models/embedded-model.ts'
 import type { Model } from '#agents/models/model.ts'
 import { OpenAICompatibleModel } from '#agents/models/openai-compatible.ts'
+import { SharedDrafts } from '#agents/shared-drafts.ts'
 import { githubTools } from '#agents/tools/github-tools.ts'
 import { googleTools } from '#agents/tools/google-tools.ts'
 import type { TurnDependencies } from '#agents/turn.ts'
+import { turnStreamRoutes } from '#agents/turn-stream-routes.ts'
+import { TurnStreams } from '#agents/turn-streams.ts'
 import { TurnWorker } from '#agents/turn-worker.ts'
 import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
@@ -34,6 +38,7 @@ import { openKeyring } from '#foundation/crypto/keyring.ts'
 import { openDataDir } from '#foundation/database/database-folder.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
+import { Notes } from '#foundation/database/notes.ts'
 import { type Database, openDatabase } from '#foundation/database/pool.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
@@ -50,6 +55,8 @@ import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
+import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
@@ -173,6 +180,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const amendments = new Amendments({ database, rooms, timeline })
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const signals = born.use(await Signals.open({ database, log }))
+  const notes = born.use(await Notes.open({ database, log }))
 
   // Accounts at providers.
   const connectionRoom = born.use(
@@ -202,13 +210,15 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       : ([new OpenAICompatibleModel(config.model), embedded] as const))
   const approvals = new Approvals({ database, timeline, tools })
   const turns = new Turns({ database, timeline, rooms, approvals })
-  const drafts = new Drafts({ tell: (signal) => signals.tell(signal) })
+  const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
+  const running = (roomIds: readonly string[]) => turns.working(roomIds)
+  const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running, log }))
   born.use(
     await TurnWorker.start({
       database,
       timeline,
       approvals,
-      drafts,
+      drafts: ownDrafts,
       proxy,
       connectionsOf: (workspaceId, accountId, provider) =>
         connections.ownedBy(workspaceId, accountId, provider),
@@ -247,6 +257,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   born.use(http)
   const guards = createGuards({ http, tokens, log })
+  const streams = born.use(new OpenStreams({ revocations, clock }))
+  const roomStreams = born.use(new RoomStreams({ rooms, timeline, signals, drafts, streams, log }))
+  const turnStreams = new TurnStreams({ turns, rooms, timeline, signals, drafts, streams, log })
   accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
   keyRoutes(guards.guard, { tokens })
   roomRoutes(guards.guard, {
@@ -262,6 +275,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   connectionRoom.doors(guards)
   agentRoutes(guards.guard, { agents, approvals, turns })
+  roomStreamRoutes(guards.guardEvents, { roomStreams })
+  turnStreamRoutes(guards.guardEvents, { turnStreams })
   operationDoors(guards.guard, { sandbox })
   healthDoors(http, {
     health,
