@@ -55,11 +55,13 @@ import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { Presence } from '#realtime/presence.ts'
 import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
 import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
+import { Receipts } from '#rooms/receipts.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Search } from '#rooms/search.ts'
@@ -181,6 +183,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const signals = born.use(await Signals.open({ database, log }))
   const notes = born.use(await Notes.open({ database, log }))
+  const receipts = born.use(new Receipts({ database, signals, notes, log }))
 
   // Accounts at providers.
   const connectionRoom = born.use(
@@ -211,8 +214,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const approvals = new Approvals({ database, timeline, tools })
   const turns = new Turns({ database, timeline, rooms, approvals })
   const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
-  const running = (roomIds: readonly string[]) => turns.working(roomIds)
-  const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running, log }))
+  const working = (roomIds: readonly string[]) => turns.working(roomIds)
+  const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))
   born.use(
     await TurnWorker.start({
       database,
@@ -268,6 +271,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     timeline,
     amendments,
     search,
+    receipts,
     companions: async ({ workspaceId }) => {
       const agent = await agents.default(database, workspaceId)
       return [{ kind: 'agent', id: agent.id }]
@@ -294,6 +298,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     ),
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
+  const presence = born.use(await Presence.open({ database, notes, timeline, rooms, working, log }))
   born.use(
     new SocketServer({
       http: http.node,
@@ -305,6 +310,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       tokens,
       revocations,
       turns,
+      receipts,
+      presence,
       drafts,
       crossOrigin: http.crossOrigin,
       clock,
