@@ -22,6 +22,11 @@ export interface Route {
   readonly bodyLimit?: number
   /** Success answers by status. `Nothing` for an empty body. */
   readonly answers: Readonly<Record<number, TSchema>>
+  /**
+   * The answer with status 200 is a stream of server-sent events (`text/event-stream`): what `data` of each holds, as JSON, by
+   * the name of the event; `message` is the one without a name.
+   */
+  readonly events?: Readonly<Record<string, TSchema>>
   /** Codes that this route can answer besides those that every route can. */
   readonly errors: readonly ErrorCode[]
 }

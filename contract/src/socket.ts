@@ -111,6 +111,19 @@ export const clientFrames = {
     body: Type.Object({ roomId: Id, kind: Type.Literal('typing') }, closed),
     answer: Type.Object({}),
   },
+  /**
+   * Whose presence to tell: that of the members of these rooms, the ones on the screen. Replaces what was watched before. The
+   * answer is how it stands; changes follow as signals.
+   */
+  'presence.watch': {
+    body: Type.Object({ roomIds: Type.Array(Id, { maxItems: socketLimits.watchedRooms }) }, closed),
+    answer: Type.Object({ rooms: Type.Record(Id, Type.Array(Presence)) }),
+  },
+  /** The person looks elsewhere (the tab is hidden), or is back. */
+  'presence.set': {
+    body: Type.Object({ state: Type.Union([Type.Literal('active'), Type.Literal('away')]) }, closed),
+    answer: Type.Object({}),
+  },
   'turn.cancel': { body: Type.Object({ turnId: Id }, closed), answer: Type.Object({}) },
   'auth.refresh': {
     body: Type.Object({ token: Type.String({ minLength: 1, maxLength: 8_192 }) }, closed),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
+import { OpenStreams } from '#access/open-streams.ts'
 import { Revocations } from '#access/revocations.ts'
 import { SigningKeyStore } from '#access/signing-key-store.ts'
 import { AccessTokens, accessTokenLifetimeMs, clockToleranceMs } from '#access/tokens.ts'
@@ -20,9 +21,12 @@ import { Drafts } from '#agents/drafts.ts'
 import { EmbeddedModel } from '#agents/models/embedded-model.ts'
 import type { Model } from '#agents/models/model.ts'
 import { OpenAICompatibleModel } from '#agents/models/openai-compatible.ts'
+import { SharedDrafts } from '#agents/shared-drafts.ts'
 import { githubTools } from '#agents/tools/github-tools.ts'
 import { googleTools } from '#agents/tools/google-tools.ts'
 import type { TurnDependencies } from '#agents/turn.ts'
+import { turnStreamRoutes } from '#agents/turn-stream-routes.ts'
+import { TurnStreams } from '#agents/turn-streams.ts'
 import { TurnWorker } from '#agents/turn-worker.ts'
 import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
@@ -36,6 +40,7 @@ import { openKeyring } from '#foundation/crypto/keyring.ts'
 import { openDataDir } from '#foundation/database/database-folder.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
+import { Notes } from '#foundation/database/notes.ts'
 import { type Database, openDatabase } from '#foundation/database/pool.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
@@ -52,9 +57,13 @@ import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { Presence } from '#realtime/presence.ts'
+import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
+import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
+import { Receipts } from '#rooms/receipts.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Search } from '#rooms/search.ts'
@@ -177,6 +186,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const broadcast = redis ?? born.use(await PostgresBroadcast.open({ database, log }))
   const signals = born.use(new Signals({ broadcast, log }))
+  const notes = born.use(await Notes.open({ database, log }))
+  const receipts = born.use(new Receipts({ database, signals, notes, log }))
 
   // Accounts at providers.
   const connectionRoom = born.use(
@@ -206,13 +217,15 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       : ([new OpenAICompatibleModel(config.model), embedded] as const))
   const approvals = new Approvals({ database, timeline, tools })
   const turns = new Turns({ database, timeline, rooms, approvals })
-  const drafts = new Drafts({ tell: (signal) => signals.tell(signal) })
+  const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
+  const working = (roomIds: readonly string[]) => turns.working(roomIds)
+  const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))
   born.use(
     await TurnWorker.start({
       database,
       timeline,
       approvals,
-      drafts,
+      drafts: ownDrafts,
       proxy,
       connectionsOf: (workspaceId, accountId, provider) =>
         connections.ownedBy(workspaceId, accountId, provider),
@@ -264,6 +277,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   born.use(http)
   const guards = createGuards({ http, tokens, log })
+  const streams = born.use(new OpenStreams({ revocations, clock }))
+  const roomStreams = born.use(new RoomStreams({ rooms, timeline, signals, drafts, streams, log }))
+  const turnStreams = new TurnStreams({ turns, rooms, timeline, signals, drafts, streams, log })
   accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
   keyRoutes(guards.guard, { tokens })
   roomRoutes(guards.guard, {
@@ -272,6 +288,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     timeline,
     amendments,
     search,
+    receipts,
     companions: async ({ workspaceId }) => {
       const agent = await agents.default(database, workspaceId)
       return [{ kind: 'agent', id: agent.id }]
@@ -279,6 +296,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   connectionRoom.doors(guards)
   agentRoutes(guards.guard, { agents, approvals, turns })
+  roomStreamRoutes(guards.guardEvents, { roomStreams })
+  turnStreamRoutes(guards.guardEvents, { turnStreams })
   operationDoors(guards.guard, { sandbox })
   healthDoors(http, {
     health,
@@ -296,6 +315,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     ),
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
+  const presence = born.use(await Presence.open({ database, notes, timeline, rooms, working, log }))
   born.use(
     new SocketServer({
       http: http.node,
@@ -307,6 +327,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       tokens,
       revocations,
       turns,
+      receipts,
+      presence,
       drafts,
       crossOrigin: http.crossOrigin,
       clock,

@@ -192,6 +192,8 @@ test('[AG12] stopping a turn ends the model call; what it had said stays', async
   const ended = await at.house.nth(at.cast.roomId, 'turn.ended')
   assert.equal(ended.status, 'cancelled')
   assert.ok(aborted)
+  const final = await at.house.nth(at.cast.roomId, 'message.final')
+  assert.equal(final.text, 'It all began \n\nStopped.')
 })
 
 test('[AG13] strangers and people outside the room neither see nor stop a turn', async () => {

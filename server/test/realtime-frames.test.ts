@@ -50,6 +50,7 @@ test('[RT1] a plain Socket.IO client joins, sends, and hears itself and others, 
     [2, 3],
   )
   assert.ok((await first.ask('room.read', { roomId, seq: 4 })).ok)
+  await live.receipts.settled(ada.id)
   assert.equal((await live.rooms.get(ada, roomId)).readSeq, 4)
   assert.ok((await second.ask('room.leave', { roomId })).ok)
   await first.ask('message.send', { roomId, clientId: newId(), text: 'alone' })

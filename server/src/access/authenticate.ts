@@ -1,7 +1,7 @@
 import type { Audience } from '@atom/contract/route.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { AccountPrincipal } from './principal.ts'
-import type { AccessTokens } from './tokens.ts'
+import type { AccessTokens, VerifiedToken } from './tokens.ts'
 
 /** RFC 6750 2.1; the token itself is judged by `AccessTokens`. */
 const bearer = /^Bearer ([\w.~+/=-]{1,8192})$/i
@@ -19,10 +19,17 @@ export async function authenticate(
   tokens: Pick<AccessTokens, 'verify'>,
   authorization: string | undefined,
 ): Promise<AccountPrincipal> {
+  return (await authenticated(tokens, authorization)).principal
+}
+
+/** The same, with the end of the token: for answers that outlast it. */
+export async function authenticated(
+  tokens: Pick<AccessTokens, 'verify'>,
+  authorization: string | undefined,
+): Promise<VerifiedToken> {
   const token = bearerToken(authorization)
   if (token === undefined) throw new AtomError('unauthenticated')
-  const { principal } = await tokens.verify(token)
-  return principal
+  return await tokens.verify(token)
 }
 
 /** @throws AtomError `forbidden` where the route is for operators and the caller is none */

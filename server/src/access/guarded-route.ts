@@ -6,9 +6,10 @@ import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { EventStream, eventStreamHeaders } from '#http/event-stream.ts'
 import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
 import { compileCheck } from '#http/validation.ts'
-import { authenticate, bearerToken, requireAudience } from './authenticate.ts'
+import { authenticate, authenticated, bearerToken, requireAudience } from './authenticate.ts'
 import type { AccountPrincipal, Principal } from './principal.ts'
 import type { AccessTokens } from './tokens.ts'
 
@@ -105,17 +106,40 @@ export interface StreamAnswer {
   readonly body: Buffer | Readable | null
 }
 
+/** Clients of event streams come back after this; those of a full process not all in the same moment. */
+const eventsRetryMs = 2_000
+
 export type StreamGuard = <B extends Bearer>(
   route: StreamRoute<B>,
   handler: (request: StreamRequest<B>) => Promise<StreamAnswer>,
 ) => void
 
+export interface EventsRequest<R extends Route> extends GuardedRequest<R> {
+  /** How far the caller had come: the `Last-Event-ID` field. */
+  readonly lastEventId: string | undefined
+  /** When the caller's token ends, and what is told to them with it. */
+  readonly expiresAt: Date
+}
+
+/** Writes into an answer that goes on until `stream.end()`, or until the caller is gone (`stream` is destroyed). */
+export type Broadcasting = (stream: EventStream) => void
+
+/**
+ * Registers a door whose answer is a stream of server-sent events. The handler settles who may listen, and to what; what it
+ * throws is an ordinary refusal. What it answers with then writes.
+ */
+export type EventsGuard = <R extends Route & { audience: 'member' | 'operator' }>(
+  route: R,
+  handler: (request: EventsRequest<R>) => Promise<Broadcasting>,
+) => void
+
 export interface Guards {
   readonly guard: Guard
   readonly guardStream: StreamGuard
+  readonly guardEvents: EventsGuard
 }
 
-/** The two ways a room registers its doors on the server. There is no third: no route exists without an audience. */
+/** The three ways a room registers its doors on the server. There is no fourth: no route exists without an audience. */
 export function createGuards(dependencies: {
   http: HttpServer
   tokens: Pick<AccessTokens, 'verify'>
@@ -236,8 +260,43 @@ export function createGuards(dependencies: {
     })
   }
 
+  function guardEvents<R extends Route & { audience: 'member' | 'operator' }>(
+    route: R,
+    handler: (request: EventsRequest<R>) => Promise<Broadcasting>,
+  ): void {
+    const checkParams = route.params && compileCheck<Params<R>>(route.params, 'params')
+    const checkQuery = route.query && compileCheck<Query<R>>(route.query, 'query')
+    http.routes.add(route.path, [route.method])
+    http.fastify.route({
+      method: route.method,
+      url: fastifyPath(route.path),
+      handler: async (request, reply) => {
+        const { principal, expiresAt } = await authenticated(tokens, request.headers.authorization)
+        request.caller = principal.id
+        requireAudience(route.audience, principal)
+        const lastEventId = request.headers['last-event-id']
+        const broadcasting = await handler(
+          Object.assign(circumstances(request, reply), {
+            principal: principal as GuardedRequest<R>['principal'],
+            params: checkParams?.(request.params) as Params<R>,
+            query: checkQuery?.(request.query) as Query<R>,
+            body: undefined as Body<R>,
+            lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
+            expiresAt,
+          }),
+        )
+        const stream = new EventStream({ retryMs: eventsRetryMs })
+        reply.raw.once('close', () => stream.destroy())
+        // A HEAD asks for the fields alone.
+        if (request.method === 'HEAD') stream.end()
+        else broadcasting(stream)
+        return reply.code(200).headers(eventStreamHeaders).send(stream)
+      },
+    })
+  }
+
   http.fastify.decorateRequest('principal', undefined)
-  return { guard, guardStream }
+  return { guard, guardStream, guardEvents }
 }
 
 declare module 'fastify' {

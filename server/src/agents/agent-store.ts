@@ -313,6 +313,15 @@ export async function findTurn(
   return await oneTurn(db, sql`t.id = ${turnId} and t.workspace_id = ${workspaceId}`)
 }
 
+export async function working(
+  db: Queryable,
+  roomIds: readonly string[],
+): Promise<{ readonly roomId: string; readonly agentId: string }[]> {
+  return await db.query(sql`
+    select room_id as "roomId", agent_id as "agentId" from turns
+    where status = 'running' and room_id = any (${roomIds}::uuid[])`)
+}
+
 export async function lockTurn(tx: Transaction, turnId: string): Promise<TurnRow | undefined> {
   const [row] = await tx.query<TurnRow>(sql`
     select ${turnColumns} from turns t join agents a on a.id = t.agent_id where t.id = ${turnId} for update of t`)

@@ -287,7 +287,12 @@ export class TurnRun {
       }
     } catch (thrown) {
       if (this.#lost.aborted) throw new LeaseLost()
-      if (this.#cancelled.aborted) return 'cancelled'
+      if (this.#cancelled.aborted) {
+        // Who stops an answer has read it so far; it does not vanish before their eyes.
+        const told = parts.filter((part) => part.type === 'text')
+        await this.#stepDone(n, told)
+        return 'cancelled'
+      }
       await this.#stepFailed(n, model, failures, thrown, prefix)
       return 'said'
     }
@@ -310,7 +315,8 @@ export class TurnRun {
       signal.throwIfAborted()
       if (part.type === 'text') {
         if (length >= this.#limits.textLength || part.text === '') continue
-        const text = part.text.slice(0, this.#limits.textLength - length)
+        // PostgreSQL keeps no NUL, and nobody reads one.
+        const text = part.text.replaceAll('\0', '').slice(0, this.#limits.textLength - length)
         this.#tell(prefix, text, length === 0 && !begun)
         length += text.length
         parts.push({ type: 'text', text })

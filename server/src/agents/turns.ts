@@ -31,7 +31,22 @@ export class Turns {
 
   /** @throws AtomError `not_found` · `not_a_member` */
   async get(principal: AccountPrincipal, turnId: string): Promise<Turn> {
-    return view(await this.#known(principal, turnId))
+    return view(await this.row(principal, turnId))
+  }
+
+  /** As it is kept; for somebody who may see it. @throws AtomError `not_found` · `not_a_member` */
+  async row(principal: AccountPrincipal, turnId: string): Promise<store.TurnRow> {
+    const turn = await store.findTurn(this.#database, principal.workspaceId, turnId)
+    if (turn === undefined) throw new AtomError('not_found', 'There is no such turn.')
+    await this.#rooms.requireMember(principal, turn.roomId)
+    return turn
+  }
+
+  /** Agents that work on a turn in these rooms now, in whatever process. */
+  async working(
+    roomIds: readonly string[],
+  ): Promise<readonly { readonly roomId: string; readonly agentId: string }[]> {
+    return await store.working(this.#database, roomIds)
   }
 
   /**
@@ -40,7 +55,7 @@ export class Turns {
    * @throws AtomError `not_found` · `not_a_member` · `turn_not_active`
    */
   async cancel(principal: AccountPrincipal, turnId: string): Promise<Turn> {
-    await this.#known(principal, turnId)
+    await this.row(principal, turnId)
     return await this.#database.transaction(async (tx) => {
       const turn = await store.lockTurn(tx, turnId)
       if (turn === undefined) throw new AtomError('not_found')
@@ -60,13 +75,6 @@ export class Turns {
       tx,
       endingDrafts(turn, { status: 'cancelled', reason: stopped, text: answerOf(steps) || stopped }),
     )
-  }
-
-  async #known(principal: AccountPrincipal, turnId: string): Promise<store.TurnRow> {
-    const turn = await store.findTurn(this.#database, principal.workspaceId, turnId)
-    if (turn === undefined) throw new AtomError('not_found', 'There is no such turn.')
-    await this.#rooms.requireMember(principal, turn.roomId)
-    return turn
   }
 }
 

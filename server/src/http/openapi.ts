@@ -5,6 +5,7 @@ import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
+import { streamRoutes } from '@atom/contract/streams.ts'
 import type { TSchema } from 'typebox'
 import type { HttpServer } from './server.ts'
 
@@ -24,6 +25,7 @@ export const routeGroups: readonly RouteGroup[] = [
   },
   { name: 'rooms', summary: 'Rooms, messages, timelines', routes: roomRoutes },
   { name: 'agents', summary: 'Agents, their turns, approvals', routes: agentRoutes },
+  { name: 'streams', summary: 'Rooms and turns as server-sent events', routes: streamRoutes },
   { name: 'operations', summary: 'How the server is', routes: operationRoutes },
 ]
 
@@ -81,6 +83,13 @@ function operation(operationId: string, tag: string, route: Route): Record<strin
     responses[status] = isNothing(schema)
       ? { description: 'Done; no body.' }
       : { description: 'Done.', content: { 'application/json': { schema: plain(schema) } } }
+  if (route.events !== undefined) {
+    const names = Object.keys(route.events).map((name) => `\`${name}\``)
+    responses['200'] = {
+      description: `Server-sent events: ${names.join(', ')}. \`x-events\` has what \`data\` of each holds.`,
+      content: { 'text/event-stream': { schema: { type: 'string' }, 'x-events': plain(route.events) } },
+    }
+  }
   for (const [status, codes] of Map.groupBy(errorsOf(route), (code) => errorTable[code].status)) {
     // `/health` answers 503 with a body of its own.
     if (responses[status] !== undefined) continue
@@ -130,7 +139,7 @@ export function isNothing(schema: TSchema): boolean {
 }
 
 /** The schema as JSON holds it; `$id` belongs to the registry of one process. */
-function plain(schema: TSchema): unknown {
+function plain(schema: TSchema | NonNullable<Route['events']>): unknown {
   return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === '$id' ? undefined : value)))
 }
 

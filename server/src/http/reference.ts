@@ -74,6 +74,7 @@ ${part('Path', route.params)}${part('Query', route.query)}${part('Body', route.b
 ${Object.entries(route.answers).map(([status, schema]) =>
   isNothing(schema) ? html`<h3>${status}</h3><p>No body.</p>` : part(status, schema),
 )}
+${Object.entries(route.events ?? {}).map(([name, schema]) => part(`Event ${name}`, schema))}
 <h3>Errors</h3>
 <p>${errorsOf(route).map((code) => html`<a href="/docs/errors#${code}"><code>${code}</code></a> `)}</p>
 </div>

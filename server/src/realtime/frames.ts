@@ -13,12 +13,14 @@ import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
+import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import { frameError } from './admission.ts'
 import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
+import type { Presence } from './presence.ts'
 import type { Resume } from './resume.ts'
 
 /** Runs of agents, as far as a socket may touch them. */
@@ -34,6 +36,8 @@ export interface FramesOptions {
   readonly timeline: Timeline
   readonly signals: Signals
   readonly turns: Turns
+  readonly receipts: Pick<Receipts, 'mark'>
+  readonly presence: Pick<Presence, 'watch' | 'set'>
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly resume: Resume<LiveSocket>
   readonly log: Log
@@ -139,7 +143,8 @@ export class Frames {
 }
 
 function handlersOf(options: FramesOptions): Handlers {
-  const { rooms, messages, amendments, timeline, signals, turns, tokens, resume } = options
+  const { rooms, messages, amendments, timeline, signals, turns, receipts, presence, tokens, resume } =
+    options
   return {
     'room.join': async (socket, { roomId: asked, after, epoch }) => {
       const roomId = asked.toLowerCase()
@@ -200,8 +205,19 @@ function handlersOf(options: FramesOptions): Handlers {
       if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
       return { answer: page }
     },
-    'room.read': async (socket, { roomId, seq }) => {
-      await rooms.markRead(socket.principal, roomId, seq)
+    'room.read': async (socket, { roomId: asked, seq }) => {
+      const roomId = asked.toLowerCase()
+      const mode = socket.followers.get(roomId)?.mode
+      // Who gets the room's events is in it.
+      if (mode !== 'live' && mode !== 'ahead') await rooms.requireMember(socket.principal, roomId)
+      receipts.mark(socket.principal, roomId, seq)
+      return { answer: {} }
+    },
+    'presence.watch': async (socket, { roomIds }) => ({
+      answer: { rooms: await presence.watch(socket, roomIds) },
+    }),
+    'presence.set': async (socket, { state }) => {
+      presence.set(socket, state)
       return { answer: {} }
     },
     signal: async (socket, { roomId: asked, kind }) => {

@@ -10,6 +10,8 @@ import type { Relay } from './relay.ts'
 /** The text so far of every answer that is being written in a room, as deltas from offset 0. */
 export interface Drafts {
   open(roomId: string): readonly Extract<RoomSignal, { kind: 'delta' }>[]
+  /** The same of answers that other processes write; told a moment later. */
+  elsewhere?(roomId: string, tell: (delta: Extract<RoomSignal, { kind: 'delta' }>) => void): void
 }
 
 export interface ResumingOutlet extends Outlet {
@@ -118,6 +120,9 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
       if (this.#hub.cutOver(follower)) {
         this.#relay.catchUp(follower.room)
         for (const draft of this.#drafts.open(follower.room.id)) follower.outlet.tell(draft)
+        this.#drafts.elsewhere?.(follower.room.id, (draft) => {
+          if (follower.mode !== 'gone') follower.outlet.tell(draft)
+        })
         return
       }
       read = true

@@ -12,6 +12,7 @@ import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
+import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
@@ -26,6 +27,8 @@ import {
   LiveSocket,
   type ServerFrames,
 } from './live-socket.ts'
+import { People } from './people.ts'
+import type { Presence } from './presence.ts'
 import { Relay } from './relay.ts'
 import { type Drafts, Resume } from './resume.ts'
 import { type BufferBounds, defaultBounds } from './send-buffer.ts'
@@ -42,6 +45,8 @@ export interface SocketServerOptions {
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly turns: Turns
+  readonly receipts: Receipts
+  readonly presence: Presence
   readonly drafts: Drafts
   readonly crossOrigin: OwnPages
   readonly clock: Clock
@@ -75,6 +80,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #resume: Resume<LiveSocket>
   readonly #frames: Frames
   readonly #sockets = new Set<LiveSocket>()
+  readonly #people: People
   /** By account and device: a device has one socket, the newest. */
   readonly #devices = new Map<string, LiveSocket>()
   readonly #admitted = new WeakMap<IoSocket, Admitted>()
@@ -129,6 +135,8 @@ export class SocketServer implements AsyncDisposable {
       log: options.log,
     })
     this.#frames = new Frames({ ...options, resume: this.#resume })
+    this.#people = new People(options)
+    this.#release.use(this.#people)
     this.#release.use(relay)
     this.#release.use(options.signals.subscribe((signal) => this.#hub.tell(signal)))
     this.#release.use(options.revocations.subscribe((sessionId) => this.#end(sessionId)))
@@ -228,9 +236,11 @@ export class SocketServer implements AsyncDisposable {
     this.#sockets.add(socket)
     this.#devices.get(device)?.close('replaced')
     this.#devices.set(device, socket)
+    this.#people.arrived(socket)
     io.onAny((name: unknown, ...args: unknown[]) => this.#frames.receive(socket, name, args))
     io.on('disconnect', () => {
       this.#sockets.delete(socket)
+      this.#people.left(socket)
       if (this.#devices.get(device) === socket) this.#devices.delete(device)
       socket.release()
       if (this.#sockets.size === 0) this.#gone?.()

@@ -343,3 +343,48 @@ export async function agentsIn(
     select m.member_id as "agentId", m.room_id as "roomId" from room_members m
     where m.room_id = any (${roomIds}::uuid[]) and m.kind = 'agent' and m.left_at is null`)
 }
+
+export interface ReadMark {
+  readonly accountId: string
+  readonly roomId: string
+  readonly seq: number
+}
+
+/**
+ * Moves many read marks at once, none back and none past the head; answers with those that moved. Rows are locked in one order,
+ * because a person may read the same rooms at two processes.
+ */
+export async function markAllRead(
+  db: Queryable,
+  marks: readonly ReadMark[],
+): Promise<(ReadMark & { readonly members: number })[]> {
+  return await db.query(sql`
+    with moving as (
+      select m.room_id, m.member_id, least(x.seq, r.seq) as seq
+      from unnest(
+        ${marks.map(({ roomId }) => roomId)}::uuid[], ${marks.map(({ accountId }) => accountId)}::uuid[],
+        ${marks.map(({ seq }) => seq)}::bigint[]
+      ) as x (room_id, member_id, seq)
+      join room_members m on m.room_id = x.room_id and m.kind = 'account' and m.member_id = x.member_id
+      join rooms r on r.id = m.room_id
+      where m.left_at is null and m.read_seq < least(x.seq, r.seq)
+      order by m.room_id, m.member_id
+      for update of m
+    )
+    update room_members m set read_seq = greatest(m.read_seq, moving.seq)
+    from moving
+    where m.room_id = moving.room_id and m.kind = 'account' and m.member_id = moving.member_id
+    returning m.room_id as "roomId", m.member_id as "accountId", m.read_seq as seq, (
+      select count(*) from room_members c where c.room_id = m.room_id and c.left_at is null
+    ) as members`)
+}
+
+/** Ids of everybody who is in these rooms. */
+export async function memberIds(
+  db: Queryable,
+  roomIds: readonly string[],
+): Promise<{ readonly roomId: string; readonly id: string }[]> {
+  return await db.query(sql`
+    select room_id as "roomId", member_id as id from room_members
+    where room_id = any (${roomIds}::uuid[]) and left_at is null`)
+}

@@ -3,6 +3,7 @@ import type { Guard } from '#access/guarded-route.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Amendments } from './amendments.ts'
 import type { Messages } from './messages.ts'
+import type { Receipts } from './receipts.ts'
 import type { NewMemberRef, Rooms } from './rooms.ts'
 import type { Search } from './search.ts'
 import type { Timeline } from './timeline.ts'
@@ -13,18 +14,19 @@ export interface RoomDoors {
   readonly timeline: Timeline
   readonly amendments: Amendments
   readonly search: Search
+  readonly receipts: Pick<Receipts, 'settled' | 'moved'>
   /** Who is in a new room besides its creator where nobody is named: the workspace's default agent. */
   readonly companions: (principal: AccountPrincipal) => Promise<readonly NewMemberRef[]>
 }
 
 export function roomRoutes(
   guard: Guard,
-  { rooms, messages, timeline, amendments, search, companions }: RoomDoors,
+  { rooms, messages, timeline, amendments, search, receipts, companions }: RoomDoors,
 ): void {
-  guard(routes.rooms, async ({ principal, query }) => ({
-    status: 200,
-    body: await rooms.list(principal, query),
-  }))
+  guard(routes.rooms, async ({ principal, query }) => {
+    await receipts.settled(principal.id)
+    return { status: 200, body: await rooms.list(principal, query) }
+  })
 
   guard(routes.createRoom, async ({ principal, body }) => {
     if ('direct' in body) {
@@ -35,10 +37,10 @@ export function roomRoutes(
     return { status: 201, body: await rooms.found(principal, body.name, others) }
   })
 
-  guard(routes.room, async ({ principal, params }) => ({
-    status: 200,
-    body: await rooms.get(principal, params.id),
-  }))
+  guard(routes.room, async ({ principal, params }) => {
+    await receipts.settled(principal.id)
+    return { status: 200, body: await rooms.get(principal, params.id) }
+  })
 
   guard(routes.changeRoom, async ({ principal, params, body }) => ({
     status: 200,
@@ -50,10 +52,13 @@ export function roomRoutes(
     return { status: 204, body: null }
   })
 
-  guard(routes.myPlace, async ({ principal, params, body }) => ({
-    status: 200,
-    body: await rooms.setPlace(principal, params.id, body),
-  }))
+  guard(routes.myPlace, async ({ principal, params, body }) => {
+    await receipts.settled(principal.id)
+    const room = await rooms.setPlace(principal, params.id, body)
+    const back = body.unreadFrom !== undefined
+    if (back || body.readSeq !== undefined) receipts.moved(principal, room, back)
+    return { status: 200, body: room }
+  })
 
   guard(routes.addMember, async ({ principal, params, body }) => {
     const { member, added } = await rooms.addMember(principal, params.id, body)

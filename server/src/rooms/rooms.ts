@@ -292,6 +292,13 @@ export class Rooms {
     return store.agentsIn(this.#database, roomIds)
   }
 
+  /** Ids of everybody who is in these rooms. */
+  async memberIds(
+    roomIds: readonly string[],
+  ): Promise<readonly { readonly roomId: string; readonly id: string }[]> {
+    return await store.memberIds(this.#database, roomIds)
+  }
+
   /** Remembers how far the caller has read. Throws as `requireMember` does. */
   async markRead(principal: Principal, roomId: string, seq: number): Promise<void> {
     const marked = await store.markRead(this.#database, principal.workspaceId, principal, roomId, seq)

@@ -8,5 +8,6 @@ const database = await openDatabase({
   poolSize: 8,
   log: testLog,
 })
-const live = await startLive(database)
+const times = process.env['ATOM_TEST_PRESENCE']
+const live = await startLive(database, times === undefined ? {} : { times: JSON.parse(times) })
 process.stdout.write(`${live.url}\n`)

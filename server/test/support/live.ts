@@ -20,12 +20,15 @@ import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
+import { Notes } from '#foundation/database/notes.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
+import { Presence, type PresenceOptions, type PresenceTimes } from '#realtime/presence.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages, type MessagesOptions } from '#rooms/messages.ts'
+import { Receipts } from '#rooms/receipts.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
@@ -44,6 +47,7 @@ export interface Live extends AsyncDisposable {
   readonly search: Search
   readonly timeline: Timeline
   readonly signals: Signals
+  readonly receipts: Receipts
   readonly revocations: Revocations
   readonly sockets: SocketServer
   readonly tokens: AccessTokens
@@ -55,7 +59,7 @@ export interface Live extends AsyncDisposable {
 
 export type LiveOptions = Partial<
   Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets'>
-> & {
+> & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
   readonly people?: readonly AccountPrincipal[]
   readonly queue?: MessagesOptions['queue']
@@ -90,6 +94,19 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
   const search = release.use(new Search({ database, timeline, rooms, log }))
   const broadcast = options.broadcast ?? release.use(await PostgresBroadcast.open({ database, log }))
   const signals = release.use(new Signals({ broadcast, log }))
+  const notes = release.use(await Notes.open({ database, log }))
+  const receipts = release.use(new Receipts({ database, signals, notes, log }))
+  const presence = release.use(
+    await Presence.open({
+      database,
+      notes,
+      timeline,
+      rooms,
+      working: options.working ?? (async () => []),
+      log,
+      ...(options.times && { times: options.times }),
+    }),
+  )
   const revocations = release.use(
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )
@@ -104,6 +121,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     signals,
     tokens,
     revocations,
+    receipts,
+    presence,
     turns: { cancel: () => Promise.reject(new Error('no turn here')) },
     drafts: { open: () => [] },
     crossOrigin: new CrossOrigin({ allowed: [], own: () => issuer }),
@@ -127,6 +146,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     search,
     timeline,
     signals,
+    receipts,
     revocations,
     sockets,
     tokens,

@@ -1,8 +1,13 @@
 import type { Problem } from '@atom/contract/errors.ts'
 import type { Room } from '@atom/contract/rooms.ts'
 import { createGuards } from '#access/guarded-route.ts'
+import { OpenStreams } from '#access/open-streams.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
+import { systemClock } from '#foundation/clock.ts'
+import type { Database } from '#foundation/database/pool.ts'
 import { HttpServer } from '#http/server.ts'
+import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
+import { RoomStreams } from '#realtime/room-streams.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { type Live, somebody, startLive } from './live.ts'
 import { testDatabase, testLog } from './postgres.ts'
@@ -26,6 +31,8 @@ export interface Caller {
 export interface RoomHouse extends AsyncDisposable {
   readonly live: Live
   readonly url: string
+  readonly database: Database
+  readonly streams: OpenStreams
   readonly agent: AccountPrincipal
   person(name: string): Promise<Caller>
 }
@@ -38,14 +45,20 @@ export async function startRoomHouse(): Promise<RoomHouse> {
   const people: AccountPrincipal[] = [agent]
   const live = born.use(await startLive(own.database, { people }))
   const http = born.use(new HttpServer({ log: testLog }))
-  const { guard } = createGuards({ http, tokens: live.tokens, log: testLog })
+  const { guard, guardEvents } = createGuards({ http, tokens: live.tokens, log: testLog })
   roomRoutes(guard, { ...live, companions: async () => [{ kind: 'agent', id: agent.id }] })
+  const streams = born.use(new OpenStreams({ revocations: live.revocations, clock: systemClock }))
+  const drafts = { open: () => [] }
+  const roomStreams = born.use(new RoomStreams({ ...live, drafts, streams, log: testLog }))
+  roomStreamRoutes(guardEvents, { roomStreams })
   const url = await http.listen({ host: '127.0.0.1', port: 0 })
   const alive = born.move()
   let count = 0
   return {
     live,
     url,
+    database: own.database,
+    streams,
     agent,
     person: async (name) => {
       const me = somebody(agent.workspaceId, name)

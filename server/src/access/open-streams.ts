@@ -1,0 +1,80 @@
+import type { StreamClosing } from '@atom/contract/streams.ts'
+import type { Clock } from '#foundation/clock.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { EventStream } from '#http/event-stream.ts'
+import type { AccountPrincipal } from './principal.ts'
+import type { Revocations } from './revocations.ts'
+
+export type { EventStream }
+
+/** Who reads a stream, and until when their token lets them. */
+export interface StreamCaller {
+  readonly principal: AccountPrincipal
+  readonly expiresAt: Date
+}
+
+/** Answers that go on: each ends with its caller's token or session, and all of them with the process. */
+export class OpenStreams implements Disposable {
+  readonly #revocations: Pick<Revocations, 'has' | 'subscribe'>
+  readonly #clock: Clock
+  readonly #open = new Map<EventStream, AccountPrincipal>()
+  readonly #subscription: Disposable
+  #draining = false
+
+  constructor(options: {
+    readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
+    readonly clock: Clock
+  }) {
+    this.#revocations = options.revocations
+    this.#clock = options.clock
+    this.#subscription = options.revocations.subscribe((sessionId) => {
+      for (const [stream, principal] of this.#open) {
+        if (principal.sessionId === sessionId) closeStream(stream, 'session_revoked')
+      }
+    })
+  }
+
+  /** How many are open. */
+  get count(): number {
+    return this.#open.size
+  }
+
+  /** What waits for readers that are slower than their rooms, in bytes. */
+  get unsent(): number {
+    return [...this.#open.keys()].reduce((sum, stream) => sum + stream.readableLength, 0)
+  }
+
+  /** @throws AtomError `draining` */
+  requireTime(): void {
+    if (this.#draining) throw new AtomError('draining')
+  }
+
+  /** Watches over a stream that is about to begin. False: it is over already. */
+  admit({ principal, expiresAt }: StreamCaller, stream: EventStream): boolean {
+    // Either may have come between the check of the caller and now.
+    if (this.#draining) closeStream(stream, 'draining')
+    else if (this.#revocations.has(principal.sessionId)) closeStream(stream, 'session_revoked')
+    if (stream.over) return false
+    this.#open.set(stream, principal)
+    const left = Math.max(0, expiresAt.getTime() - this.#clock.now().getTime())
+    const expiry = setTimeout(() => closeStream(stream, 'token_expired'), left)
+    stream.once('close', () => {
+      clearTimeout(expiry)
+      this.#open.delete(stream)
+    })
+    return true
+  }
+
+  /** Tells all callers to come back, and takes no new ones. */
+  [Symbol.dispose](): void {
+    this.#draining = true
+    this.#subscription[Symbol.dispose]()
+    for (const stream of this.#open.keys()) closeStream(stream, 'draining')
+  }
+}
+
+/** Says why, then ends. */
+export function closeStream(stream: EventStream, reason: StreamClosing['reason']): void {
+  stream.send({ event: 'closing', data: { reason } satisfies StreamClosing })
+  stream.end()
+}
