@@ -1,4 +1,5 @@
-// `npm run bench -- <name> [--json] [--quick] [--save]`: one benchmark, measured against its peers in the same run.
+// `npm run bench -- <name> [part …] [--json] [--quick] [--save]`: one benchmark, or parts of it, measured against its peers in
+// the same run.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -21,17 +22,22 @@ const { values, positionals } = parseArgs({
     save: { type: 'boolean', default: false },
   },
 })
-const [name] = positionals
+const [name, ...only] = positionals
 if (name === undefined || !names.includes(name)) {
-  console.error(`Usage: npm run bench -- <${names.join('|')}> [--json] [--quick] [--save]`)
+  console.error(`Usage: npm run bench -- <${names.join('|')}> [part …] [--json] [--quick] [--save]`)
   process.exit(2)
 }
 
-await buildDashboard()
 const { benchmark }: { benchmark: Benchmark } = await import(join(claims, `${name}.ts`))
+const unknown = only.filter((part) => !benchmark.parts?.includes(part))
+if (unknown.length > 0) {
+  console.error(`${name} has no part ${unknown.join(', ')}; it has: ${benchmark.parts?.join(', ') ?? 'none'}`)
+  process.exit(2)
+}
+await buildDashboard()
 console.error(`${benchmark.name}: ${benchmark.question}`)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void interrupted())
-const figures = await benchmark.run({ quick: values.quick, say: (line) => console.error(`  ${line}`) })
+const figures = await benchmark.run({ quick: values.quick, only, say: (line) => console.error(`  ${line}`) })
 const result = { bench: name, commit: commit(), at: new Date().toISOString(), figures }
 if (values.save) await save(result)
 console.log(values.json ? JSON.stringify(result) : table(figures))
@@ -78,7 +84,7 @@ async function save(run: {
 
 ${benchmark.question}
 
-- Command: \`npm run bench -- ${run.bench}${values.quick ? ' --quick' : ''}\`
+- Command: \`npm run bench -- ${[run.bench, ...only].join(' ')}${values.quick ? ' --quick' : ''}\`
 - Commit: ${run.commit}, ${run.at}
 - Machine: ${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}, Node ${process.version}
 
@@ -86,5 +92,5 @@ ${table(run.figures)}
 `
   const results = join(root, 'benchmarks', 'results')
   await mkdir(results, { recursive: true })
-  await writeFile(join(results, `${run.bench}.md`), page)
+  await writeFile(join(results, `${[run.bench, ...only].join('-')}.md`), page)
 }

@@ -14,6 +14,8 @@ export interface Figure {
 export interface BenchmarkRun {
   /** Finish within a minute: fewer rounds, the same claim. */
   readonly quick: boolean
+  /** Names of the parts that are asked for; empty: all of them. */
+  readonly only: readonly string[]
   /** A line for the person who waits. */
   say(line: string): void
 }
@@ -22,6 +24,8 @@ export interface Benchmark {
   readonly name: string
   /** What question the figures answer. */
   readonly question: string
+  /** Names of what can be run by itself. */
+  readonly parts?: readonly string[]
   run(run: BenchmarkRun): Promise<readonly Figure[]>
 }
 
