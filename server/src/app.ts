@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
@@ -39,6 +40,7 @@ import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
+import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
 import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
@@ -46,13 +48,18 @@ import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
+import { Live } from '#operations/live.ts'
+import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { metricsDoor } from '#operations/metrics-door.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
+import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
+import { PublishTraffic } from '#rooms/publish-traffic.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Search } from '#rooms/search.ts'
@@ -169,7 +176,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
         kind === 'account' ? accounts.find(workspaceId, id) : agents.find(workspaceId, id),
     },
   })
-  const messages = born.use(new Messages({ database, timeline, log }))
+  const publishTraffic = new PublishTraffic()
+  born.use(timeline.subscribe((news) => publishTraffic.heard(news)))
+  const messages = born.use(new Messages({ database, timeline, log, traffic: publishTraffic }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const signals = born.use(await Signals.open({ database, log }))
@@ -262,7 +271,6 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   connectionRoom.doors(guards)
   agentRoutes(guards.guard, { agents, approvals, turns })
-  operationDoors(guards.guard, { sandbox })
   healthDoors(http, {
     health,
     mayKnow: (authorization) => isOperatorsToken(tokens, authorization),
@@ -279,7 +287,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     ),
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
-  born.use(
+  const socketTraffic = new SocketTraffic()
+  const sockets = born.use(
     new SocketServer({
       http: http.node,
       rooms,
@@ -294,8 +303,30 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       crossOrigin: http.crossOrigin,
       clock,
       log,
+      traffic: socketTraffic,
     }),
   )
+
+  // What an operator sees of all this, and may do about it.
+  const liveSources = {
+    sockets,
+    socketCounts: socketTraffic,
+    publishCounts: publishTraffic,
+    lanes: () => messages.loads(),
+  }
+  const live = born.use(
+    new Live({
+      node: `${hostname()}-${process.pid}`,
+      sources: liveSources,
+      roomNames: (principal, roomIds) => rooms.names(principal, roomIds),
+      clock,
+      log,
+    }),
+  )
+  operationDoors(guards.guard, { sandbox, live })
+  const metrics = new Metrics()
+  registerLiveMetrics(metrics, liveSources)
+  metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 
   const alive = born.move()
   return {

@@ -20,6 +20,7 @@ import { frameError } from './admission.ts'
 import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Resume } from './resume.ts'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 /** Runs of agents, as far as a socket may touch them. */
 export interface Turns {
@@ -36,6 +37,7 @@ export interface FramesOptions {
   readonly turns: Turns
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly resume: Resume<LiveSocket>
+  readonly traffic: SocketTraffic
   readonly log: Log
 }
 
@@ -59,12 +61,14 @@ const validators = Object.fromEntries(
 /** What a client may ask for over its socket: each frame is checked by the contract, bounded, done, and acknowledged. */
 export class Frames {
   readonly #log: Log
+  readonly #traffic: SocketTraffic
   readonly #handlers: Handlers
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
 
   constructor(options: FramesOptions) {
     this.#log = options.log
+    this.#traffic = options.traffic
     this.#handlers = handlersOf(options)
   }
 
@@ -109,6 +113,7 @@ export class Frames {
       reply.afterwards?.(acknowledge !== undefined)
     } catch (thrown) {
       const error = asAtomError(thrown)
+      this.#traffic.framesRefused.add(error.code)
       if (error.code === 'internal') {
         this.#log.error(
           { err: thrown, frame: name, accountId: socket.principal.id },

@@ -5,6 +5,7 @@ import type { Log } from '#foundation/log.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import { type Follower, type Hub, type Outlet, takenOut } from './hub.ts'
 import type { Relay } from './relay.ts'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 /** The text so far of every answer that is being written in a room, as deltas from offset 0. */
 export interface Drafts {
@@ -35,6 +36,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   readonly #drafts: Drafts
   readonly #isMember: (accountId: string, roomId: string) => Promise<boolean>
   readonly #log: Log
+  readonly #traffic: SocketTraffic
 
   constructor(options: {
     readonly hub: Hub<O>
@@ -43,6 +45,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     readonly drafts: Drafts
     readonly isMember: (accountId: string, roomId: string) => Promise<boolean>
     readonly log: Log
+    readonly traffic: SocketTraffic
   }) {
     this.#hub = options.hub
     this.#relay = options.relay
@@ -50,6 +53,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     this.#drafts = options.drafts
     this.#isMember = options.isMember
     this.#log = options.log
+    this.#traffic = options.traffic
   }
 
   /**
@@ -102,6 +106,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
           if (follower.mode !== 'holding') return
           // What is delivered from here on is either in the page or held.
           follower.held = []
+          this.#traffic.pages++
           const page = await this.#timeline.since(follower.room.id, follower.cursor)
           if (follower.mode !== 'holding') return
           const end = takenOut(follower.outlet.accountId, page.events)
