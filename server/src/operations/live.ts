@@ -184,7 +184,7 @@ export class Live implements Disposable {
       { operatorId: principal.id, node: this.node, sockets: moving.length, withinMs },
       'an operator moves all sockets',
     )
-    this.#moving = moving
+    this.#moving = [...moving]
     const each = Math.max(1, Math.ceil(moving.length / Math.max(1, withinMs / waveMs)))
     clearInterval(this.#wave)
     this.#wave = setInterval(() => this.#move(each), waveMs)

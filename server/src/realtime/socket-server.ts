@@ -117,7 +117,7 @@ export class SocketServer implements AsyncDisposable {
     this.#hub = new Hub<LiveSocket>({
       events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
       signal: (roomId, signal) => {
-        traffic.signalsDropped += bothIn(this.#io.of('/').adapter.rooms, crowded, roomId)
+        if (this.#io.of('/').adapter.rooms.has(crowded)) traffic.signalsDropped += this.#slowIn(roomId)
         this.#io.local.to(roomId).except(crowded).emit('room.signal', signal)
       },
     })
@@ -325,6 +325,13 @@ export class SocketServer implements AsyncDisposable {
     }
   }
 
+  /** How many sockets in a room get no signals now. */
+  #slowIn(roomId: string): number {
+    let slow = 0
+    for (const { outlet } of this.#hub.room(roomId)?.followers ?? []) if (outlet.crowded) slow++
+    return slow
+  }
+
   #spreadMs(): number {
     return Math.ceil((this.#sockets.size / handshakesPerSecond) * 1_000 * spreadMargin)
   }
@@ -334,14 +341,4 @@ function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held
   if (room?.ok !== true) return 'refused'
   if (room.reset === true) return 'reset'
   return held < room.head ? 'news' : 'quiet'
-}
-
-/** How many are in both of these Socket.IO rooms; nothing is counted where the first is empty, as it nearly always is. */
-function bothIn(rooms: ReadonlyMap<string, ReadonlySet<string>>, first: string, second: string): number {
-  const few = rooms.get(first)
-  const many = rooms.get(second)
-  if (few === undefined || many === undefined) return 0
-  let both = 0
-  for (const id of few) if (many.has(id)) both++
-  return both
 }

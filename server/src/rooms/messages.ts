@@ -23,6 +23,7 @@ export interface MessagesOptions {
   readonly database: Database
   readonly timeline: Timeline
   readonly log: Log
+  /** Where it is counted. */
   readonly traffic?: PublishTraffic
   /** How many batches may be on their way at once; a room always travels in the same lane. */
   readonly lanes?: number

@@ -23,7 +23,7 @@ import { newId } from '#foundation/ids.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
-import { Messages } from '#rooms/messages.ts'
+import { Messages, type MessagesOptions } from '#rooms/messages.ts'
 import { Rooms } from '#rooms/rooms.ts'
 import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
@@ -52,8 +52,12 @@ export interface Live extends AsyncDisposable {
 }
 
 export type LiveOptions = Partial<
-  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets'>
-> & { readonly recheckMs?: number; readonly people?: readonly AccountPrincipal[] }
+  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets' | 'traffic'>
+> & {
+  readonly recheckMs?: number
+  readonly people?: readonly AccountPrincipal[]
+  readonly publishing?: Pick<MessagesOptions, 'traffic' | 'queue'>
+}
 
 /** The rooms and their live door, as `app.ts` puts them together, on a port of their own. */
 export async function startLive(database: Database, options: LiveOptions = {}): Promise<Live> {
@@ -72,7 +76,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
       options.people?.find((person) => person.id === id && person.workspaceId === workspaceId),
   }
   const rooms = new Rooms({ database, timeline, directory })
-  const messages = release.use(new Messages({ database, timeline, log }))
+  const messages = release.use(new Messages({ database, timeline, log, ...options.publishing }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = release.use(new Search({ database, timeline, rooms, log }))
   const signals = release.use(await Signals.open({ database, log }))
