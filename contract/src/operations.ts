@@ -155,7 +155,8 @@ export const operationRoutes = {
   metrics: route({
     method: 'GET',
     path: '/metrics',
-    summary: 'Everything that is counted, in Prometheus’ text format; also with the token of ATOM_METRICS_TOKEN',
+    summary:
+      'Everything that is counted, in Prometheus’ text format; also with the token of ATOM_METRICS_TOKEN',
     audience: 'operator',
     answers: { 200: Type.String({ contentMediaType: 'text/plain' }) },
     errors: [],
@@ -168,8 +169,15 @@ export const operationRoutes = {
     query: Type.Object(
       {
         ...PageQuery.properties,
-        q: Type.Optional(Type.String({ maxLength: 200, description: 'A part of a person’s name, a socket id or a device id.' })),
-        state: Type.Optional(SocketState),
+        q: Type.Optional(
+          Type.String({
+            maxLength: 200,
+            description: 'A part of a person’s name, a socket id or a device id.',
+          }),
+        ),
+        state: Type.Optional(
+          Type.Union([SocketState, Type.Literal('slow')], { description: '`slow`: crowded or behind.' }),
+        ),
       },
       closed,
     ),
@@ -203,7 +211,8 @@ export const operationRoutes = {
   disconnectSocket: route({
     method: 'POST',
     path: '/v1/operations/sockets/{id}/disconnect',
-    summary: 'Close one socket; its client stays away until its person reloads, or comes back, maybe to another process',
+    summary:
+      'Close one socket; its client stays away until its person reloads, or comes back, maybe to another process',
     audience: 'operator',
     params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
     body: Type.Object({ comeBack: Type.Boolean() }, closed),
@@ -213,7 +222,8 @@ export const operationRoutes = {
   drain: route({
     method: 'POST',
     path: '/v1/operations/drain',
-    summary: 'Move all sockets of this process: they are closed in waves and come back where the balancer sends them',
+    summary:
+      'Move all sockets of this process: they are closed in waves and come back where the balancer sends them',
     audience: 'operator',
     body: Type.Object(
       { confirm: Type.String({ maxLength: 200, description: 'The `node` that is meant.' }) },

@@ -97,7 +97,7 @@ export class Live implements Disposable {
     principal: AccountPrincipal,
     filter: {
       readonly q?: string | undefined
-      readonly state?: OpenSocket['state'] | undefined
+      readonly state?: OpenSocket['state'] | 'slow' | undefined
       readonly cursor?: string | undefined
       readonly limit?: number | undefined
     },
@@ -108,7 +108,7 @@ export class Live implements Disposable {
     const found: { socket: SocketHere; place: Place }[] = []
     for (const socket of this.#sources.sockets.open()) {
       if (socket.principal.workspaceId !== principal.workspaceId) continue
-      if (state !== undefined && stateOf(socket) !== state) continue
+      if (state !== undefined && !isIn(stateOf(socket), state)) continue
       if (sought !== '' && !matches(socket, sought)) continue
       const place = { rank: states.indexOf(stateOf(socket)), since: socket.since.getTime(), id: socket.id }
       if (after === undefined || compare(place, after) > 0) found.push({ socket, place })
@@ -221,6 +221,10 @@ export class Live implements Disposable {
 function stateOf(socket: SocketHere): OpenSocket['state'] {
   if (socket.behind) return 'behind'
   return socket.crowded ? 'crowded' : 'live'
+}
+
+function isIn(state: OpenSocket['state'], asked: OpenSocket['state'] | 'slow'): boolean {
+  return asked === 'slow' ? state !== 'live' : state === asked
 }
 
 function matches(socket: SocketHere, sought: string): boolean {
