@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { route } from './route.ts'
+import { Id, Page, PageQuery, route, Time } from './route.ts'
 
 const Check = Type.Object({
   status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
@@ -12,6 +12,73 @@ export const Health = Type.Object({
   components: Type.Optional(Type.Record(Type.String(), Check)),
 })
 export type Health = Static<typeof Health>
+
+/** A socket that is `crowded` gets no signals for now, one that is `behind` no live events: it reads too slowly. */
+const SocketState = Type.Union([Type.Literal('live'), Type.Literal('crowded'), Type.Literal('behind')])
+
+export const OpenSocket = Type.Object({
+  id: Type.String(),
+  account: Type.Object({ id: Id, name: Type.String() }),
+  deviceId: Type.String(),
+  address: Type.String({ description: 'Where its connection comes from, as this process sees it.' }),
+  since: Time,
+  lastFrameAt: Time,
+  rooms: Type.Integer(),
+  unsentBytes: Type.Integer({ description: 'What it has not read yet.' }),
+  state: SocketState,
+})
+export type OpenSocket = Static<typeof OpenSocket>
+
+const Milliseconds = Type.Union([Type.Number(), Type.Null()])
+
+/** How the live side of one process is. Rates are of the last ten seconds, percentiles of the last minute. */
+export const LiveSummary = Type.Object({
+  node: Type.String({ description: 'The process that answers; sockets of others are theirs to tell.' }),
+  sockets: Type.Integer(),
+  people: Type.Integer(),
+  rooms: Type.Integer({ description: 'Rooms that its sockets follow.' }),
+  crowded: Type.Integer(),
+  behind: Type.Integer(),
+  unsentBytes: Type.Integer(),
+  published: Type.Number({ description: 'Events committed per second.' }),
+  acknowledgedP50Ms: Milliseconds,
+  acknowledgedP99Ms: Milliseconds,
+  lanes: Type.Array(Type.Object({ rows: Type.Integer(), bytes: Type.Integer() })),
+  handshakes: Type.Number({ description: 'Handshakes accepted per second.' }),
+  returned: Type.Number({ description: 'Of these, by clients that come back.' }),
+  spreadMs: Type.Integer({ description: 'Who loses a socket now comes back within this time.' }),
+  moving: Type.Integer({ description: 'Sockets still to be moved by a drain.' }),
+})
+export type LiveSummary = Static<typeof LiveSummary>
+
+const Amounts = Type.Array(Type.Number())
+const Durations = Type.Array(Milliseconds)
+
+/** One sample a second, by column, oldest first. Each counts what happened in the second before `at`. */
+export const LiveHistory = Type.Object({
+  node: Type.String(),
+  at: Type.Array(Type.Integer({ description: 'Milliseconds since 1970, UTC.' })),
+  sockets: Amounts,
+  published: Amounts,
+  acknowledgedP50Ms: Durations,
+  acknowledgedP99Ms: Durations,
+  handshakes: Amounts,
+  returned: Amounts,
+  resumes: Type.Array(Type.Number(), { description: 'Rooms resumed with news, or started over.' }),
+  behind: Amounts,
+})
+export type LiveHistory = Static<typeof LiveHistory>
+
+export const LiveRoom = Type.Object({
+  roomId: Id,
+  /** Null where the caller is not in the room. */
+  name: Type.Union([Type.String(), Type.Null()]),
+  followers: Type.Integer({ description: 'Sockets of this process that follow it.' }),
+  perSecond: Type.Number({ description: 'Events delivered per second.' }),
+})
+export type LiveRoom = Static<typeof LiveRoom>
+
+const closed = { additionalProperties: false }
 
 export const operationRoutes = {
   live: route({
@@ -84,5 +151,90 @@ export const operationRoutes = {
     audience: 'operator',
     answers: { 200: Type.Object({ running: Type.Literal(true) }) },
     errors: [],
+  }),
+  metrics: route({
+    method: 'GET',
+    path: '/metrics',
+    summary:
+      'Everything that is counted, in Prometheus’ text format; also with the token of ATOM_METRICS_TOKEN',
+    audience: 'operator',
+    answers: { 200: Type.String({ contentMediaType: 'text/plain' }) },
+    errors: [],
+  }),
+  sockets: route({
+    method: 'GET',
+    path: '/v1/operations/sockets',
+    summary: 'How the live side of this process is, and its sockets: slowest readers first, then the newest',
+    audience: 'operator',
+    query: Type.Object(
+      {
+        ...PageQuery.properties,
+        q: Type.Optional(
+          Type.String({
+            maxLength: 200,
+            description: 'A part of a person’s name, a socket id or a device id.',
+          }),
+        ),
+        state: Type.Optional(
+          Type.Union([SocketState, Type.Literal('slow')], { description: '`slow`: crowded or behind.' }),
+        ),
+      },
+      closed,
+    ),
+    answers: { 200: Type.Object({ summary: LiveSummary, ...Page(OpenSocket).properties }) },
+    errors: [],
+  }),
+  liveRooms: route({
+    method: 'GET',
+    path: '/v1/operations/rooms/live',
+    summary: 'The busiest rooms among those that sockets of this process follow',
+    audience: 'operator',
+    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })) }, closed),
+    answers: { 200: Type.Object({ node: Type.String(), items: Type.Array(LiveRoom) }) },
+    errors: [],
+  }),
+  liveHistory: route({
+    method: 'GET',
+    path: '/v1/operations/live/history',
+    summary: 'The last minutes of this process, second by second',
+    audience: 'operator',
+    query: Type.Object(
+      {
+        minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: 15 })),
+        after: Type.Optional(Type.Integer({ minimum: 0, description: 'Only samples after this `at`.' })),
+      },
+      closed,
+    ),
+    answers: { 200: LiveHistory },
+    errors: [],
+  }),
+  disconnectSocket: route({
+    method: 'POST',
+    path: '/v1/operations/sockets/{id}/disconnect',
+    summary:
+      'Close one socket; its client stays away until its person reloads, or comes back, maybe to another process',
+    audience: 'operator',
+    params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
+    body: Type.Object({ comeBack: Type.Boolean() }, closed),
+    answers: { 200: Type.Object({ closed: Type.Literal(true) }) },
+    errors: ['not_found'],
+  }),
+  drain: route({
+    method: 'POST',
+    path: '/v1/operations/drain',
+    summary:
+      'Move all sockets of this process: they are closed in waves and come back where the balancer sends them',
+    audience: 'operator',
+    body: Type.Object(
+      { confirm: Type.String({ maxLength: 200, description: 'The `node` that is meant.' }) },
+      closed,
+    ),
+    answers: {
+      202: Type.Object({
+        moving: Type.Integer(),
+        withinMs: Type.Integer({ description: 'When the last one has been closed.' }),
+      }),
+    },
+    errors: ['validation_failed'],
   }),
 } as const

@@ -215,6 +215,7 @@ export const serverFrames = {
       Type.Literal('too_slow'),
       Type.Literal('too_many_frames'),
       Type.Literal('moved'),
+      Type.Literal('disconnected'),
     ]),
   }),
   /** I was taken out of a room, or left it on another device: its events end here. */
@@ -241,5 +242,7 @@ export const closeReasons = {
   too_many_frames: { comeBack: true },
   /** An operator moved this socket to another node. */
   moved: { comeBack: true },
+  /** An operator ended it. */
+  disconnected: { comeBack: false },
 } as const satisfies Record<ServerFrame<'closing'>['reason'], { comeBack: boolean }>
 export type CloseReason = keyof typeof closeReasons

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
@@ -46,6 +47,7 @@ import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
+import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
 import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
@@ -53,6 +55,9 @@ import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
+import { Live } from '#operations/live.ts'
+import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { metricsDoor } from '#operations/metrics-door.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
@@ -61,8 +66,10 @@ import { Presence } from '#realtime/presence.ts'
 import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
 import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
+import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
+import { PublishTraffic } from '#rooms/publish-traffic.ts'
 import { Receipts } from '#rooms/receipts.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
 import { Rooms } from '#rooms/rooms.ts'
@@ -181,7 +188,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
         kind === 'account' ? accounts.find(workspaceId, id) : agents.find(workspaceId, id),
     },
   })
-  const messages = born.use(new Messages({ database, timeline, log }))
+  const publishTraffic = new PublishTraffic()
+  born.use(timeline.subscribe((news) => publishTraffic.heard(news)))
+  const messages = born.use(new Messages({ database, timeline, log, traffic: publishTraffic }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const broadcast = redis ?? born.use(await PostgresBroadcast.open({ database, log }))
@@ -298,7 +307,6 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   agentRoutes(guards.guard, { agents, approvals, turns })
   roomStreamRoutes(guards.guardEvents, { roomStreams })
   turnStreamRoutes(guards.guardEvents, { turnStreams })
-  operationDoors(guards.guard, { sandbox })
   healthDoors(http, {
     health,
     mayKnow: (authorization) => isOperatorsToken(tokens, authorization),
@@ -316,7 +324,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
   const presence = born.use(await Presence.open({ database, notes, timeline, rooms, working, log }))
-  born.use(
+  const socketTraffic = new SocketTraffic()
+  const sockets = born.use(
     new SocketServer({
       http: http.node,
       rooms,
@@ -333,8 +342,30 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       crossOrigin: http.crossOrigin,
       clock,
       log,
+      traffic: socketTraffic,
     }),
   )
+
+  // What an operator sees of all this, and may do about it.
+  const liveSources = {
+    sockets,
+    socketCounts: socketTraffic,
+    publishCounts: publishTraffic,
+    lanes: () => messages.loads(),
+  }
+  const live = born.use(
+    new Live({
+      node: `${hostname()}-${process.pid}`,
+      sources: liveSources,
+      roomNames: (principal, roomIds) => rooms.names(principal, roomIds),
+      clock,
+      log,
+    }),
+  )
+  operationDoors(guards.guard, { sandbox, live })
+  const metrics = new Metrics()
+  registerLiveMetrics(metrics, liveSources)
+  metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 
   const alive = born.move()
   return {

@@ -24,6 +24,8 @@ export interface Config {
   readonly logLevel: LogLevel
   /** `on`: started with the server. `offer`: an operator may start it from the Connections page. `off`: neither. */
   readonly sandbox: 'on' | 'offer' | 'off'
+  /** Lets a scraper read `/metrics` without an account. Absent: operators only. */
+  readonly metricsToken: Secret | undefined
   /** Absent: the embedded agent answers. */
   readonly model: ModelConfig | undefined
 }
@@ -62,11 +64,12 @@ export function readConfig(environment: Environment = process.env): Config {
     databaseUrl: databaseUrlOf(read('DATABASE_URL')),
     redisUrl: redisUrlOf(read('REDIS_URL')),
     masterKeys: secret('ATOM_MASTER_KEYS'),
-    setupToken: setupTokenOf(read('ATOM_SETUP_TOKEN')),
+    setupToken: longSecretOf('ATOM_SETUP_TOKEN', read('ATOM_SETUP_TOKEN')),
     corsOrigins: listOf(read('ATOM_CORS_ORIGINS')).map((origin) => originOf('ATOM_CORS_ORIGINS', origin)),
     trustedProxies: listOf(read('ATOM_TRUSTED_PROXIES')).map(networkOf),
     logLevel: oneOf('ATOM_LOG_LEVEL', read('ATOM_LOG_LEVEL') ?? 'info', logLevels),
     sandbox: sandboxOf(read('ATOM_SANDBOX')),
+    metricsToken: longSecretOf('ATOM_METRICS_TOKEN', read('ATOM_METRICS_TOKEN')),
     model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
   })
 }
@@ -117,10 +120,10 @@ function redisUrlOf(text: string | undefined): Secret | undefined {
   return new Secret(text)
 }
 
-function setupTokenOf(text: string | undefined): Secret | undefined {
+function longSecretOf(name: string, text: string | undefined): Secret | undefined {
   if (text === undefined) return undefined
   if (text.length < 16) {
-    throw new StartError('ATOM_SETUP_TOKEN is too short. Give at least 16 characters, or leave it out.')
+    throw new StartError(`${name} is too short. Give at least 16 characters, or leave it out.`)
   }
   return new Secret(text)
 }

@@ -33,7 +33,7 @@ async function httpOf(live: Live, token: string) {
 
 test('[RM38] when more waits than the lane takes, both doors say busy and when to come back; what was accepted is stored, and what was refused is stored when it comes again', async () => {
   await using own = await testDatabase()
-  await using live = await startLive(own.database, { queue: { rows: 2, bytes: 1_000_000 } })
+  await using live = await startLive(own.database, { publishing: { queue: { rows: 2, bytes: 1_000_000 } } })
   const ada = somebody()
   const roomId = await roomOf(own.database, live, ada)
   const token = await live.token(ada)

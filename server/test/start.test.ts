@@ -29,6 +29,7 @@ test('[ST1] every bad setting stops the start with one line that names the varia
     DATABASE_URL: 'mysql://somewhere/else',
     ATOM_MASTER_KEYS: 'v1:short',
     ATOM_SETUP_TOKEN: 'abc',
+    ATOM_METRICS_TOKEN: 'abc',
     ATOM_CORS_ORIGINS: 'not an origin',
     ATOM_TRUSTED_PROXIES: 'not an address',
     ATOM_LOG_LEVEL: 'loud',

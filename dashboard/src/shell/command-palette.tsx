@@ -3,6 +3,7 @@ import type { ProviderView } from '@atom/contract/connections.ts'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
 import {
+  Activity,
   Cable,
   Keyboard,
   LibraryBig,
@@ -19,7 +20,7 @@ import { ProviderMark } from '../connections/provider-mark.tsx'
 import { askProviders } from '../connections/providers-context.ts'
 import { needsForm } from '../connections/ways.ts'
 import { Dialog } from '../ui/dialog.tsx'
-import { atom, useObserved } from './atom.ts'
+import { atom, isOperator, useMe, useObserved } from './atom.ts'
 import { useFrameDialogs } from './frame-dialogs.ts'
 import { type Theme, theme } from './theme.ts'
 import { useAnswer } from './use-answer.ts'
@@ -28,6 +29,7 @@ import { useAnswer } from './use-answer.ts'
 export function CommandPalette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate()
   const open = useFrameDialogs()
+  const me = useMe()
   const rooms = useObserved(atom.rooms)
   const connections = useObserved(atom.connections)
   const providers = useAnswer(askProviders)
@@ -101,6 +103,15 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             >
               Catalogue
             </Item>
+            {isOperator(me) && (
+              <Item
+                value="go operations live sockets"
+                icon={<Activity size={16} aria-hidden />}
+                onSelect={then(() => navigate({ to: '/operations/live' }))}
+              >
+                Operations
+              </Item>
+            )}
             <Item
               value="go settings"
               icon={<Settings size={16} aria-hidden />}

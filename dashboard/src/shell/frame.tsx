@@ -1,10 +1,10 @@
 import { Link, useNavigate } from '@tanstack/react-router'
-import { Cable, MessagesSquare, Search, Settings } from 'lucide-react'
+import { Activity, Cable, MessagesSquare, Search, Settings } from 'lucide-react'
 import { type ReactNode, useEffect, useState } from 'react'
 import { NewRoomDialog } from '../rooms/new-room-dialog.tsx'
 import { classNames } from '../ui/class-names.ts'
 import { Key } from '../ui/key.tsx'
-import { atom, useObserved } from './atom.ts'
+import { atom, isOperator, useMe, useObserved } from './atom.ts'
 import { AtomMark } from './atom-mark.tsx'
 import { CommandPalette } from './command-palette.tsx'
 import { type FrameDialog, FrameDialogs } from './frame-dialogs.ts'
@@ -68,6 +68,7 @@ export function Frame({ children }: { children: ReactNode }) {
 }
 
 function Rail({ onSearch }: { onSearch: () => void }) {
+  const me = useMe()
   const rooms = useObserved(atom.rooms)
   const connections = useObserved(atom.connections)
   const unread = rooms.items.some((room) => room.head > room.readSeq)
@@ -109,6 +110,9 @@ function Rail({ onSearch }: { onSearch: () => void }) {
           word="Connections"
           dot={broken ? 'needs you' : undefined}
         />
+        {isOperator(me) && (
+          <RailLink to="/operations/live" icon={<Activity size={16} aria-hidden />} word="Operations" />
+        )}
         <RailLink to="/settings" icon={<Settings size={16} aria-hidden />} word="Settings" />
       </nav>
       <div className="hidden md:block">
@@ -124,7 +128,7 @@ function RailLink({
   word,
   dot,
 }: {
-  to: '/rooms' | '/connections' | '/settings'
+  to: '/rooms' | '/connections' | '/operations/live' | '/settings'
   icon: ReactNode
   word: string
   dot?: string | undefined

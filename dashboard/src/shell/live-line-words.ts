@@ -34,6 +34,9 @@ export function liveLineWords(
       if (realtime.reason === 'replaced') {
         return { text: 'This page was replaced by another one with the same session.', offer: 'reload' }
       }
+      if (realtime.reason === 'disconnected') {
+        return { text: `An operator ended this live connection.${waiting}`, offer: 'reload' }
+      }
       return { text: `The live connection has ended.${waiting}`, offer: 'reload' }
     case 'suspended': {
       if (!online) return { text: `Offline.${waiting || ' What you write is kept here and sent later.'}` }

@@ -6,6 +6,7 @@ import { ConnectionsRoom } from '../connections/connections-room.tsx'
 import { connectionsSearch } from '../connections/connections-search.ts'
 import { ProviderPanel } from '../connections/provider-panel.tsx'
 import { SetupPanel } from '../connections/setup-panel.tsx'
+import { LivePage } from '../operations/live-page.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
 import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
 import { SettingsPage } from '../settings/settings-page.tsx'
@@ -77,6 +78,23 @@ const setupOfApp = createRoute({
   component: SetupPanel,
 })
 
+const operations = createRoute({
+  getParentRoute: () => inside,
+  path: '/operations',
+  beforeLoad: ({ location }) => {
+    if (/^\/operations\/?$/.test(location.pathname)) throw redirect({ to: '/operations/live', replace: true })
+  },
+})
+const live = createRoute({
+  getParentRoute: () => operations,
+  path: '/live',
+  validateSearch: (search: { q?: unknown; slow?: unknown }): { q?: string; slow?: true } => ({
+    ...(typeof search.q === 'string' && search.q !== '' && { q: search.q }),
+    ...(search.slow === true && { slow: true }),
+  }),
+  component: LivePage,
+})
+
 const settings = createRoute({ getParentRoute: () => inside, path: '/settings', component: SettingsPage })
 
 const tree = root.addChildren([
@@ -90,6 +108,7 @@ const tree = root.addChildren([
       accounts.addChildren([allAccounts, connection]),
       catalogue.addChildren([allProviders, provider, setupOfApp]),
     ]),
+    operations.addChildren([live]),
     settings,
   ]),
 ])

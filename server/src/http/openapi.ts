@@ -82,7 +82,7 @@ function operation(operationId: string, tag: string, route: Route): Record<strin
   for (const [status, schema] of Object.entries(route.answers))
     responses[status] = isNothing(schema)
       ? { description: 'Done; no body.' }
-      : { description: 'Done.', content: { 'application/json': { schema: plain(schema) } } }
+      : { description: 'Done.', content: { [mediaType(schema)]: { schema: plain(schema) } } }
   if (route.events !== undefined) {
     const names = Object.keys(route.events).map((name) => `\`${name}\``)
     responses['200'] = {
@@ -128,6 +128,11 @@ function parameters(place: 'path' | 'query', schema: TSchema | undefined): Recor
 
 function propertiesOf(schema: TSchema): Record<string, TSchema> {
   return 'properties' in schema ? (schema.properties as Record<string, TSchema>) : {}
+}
+
+/** JSON, but for what says otherwise of itself. */
+function mediaType(schema: TSchema): string {
+  return 'contentMediaType' in schema ? String(schema.contentMediaType) : 'application/json'
 }
 
 export function requiredOf(schema: TSchema): ReadonlySet<string> {

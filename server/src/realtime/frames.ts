@@ -22,6 +22,7 @@ import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Presence } from './presence.ts'
 import type { Resume } from './resume.ts'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 /** Runs of agents, as far as a socket may touch them. */
 export interface Turns {
@@ -40,6 +41,7 @@ export interface FramesOptions {
   readonly presence: Pick<Presence, 'watch' | 'set'>
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly resume: Resume<LiveSocket>
+  readonly traffic: SocketTraffic
   readonly log: Log
 }
 
@@ -63,12 +65,14 @@ const validators = Object.fromEntries(
 /** What a client may ask for over its socket: each frame is checked by the contract, bounded, done, and acknowledged. */
 export class Frames {
   readonly #log: Log
+  readonly #traffic: SocketTraffic
   readonly #handlers: Handlers
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
 
   constructor(options: FramesOptions) {
     this.#log = options.log
+    this.#traffic = options.traffic
     this.#handlers = handlersOf(options)
   }
 
@@ -113,6 +117,7 @@ export class Frames {
       reply.afterwards?.(acknowledge !== undefined)
     } catch (thrown) {
       const error = asAtomError(thrown)
+      this.#traffic.framesRefused.add(error.code)
       if (error.code === 'internal') {
         this.#log.error(
           { err: thrown, frame: name, accountId: socket.principal.id },

@@ -14,6 +14,7 @@ import type { Follower, Hub } from './hub.ts'
 import type { Resume, ResumingOutlet } from './resume.ts'
 import { type BufferBounds, SendBuffer } from './send-buffer.ts'
 import type { SocketLimits } from './socket-limits.ts'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 export type ServerFrames = { [N in ServerFrameName]: (frame: ServerFrame<N>) => void }
 /** What a client sends is checked by the contract, so nothing is assumed about it here. */
@@ -42,6 +43,13 @@ export class LiveSocket implements ResumingOutlet {
   readonly followers = new Map<string, Follower<LiveSocket>>()
   /** When this socket last said that its person types, by room; `performance.now()`. */
   readonly typedAt = new Map<string, number>()
+  /** Where the connection below comes from, as this process sees it. */
+  readonly address: string
+  readonly since: Date
+  /** When its last frame came in. */
+  heardAt: Date
+  /** What its client was told; undefined while it is open, and where it went away by itself. */
+  closedFor: CloseReason | undefined
   readonly #socket: IoSocket
   readonly #tcp: Duplex
   readonly #buffer: SendBuffer
@@ -65,6 +73,7 @@ export class LiveSocket implements ResumingOutlet {
     readonly resume: Resume<LiveSocket>
     readonly clock: Clock
     readonly expiry: Expiry
+    readonly traffic: SocketTraffic
   }) {
     const { socket, hub, resume } = options
     this.id = socket.id
@@ -76,15 +85,19 @@ export class LiveSocket implements ResumingOutlet {
     this.#clock = options.clock
     this.#expiry = options.expiry
     this.#admitted = options.admitted
-    this.#buffer = new SendBuffer(socket.conn, options.bounds, {
-      crowded: (full) => void (full ? socket.join(crowded) : socket.leave(crowded)),
+    this.address = socket.handshake.address
+    this.since = options.clock.now()
+    this.heardAt = this.since
+    const reader = {
+      crowded: (full: boolean) => void (full ? socket.join(crowded) : socket.leave(crowded)),
       behind: () => {
         for (const follower of this.followers.values()) {
           if (hub.suspend(follower)) resume.again(follower)
         }
       },
       stalled: () => this.close('too_slow'),
-    })
+    }
+    this.#buffer = new SendBuffer(socket.conn, options.bounds, reader, options.traffic)
     this.#watchExpiry()
   }
 
@@ -98,6 +111,11 @@ export class LiveSocket implements ResumingOutlet {
 
   get expiresInMs(): number {
     return this.#admitted.expiresAt.getTime() - this.#clock.now().getTime()
+  }
+
+  /** It reads so slowly that signals are dropped. */
+  get crowded(): boolean {
+    return this.#buffer.crowded
   }
 
   /** It reads so slowly that live events are stopped. */
@@ -165,6 +183,7 @@ export class LiveSocket implements ResumingOutlet {
   close(reason: CloseReason): void {
     if (this.#closing) return
     this.#closing = true
+    this.closedFor = reason
     this.emit('closing', { reason })
     // Socket.IO clients take a lost transport as a reason to come back, and the server's DISCONNECT packet as one not to.
     if (closeReasons[reason].comeBack) this.#socket.conn.close()

@@ -6,6 +6,7 @@ import type { Standing } from '#rooms/rooms.ts'
 import type { Cursor, Timeline } from '#rooms/timeline.ts'
 import { type Follower, type Hub, type Outlet, takenOut } from './hub.ts'
 import type { Relay } from './relay.ts'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 /** The text so far of every answer that is being written in a room, as deltas from offset 0. */
 export interface Drafts {
@@ -32,6 +33,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   readonly #drafts: Drafts
   readonly #isMember: (accountId: string, roomId: string) => Promise<boolean>
   readonly #log: Log
+  readonly #traffic: SocketTraffic
 
   constructor(options: {
     readonly hub: Hub<O>
@@ -40,6 +42,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     readonly drafts: Drafts
     readonly isMember: (accountId: string, roomId: string) => Promise<boolean>
     readonly log: Log
+    readonly traffic: SocketTraffic
   }) {
     this.#hub = options.hub
     this.#relay = options.relay
@@ -47,6 +50,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     this.#drafts = options.drafts
     this.#isMember = options.isMember
     this.#log = options.log
+    this.#traffic = options.traffic
   }
 
   /**
@@ -95,6 +99,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
           if (follower.mode !== 'holding') return
           // What is delivered from here on is either in the page or held.
           follower.held = []
+          this.#traffic.pages++
           const { room, cursor, epoch } = follower
           const page = await this.#timeline.since(room.id, cursor, undefined, epoch)
           if (follower.mode !== 'holding') return

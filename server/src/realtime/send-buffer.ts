@@ -1,4 +1,5 @@
 import type { Socket } from 'socket.io'
+import type { SocketTraffic } from './socket-traffic.ts'
 
 export interface BufferBounds {
   /** Unsent beyond this: signals are dropped. In UTF-16 code units, which is bytes for nearly all frames. */
@@ -30,6 +31,7 @@ export class SendBuffer {
   readonly #conn: Conn
   readonly #bounds: BufferBounds
   readonly #reader: Reader
+  readonly #traffic: SocketTraffic
   #waiting = 0
   #leaving = 0
   #crowded = false
@@ -37,14 +39,20 @@ export class SendBuffer {
   #stall: NodeJS.Timeout | undefined
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
-  constructor(conn: Conn, bounds: BufferBounds, reader: Reader) {
+  constructor(conn: Conn, bounds: BufferBounds, reader: Reader, traffic: SocketTraffic) {
     this.#conn = conn
     this.#bounds = bounds
     this.#reader = reader
+    this.#traffic = traffic
     conn.on('packetCreate', this.#created)
     conn.on('flush', this.#flushed)
     conn.transport.on('ready', this.#ready)
     conn.once('close', () => this.release())
+  }
+
+  /** Signals are dropped. */
+  get crowded(): boolean {
+    return this.#crowded
   }
 
   get unsent(): number {
@@ -76,15 +84,18 @@ export class SendBuffer {
     this.#room = undefined
   }
 
-  readonly #created = (packet: { readonly data?: unknown }): void => {
+  readonly #created = (packet: { readonly type?: string; readonly data?: unknown }): void => {
+    if (packet.type === 'message') this.#traffic.framesOut++
     this.#waiting += typeof packet.data === 'string' ? packet.data.length : 0
     const { unsent } = this
     if (unsent > this.#bounds.soft && !this.#crowded) {
       this.#crowded = true
+      this.#traffic.slow.add('crowded')
       this.#reader.crowded(true)
     }
     if (unsent > this.#bounds.hard && !this.#behind) {
       this.#behind = true
+      this.#traffic.slow.add('behind')
       this.#stall = setTimeout(() => this.#reader.stalled(), this.#bounds.stalledMs)
       this.#reader.behind()
     }

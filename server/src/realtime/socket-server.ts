@@ -33,6 +33,7 @@ import { Relay } from './relay.ts'
 import { type Drafts, Resume } from './resume.ts'
 import { type BufferBounds, defaultBounds } from './send-buffer.ts'
 import { defaultBudget, type SocketBudget, SocketLimits } from './socket-limits.ts'
+import { SocketTraffic } from './socket-traffic.ts'
 
 export interface SocketServerOptions {
   /** Not yet listening, or listening already. */
@@ -51,6 +52,7 @@ export interface SocketServerOptions {
   readonly crossOrigin: OwnPages
   readonly clock: Clock
   readonly log: Log
+  readonly traffic?: SocketTraffic
   readonly mostSockets?: number
   readonly budget?: SocketBudget
   readonly bounds?: BufferBounds
@@ -71,6 +73,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #rooms: Rooms
   readonly #clock: Clock
   readonly #log: Log
+  readonly #traffic: SocketTraffic
   readonly #revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly #expiry: Expiry
   readonly #bounds: BufferBounds
@@ -93,6 +96,8 @@ export class SocketServer implements AsyncDisposable {
     this.#rooms = options.rooms
     this.#clock = options.clock
     this.#log = options.log
+    const traffic = options.traffic ?? new SocketTraffic()
+    this.#traffic = traffic
     this.#revocations = options.revocations
     this.#expiry = options.expiry ?? defaultExpiry
     this.#bounds = options.bounds ?? defaultBounds
@@ -117,7 +122,10 @@ export class SocketServer implements AsyncDisposable {
     })
     this.#hub = new Hub<LiveSocket>({
       events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
-      signal: (roomId, signal) => this.#io.local.to(roomId).except(crowded).emit('room.signal', signal),
+      signal: (roomId, signal) => {
+        if (this.#io.of('/').adapter.rooms.has(crowded)) traffic.signalsDropped += this.#slowIn(roomId)
+        this.#io.local.to(roomId).except(crowded).emit('room.signal', signal)
+      },
       follow: (roomId) => {
         const news = new DisposableStack()
         news.use(options.timeline.follow(roomId))
@@ -133,8 +141,9 @@ export class SocketServer implements AsyncDisposable {
       drafts: options.drafts,
       isMember: (accountId, roomId) => options.rooms.hasAccount(accountId, roomId),
       log: options.log,
+      traffic,
     })
-    this.#frames = new Frames({ ...options, resume: this.#resume })
+    this.#frames = new Frames({ ...options, resume: this.#resume, traffic })
     this.#people = new People(options)
     this.#release.use(this.#people)
     this.#release.use(relay)
@@ -161,6 +170,24 @@ export class SocketServer implements AsyncDisposable {
   /** How many sockets are connected. */
   get count(): number {
     return this.#sockets.size
+  }
+
+  /** How long a client that lost its socket now waits at most before it comes back. */
+  get spreadMs(): number {
+    return this.#spreadMs()
+  }
+
+  /** The sockets of this process, oldest first. */
+  open(): Iterable<LiveSocket> {
+    return this.#sockets
+  }
+
+  /** The rooms that sockets of this process follow. */
+  *rooms(): Iterable<{ readonly id: string; readonly followers: number; readonly position: number }> {
+    for (const id of this.#hub.roomIds) {
+      const room = this.#hub.room(id)
+      if (room !== undefined) yield { id, followers: room.followers.size, position: room.position ?? 0 }
+    }
   }
 
   /** What waits to be sent to each socket, in UTF-16 code units. */
@@ -211,6 +238,7 @@ export class SocketServer implements AsyncDisposable {
 
   #refusal(thrown: unknown): Error & { data: object } {
     const data = frameError(thrown)
+    this.#traffic.refused.add(data.code)
     if (data.code === 'internal') this.#log.error({ err: thrown }, 'a handshake could not be judged')
     return Object.assign(new Error(data.code), { data })
   }
@@ -231,14 +259,21 @@ export class SocketServer implements AsyncDisposable {
       resume: this.#resume,
       clock: this.#clock,
       expiry: this.#expiry,
+      traffic: this.#traffic,
     })
+    this.#traffic.accepted++
     const device = `${socket.principal.id} ${socket.deviceId}`
     this.#sockets.add(socket)
     this.#devices.get(device)?.close('replaced')
     this.#devices.set(device, socket)
     this.#people.arrived(socket)
-    io.onAny((name: unknown, ...args: unknown[]) => this.#frames.receive(socket, name, args))
-    io.on('disconnect', () => {
+    io.onAny((name: unknown, ...args: unknown[]) => {
+      this.#traffic.framesIn++
+      socket.heardAt = this.#clock.now()
+      this.#frames.receive(socket, name, args)
+    })
+    io.on('disconnect', (seen) => {
+      this.#traffic.closed.add(socket.closedFor ?? seen.replaceAll(' ', '_'))
       this.#sockets.delete(socket)
       this.#people.left(socket)
       if (this.#devices.get(device) === socket) this.#devices.delete(device)
@@ -253,6 +288,7 @@ export class SocketServer implements AsyncDisposable {
   /** Says hello, then resumes the rooms that the client had: those without news cost nothing, the others one page each. */
   async #welcome(socket: LiveSocket, { cursors }: Admitted): Promise<void> {
     const roomIds = [...cursors.keys()]
+    if (roomIds.length > 0) this.#traffic.returned++
     const followers = new Map(roomIds.map((roomId) => [roomId, socket.follow(roomId)]))
     const rooms: ServerFrame<'hello'>['rooms'] = {}
     const begin: (() => void)[] = []
@@ -290,6 +326,7 @@ export class SocketServer implements AsyncDisposable {
       v: protocolVersion,
       rooms,
     })
+    for (const [roomId, cursor] of cursors) this.#traffic.resumed.add(outcomeOf(rooms[roomId], cursor.seq))
     for (const room of begin) room()
   }
 
@@ -304,7 +341,20 @@ export class SocketServer implements AsyncDisposable {
     }
   }
 
+  /** How many sockets in a room get no signals now. */
+  #slowIn(roomId: string): number {
+    let slow = 0
+    for (const { outlet } of this.#hub.room(roomId)?.followers ?? []) if (outlet.crowded) slow++
+    return slow
+  }
+
   #spreadMs(): number {
     return Math.ceil((this.#sockets.size / handshakesPerSecond) * 1_000 * spreadMargin)
   }
+}
+
+function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held: number): string {
+  if (room?.ok !== true) return 'refused'
+  if (room.reset === true) return 'reset'
+  return held < room.head ? 'news' : 'quiet'
 }

@@ -182,6 +182,28 @@ export async function standings(
   return new Map(rows.map(({ id, role, ...standing }) => [id, { ...standing, role: role ?? undefined }]))
 }
 
+/** Null: the member is not in that room. A direct room goes by who else is in it. */
+export async function names(
+  db: Queryable,
+  workspaceId: string,
+  member: MemberRef,
+  roomIds: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.query<{ id: string; name: string | null }>(sql`
+    select r.id, case
+      when m.room_id is null then null
+      when r.kind = 'group' then r.name
+      else (
+        select string_agg(o.name, ', ') from room_members o
+        where o.room_id = r.id and o.member_id <> m.member_id)
+      end as name
+    from rooms r
+    left join room_members m
+      on m.room_id = r.id and m.kind = ${member.kind} and m.member_id = ${member.id} and m.left_at is null
+    where r.id = any (${roomIds}::uuid[]) and r.workspace_id = ${workspaceId}`)
+  return new Map(rows.map(({ id, name }) => [id, name]))
+}
+
 /** Rooms as one of their members sees them, the most recently active first. `after` is the last room of the page before. */
 export async function roomsOf(
   db: Queryable,

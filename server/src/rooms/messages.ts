@@ -3,6 +3,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { checkText } from './message-text.ts'
+import { type LaneLoad, PublishTraffic } from './publish-traffic.ts'
 import * as store from './room-store.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -22,6 +23,8 @@ export interface MessagesOptions {
   readonly database: Database
   readonly timeline: Timeline
   readonly log: Log
+  /** Where it is counted. */
+  readonly traffic?: PublishTraffic
   /** How many batches may be on their way at once; a room always travels in the same lane. */
   readonly lanes?: number
   /** How much one lane may hold back before the next message is refused as `busy`. */
@@ -51,10 +54,13 @@ const collisionRetries = 2
 export class Messages implements AsyncDisposable {
   readonly #database: Database
   readonly #lanes: readonly Lane[]
+  readonly #traffic: PublishTraffic
 
   constructor(options: MessagesOptions) {
     this.#database = options.database
-    this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane(options))
+    const traffic = options.traffic ?? new PublishTraffic()
+    this.#traffic = traffic
+    this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane({ ...options, traffic }))
   }
 
   /**
@@ -105,6 +111,11 @@ export class Messages implements AsyncDisposable {
     return this.#publish(draft, {})
   }
 
+  /** What waits in each lane now. */
+  loads(): readonly LaneLoad[] {
+    return this.#lanes.map((lane) => lane.load)
+  }
+
   /** Resolves when everything that was accepted has its answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.idle()))
@@ -134,7 +145,7 @@ export class Messages implements AsyncDisposable {
     // The tail of a UUIDv7 is random.
     const lane = this.#lanes[Number.parseInt(room.slice(-6), 16) % this.#lanes.length]
     if (lane === undefined) throw new AtomError('not_found', 'There is no such room.')
-    return lane.push({ ...draft, roomId: room }, options)
+    return this.#traffic.watch(lane.push({ ...draft, roomId: room }, options))
   }
 }
 
@@ -143,6 +154,7 @@ class Lane {
   readonly #database: Database
   readonly #timeline: Timeline
   readonly #log: Log
+  readonly #traffic: PublishTraffic
   readonly #limit: { readonly rows: number; readonly bytes: number }
   #queue: Waiting[] = []
   #bytes = 0
@@ -152,11 +164,16 @@ class Lane {
   /** For how many more batches duplicates are to be expected. */
   #wary = 0
 
-  constructor(options: MessagesOptions) {
+  constructor(options: MessagesOptions & { readonly traffic: PublishTraffic }) {
+    this.#traffic = options.traffic
     this.#database = options.database
     this.#timeline = options.timeline
     this.#log = options.log
     this.#limit = options.queue ?? { rows: 16 * batch.rows, bytes: 16 * batch.bytes }
+  }
+
+  get load(): LaneLoad {
+    return { rows: this.#queue.length, bytes: this.#bytes }
   }
 
   async push(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
@@ -217,6 +234,7 @@ class Lane {
       rows++
     }
     this.#bytes -= bytes
+    this.#traffic.batches.record(rows)
     return this.#queue.splice(0, rows)
   }
 

@@ -282,6 +282,11 @@ export class Rooms {
     )
   }
 
+  /** Rooms of the caller's workspace by id, with their names where the caller is in them; others are absent. */
+  names(principal: Principal, roomIds: readonly string[]): Promise<Map<string, string | null>> {
+    return store.names(this.#database, principal.workspaceId, principal, roomIds)
+  }
+
   /** Whether a person is in a room now. */
   async hasAccount(accountId: string, roomId: string): Promise<boolean> {
     return (await store.members(this.#database, roomId, [accountId])).length > 0

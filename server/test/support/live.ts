@@ -58,11 +58,11 @@ export interface Live extends AsyncDisposable {
 }
 
 export type LiveOptions = Partial<
-  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets'>
+  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets' | 'traffic'>
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
   readonly people?: readonly AccountPrincipal[]
-  readonly queue?: MessagesOptions['queue']
+  readonly publishing?: Pick<MessagesOptions, 'traffic' | 'queue'>
   /** Carries events and signals; where absent, signals go over the database. */
   readonly broadcast?: Broadcast
   readonly patienceMs?: number
@@ -87,9 +87,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
       options.people?.find((person) => person.id === id && person.workspaceId === workspaceId),
   }
   const rooms = new Rooms({ database, timeline, directory })
-  const messages = release.use(
-    new Messages({ database, timeline, log, ...(options.queue && { queue: options.queue }) }),
-  )
+  const messages = release.use(new Messages({ database, timeline, log, ...options.publishing }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = release.use(new Search({ database, timeline, rooms, log }))
   const broadcast = options.broadcast ?? release.use(await PostgresBroadcast.open({ database, log }))

@@ -1,0 +1,42 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import { operationRoutes } from '@atom/contract/operations.ts'
+import { authenticate, bearerToken, requireAudience } from '#access/authenticate.ts'
+import type { AccessTokens } from '#access/tokens.ts'
+import type { Secret } from '#foundation/secret.ts'
+import type { Metrics } from '#foundation/telemetry/metrics.ts'
+import type { HttpServer } from '#http/server.ts'
+
+/**
+ * `/metrics`, for an operator or for whoever holds `scraperToken`. Where a request comes from opens nothing: behind a proxy on the
+ * same machine everybody comes from loopback.
+ */
+export function metricsDoor(
+  http: HttpServer,
+  options: {
+    readonly metrics: Metrics
+    readonly tokens: Pick<AccessTokens, 'verify'>
+    readonly scraperToken: Secret | undefined
+  },
+): void {
+  const { metrics, tokens, scraperToken } = options
+  http.get(
+    operationRoutes.metrics.path,
+    async (request, reply) => {
+      const { authorization } = request.headers
+      if (scraperToken === undefined || !isSame(bearerToken(authorization), scraperToken.reveal())) {
+        requireAudience('operator', await authenticate(tokens, authorization))
+      }
+      return reply
+        .header('content-type', metrics.contentType)
+        .header('cache-control', 'no-store')
+        .send(await metrics.text())
+    },
+    // Asked for every few seconds for ever.
+    { quiet: true },
+  )
+}
+
+function isSame(given: string | undefined, expected: string): boolean {
+  if (given === undefined) return false
+  return timingSafeEqual(hash('sha256', given, 'buffer'), hash('sha256', expected, 'buffer'))
+}

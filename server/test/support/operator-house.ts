@@ -1,0 +1,103 @@
+import parsePrometheus from 'parse-prometheus-text-format'
+import { createGuards } from '#access/guarded-route.ts'
+import type { AccountPrincipal } from '#access/principal.ts'
+import { systemClock } from '#foundation/clock.ts'
+import type { Database } from '#foundation/database/pool.ts'
+import { createLog } from '#foundation/log.ts'
+import { Secret } from '#foundation/secret.ts'
+import { Metrics } from '#foundation/telemetry/metrics.ts'
+import { HttpServer } from '#http/server.ts'
+import { Live as LiveOperations } from '#operations/live.ts'
+import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { metricsDoor } from '#operations/metrics-door.ts'
+import { operationDoors } from '#operations/operation-routes.ts'
+import { SocketTraffic } from '#realtime/socket-traffic.ts'
+import { PublishTraffic } from '#rooms/publish-traffic.ts'
+import { type Called, call } from './calls.ts'
+import { type Live, type LiveOptions, somebody, startLive } from './live.ts'
+import { testDatabase, testLog } from './postgres.ts'
+
+export const scraperToken = 'the-token-of-the-scraper'
+
+export interface OperatorHouse extends AsyncDisposable {
+  readonly live: Live
+  readonly database: Database
+  readonly url: string
+  readonly node: string
+  readonly operator: AccountPrincipal
+  /** What the process said in its log. */
+  readonly lines: string[]
+  /** As this person; the operator where nobody is named. */
+  ask<T>(method: string, path: string, body?: object, as?: AccountPrincipal): Promise<Called<T>>
+  /** What a scraper reads: one number by name and labels, as `atom_sockets_closed_total{reason="moved"}`. */
+  metrics(): Promise<ReadonlyMap<string, number>>
+}
+
+/** Rooms, their live door and the operator's doors, as `app.ts` puts them together. */
+export async function startOperatorHouse(options: LiveOptions = {}): Promise<OperatorHouse> {
+  await using born = new AsyncDisposableStack()
+  const own = born.use(await testDatabase())
+  const operator: AccountPrincipal = { ...somebody(undefined, 'Olga Operator'), role: 'admin' }
+  const traffic = new SocketTraffic()
+  const publishTraffic = new PublishTraffic()
+  const live = born.use(
+    await startLive(own.database, {
+      ...options,
+      traffic,
+      publishing: { ...options.publishing, traffic: publishTraffic },
+    }),
+  )
+  born.use(live.timeline.subscribe((news) => publishTraffic.heard(news)))
+  const lines: string[] = []
+  const log = createLog({ level: 'info', write: (line) => void lines.push(line) })
+  const sources = {
+    sockets: live.sockets,
+    socketCounts: traffic,
+    publishCounts: publishTraffic,
+    lanes: () => live.messages.loads(),
+  }
+  const node = 'node-of-the-test'
+  const operations = born.use(
+    new LiveOperations({
+      node,
+      sources,
+      roomNames: (principal, roomIds) => live.rooms.names(principal, roomIds),
+      clock: systemClock,
+      log,
+    }),
+  )
+  const http = born.use(new HttpServer({ log: testLog }))
+  const { guard } = createGuards({ http, tokens: live.tokens, log: testLog })
+  operationDoors(guard, { sandbox: undefined, live: operations })
+  const metrics = new Metrics()
+  registerLiveMetrics(metrics, sources)
+  metricsDoor(http, { metrics, tokens: live.tokens, scraperToken: new Secret(scraperToken) })
+  const url = await http.listen({ host: '127.0.0.1', port: 0 })
+  const alive = born.move()
+  return {
+    live,
+    database: own.database,
+    url,
+    node,
+    operator,
+    lines,
+    ask: async (method, path, body, as = operator) =>
+      await call(url, method, path, { token: await live.token(as), ...(body !== undefined && { body }) }),
+    metrics: async () => {
+      const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${scraperToken}` } })
+      return flat(await answer.text())
+    },
+    [Symbol.asyncDispose]: () => alive.disposeAsync(),
+  }
+}
+
+function flat(text: string): Map<string, number> {
+  const numbers = new Map<string, number>()
+  for (const { name, metrics } of parsePrometheus(text)) {
+    for (const { labels = {}, value, count } of metrics) {
+      const named = Object.entries(labels).map(([label, of]) => `${label}="${of}"`)
+      numbers.set(named.length === 0 ? name : `${name}{${named.join(',')}}`, Number(value ?? count))
+    }
+  }
+  return numbers
+}
