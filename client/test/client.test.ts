@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
-import { roomRoutes } from '@atom/contract/rooms.ts'
+import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import { AtomClient, type AtomClientOptions, type Room } from '../src/atom-client.ts'
 import { Reconnect } from '../src/realtime/reconnect.ts'
 import { Line } from './support/line.ts'
@@ -209,7 +209,7 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
     const seen: number[] = []
     const stop = new AbortController()
     const reading = (async () => {
-      for await (const event of room.events({ after: 0, signal: stop.signal })) {
+      for await (const event of room.feed({ after: 0, signal: stop.signal })) {
         seen.push(event.seq)
         if (event.type === 'message.created' && event.text === '29') line.blink()
         if (event.type === 'message.created' && event.text === 'last') stop.abort()
@@ -223,6 +223,42 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
       Array.from({ length: seen.length }, (_, index) => index + 1),
     )
     assert.ok(seen.length >= 41)
+  })
+
+  test('[CL62] a feed goes on where it was when the server is killed and started again, and from a cursor that was kept', async () => {
+    using writer = await signedIn()
+    using client = await signedIn()
+    const { id } = await writer.rooms.create('Killed')
+    const from = writer.rooms.room(id)
+    for (let index = 0; index < 5; index++) await from.send(`${index}`)
+    const read: RoomEvent[] = []
+    const feed = client.rooms.room(id).feed({ after: 0 })
+    const readUntil = async (text: string) => {
+      for (;;) {
+        const { value } = await feed.next()
+        read.push(value)
+        if (value.type === 'message.created' && value.text === text) return
+      }
+    }
+    await readUntil('4')
+    const kept = feed.cursor
+    await server.kill()
+    const reading = readUntil('after the kill')
+    const sending = from.send('after the kill')
+    await server.start()
+    await sending
+    await reading
+    await feed.return()
+    assert.deepEqual(
+      read.map(({ seq }) => seq),
+      read.map((_, index) => index + 1),
+    )
+    // Another process, later, with nothing but the cursor.
+    using later = await signedIn()
+    for await (const event of later.rooms.room(id).feed({ after: kept ?? 0 })) {
+      assert.deepEqual(event, read[kept?.seq ?? -1])
+      break
+    }
   })
 
   test('[CL36] older pages are fetched on demand, down to the first event', async () => {
