@@ -185,6 +185,38 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
     assert.ok((await room.send('back')).seq > 0)
   })
 
+  test('[CL61] moved in mid-conversation: the next socket stands before the old one goes, and nothing is lost, doubled or shown as away', async () => {
+    await using line = await Line.to(server.port)
+    using sender = await signedIn({ baseUrl: line.url })
+    using reader = await signedIn({ baseUrl: line.url })
+    const { id } = await sender.rooms.create('Moved')
+    const [from, to] = [sender.rooms.room(id), reader.rooms.room(id)]
+    using _ = from.open()
+    using __ = to.open()
+    await until(from, ({ state }) => state === 'live')
+    await until(to, ({ state }) => state === 'live')
+    const states: string[] = []
+    for (const { realtime } of [sender, reader])
+      realtime.subscribe(() => states.push(realtime.getSnapshot().state))
+    const expected = Array.from({ length: 60 }, (_, index) => `${index}`)
+    const committed: number[] = []
+    for (const [index, text] of expected.entries()) {
+      // The line is quiet here, so a frame of its own fits in.
+      if (index % 20 === 10) line.inject('42["drain",{"afterMs":20}]')
+      committed.push((await from.send(text)).seq)
+    }
+    const last = committed.at(-1) ?? 0
+    for (const room of [from, to]) {
+      await until(room, ({ state, head }) => state === 'live' && head >= last)
+      assertWhole(room)
+      assert.deepEqual(texts(room), expected)
+    }
+    assert.ok(states.includes('draining'))
+    assert.equal(states.includes('suspended'), false)
+    for (const { realtime } of [sender, reader]) await until(realtime, ({ state }) => state === 'connected')
+    assert.equal(line.sockets, 2)
+  })
+
   test('[CL34] a session that is ended elsewhere ends here, socket and all, and stays ended', async () => {
     using client = await signedIn()
     const { id } = await client.rooms.create('Revoked')

@@ -71,6 +71,8 @@ export class SocketLine implements Line {
   #socket: Socket | undefined
   #running = false
   #draining = false
+  #opening = false
+  #replaced: Socket | undefined
   #wake: (() => void) | undefined
   #dueAt: number | undefined
 
@@ -131,7 +133,11 @@ export class SocketLine implements Line {
     const policy = this.#parts.policy()
     this.#parts.end.become({ state: first })
     while (!signal.aborted) {
+      this.#opening = true
       const opened = await this.#open(signal)
+      this.#opening = false
+      if (this.#replaced !== undefined && opened.socket === undefined) this.#away(this.#replaced)
+      this.#replaced = undefined
       if (signal.aborted) {
         opened.socket?.close()
         break
@@ -155,7 +161,12 @@ export class SocketLine implements Line {
           this.#draining = true
           this.#parts.end.become({ state: 'draining' })
           // The server may close it long before the next one is due: it says how long it can do without.
-          void socket.lost.then(() => this.#away(socket))
+          void socket.lost.then((loss) => {
+            // A server that counts devices lets the old socket go when it sees the new one, a moment before its `hello`.
+            const replaced = loss.kind === 'closed' && loss.reason === 'replaced'
+            if (replaced && this.#opening) this.#replaced = socket
+            else this.#away(socket)
+          })
           await this.#sleep(ended.afterMs, signal)
           continue
         }
