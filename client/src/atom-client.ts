@@ -2,7 +2,7 @@ import type { Answer, Route } from '@atom/contract/route.ts'
 import { Agents } from './agents.ts'
 import { browserPage, Connections, type Page } from './connections.ts'
 import { type CallRest, Http } from './http.ts'
-import { Outbox } from './realtime/outbox.ts'
+import { Outbox, type OutboxLine } from './realtime/outbox.ts'
 import { indexedDbStorage } from './realtime/outbox-indexeddb.ts'
 import { memoryStorage, type OutboxStorage } from './realtime/outbox-storage.ts'
 import { Realtime } from './realtime/realtime.ts'
@@ -27,7 +27,8 @@ export type { ListSnapshot } from './observable-list.ts'
 export type { Committed, OutgoingMessage } from './realtime/outbox.ts'
 export { memoryStorage, type OutboxStorage, type OwedMessage } from './realtime/outbox-storage.ts'
 export type { Realtime, RealtimeSnapshot } from './realtime/realtime.ts'
-export type { Draft } from './realtime/room-feed.ts'
+export type { Cursor, Draft } from './realtime/room-feed.ts'
+export type { RoomReader } from './realtime/room-reader.ts'
 export type { Room, RoomSnapshot, Rooms } from './rooms.ts'
 export type { Session, SessionSnapshot } from './session.ts'
 
@@ -36,7 +37,7 @@ export interface AtomClientOptions {
   readonly baseUrl?: string
   /** How the refresh token travels: an HttpOnly cookie in a browser, else the body. */
   readonly transport?: 'cookie' | 'body'
-  /** Where unsent messages are kept: IndexedDB in a browser, else memory. */
+  /** Where unsent messages are kept: IndexedDB in a browser, else memory. Tabs that share a socket must share this too. */
   readonly storage?: OutboxStorage
   readonly fetch?: typeof fetch
   /** One per running client: the server lets a device have one socket. Random where absent. */
@@ -76,13 +77,14 @@ export class AtomClient implements Disposable {
       url: baseUrl,
       session: this.session,
       surroundings: options.surroundings ?? (inBrowser ? browserSurroundings : nodeSurroundings),
+      tabs: this.#tabs,
       deviceId: options.deviceId ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), word).join(''),
       ...(options.reconnect === undefined ? {} : { policy: options.reconnect }),
     })
     this.#outbox = new Outbox({
       storage: options.storage ?? (inBrowser ? indexedDbStorage(`atom:${baseUrl}`) : memoryStorage()),
       tabs: this.#tabs,
-      line: this.realtime,
+      line: outboxLine(this.realtime),
     })
     this.connections = new Connections({
       session: this.session,
@@ -155,6 +157,19 @@ export class AtomClient implements Disposable {
       },
       (thrown: unknown) => console.error('Atom: what was left unsent could not be read', thrown),
     )
+  }
+}
+
+/** One tab speaks for all; the others leave in the storage what they owe. */
+function outboxLine(realtime: Realtime): OutboxLine {
+  return {
+    get connected() {
+      return realtime.connected && realtime.leads
+    },
+    get lease() {
+      return realtime.lease
+    },
+    request: (name, body, withinMs) => realtime.request(name, body, withinMs),
   }
 }
 

@@ -10,7 +10,8 @@ import { ObservableState } from './observable.ts'
 import { ObservableList } from './observable-list.ts'
 import type { Committed, Outbox, OutgoingMessage } from './realtime/outbox.ts'
 import type { Realtime } from './realtime/realtime.ts'
-import { type FeedSnapshot, RoomFeed } from './realtime/room-feed.ts'
+import { type Cursor, type FeedSnapshot, RoomFeed } from './realtime/room-feed.ts'
+import { RoomReader } from './realtime/room-reader.ts'
 import type { Session } from './session.ts'
 
 export interface RoomSnapshot extends FeedSnapshot {
@@ -119,6 +120,8 @@ export class Room extends ObservableState<RoomSnapshot> {
   readonly #describe: (description: RoomDescription) => void
   readonly #feed: RoomFeed
   #views = 0
+  /** How many of them show the timeline. */
+  #looks = 0
   #unlisten: (() => void) | undefined
   readonly #unsubscribe: (() => void)[]
   #description: RoomDescription | undefined
@@ -177,6 +180,15 @@ export class Room extends ObservableState<RoomSnapshot> {
 
   /** Joins, and stays joined until disposed; counted, so that several views may hold it. */
   open(): Disposable {
+    this.#looks += 1
+    this.#feed.lookedAt(true)
+    return this.#hold(() => {
+      this.#looks -= 1
+      this.#feed.lookedAt(this.#looks > 0)
+    })
+  }
+
+  #hold(released: () => void = () => undefined): Disposable {
     this.#views += 1
     if (this.#views === 1) this.#enter()
     let held = true
@@ -186,6 +198,7 @@ export class Room extends ObservableState<RoomSnapshot> {
         held = false
         this.#views -= 1
         if (this.#views === 0) this.#leave()
+        released()
       },
     }
   }
@@ -239,18 +252,18 @@ export class Room extends ObservableState<RoomSnapshot> {
   }
 
   /**
-   * Every event after `after` (where absent: after the newest one), once and in order, now and in future. The room is open
-   * while it is read.
+   * Every committed event after `after` (where absent: after the newest one at the first `next`), once and in order, now and in
+   * future, across lost lines and restarted servers. The room is open while it is read; a slow reader grows no memory.
    *
-   * @throws AtomClientError `timeline_reset` where the room was restored from a backup: begin anew
+   * @throws AtomClientError `timeline_reset` from the iterator, where the room was restored from a backup: begin anew
    */
-  async *events(options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<RoomEvent> {
-    const held = this.open()
-    try {
-      yield* this.#feed.follow(options.after, options.signal)
-    } finally {
-      held[Symbol.dispose]()
-    }
+  feed(options: { after?: number | Cursor; signal?: AbortSignal } = {}): RoomReader {
+    return new RoomReader({
+      feed: this.#feed,
+      open: () => this.#hold(),
+      after: options.after,
+      signal: options.signal,
+    })
   }
 
   /** The person has left. */

@@ -2,6 +2,20 @@
 export interface Tabs {
   /** Runs `work` while no other tab (and no other caller here) runs work of this name. */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>
+  /**
+   * Waits until this tab leads in `name`, then runs `work`, and leads until that has ended: by itself, because `signal` asks
+   * it to, or because another tab took the lead (`taken`). The end of a tab is the end of its lead. Absent where the platform
+   * cannot see to it: then every tab does for itself.
+   *
+   * @param options.take from a tab that leads and gives no sign of life
+   */
+  readonly lead?:
+    | ((
+        name: string,
+        options: { readonly signal: AbortSignal; readonly take?: boolean },
+        work: (taken: AbortSignal) => Promise<void>,
+      ) => Promise<void>)
+    | undefined
   /** To the other tabs, never to this one. */
   tell(topic: string, message: unknown): void
   hear(topic: string, heard: (message: unknown) => void): () => void
@@ -64,6 +78,21 @@ export function browserTabs(scope: string): Tabs {
         // An `await` inside, because the types of `request` do not unwrap the promise of the callback.
         locks ? await locks.request(`atom:${scope}:${name}`, work) : await work(),
       ),
+    lead:
+      locks &&
+      (async (name, { signal, take = false }, work) => {
+        const taken = new AbortController()
+        try {
+          await locks.request(`atom:${scope}:lead:${name}`, take ? { steal: true } : { signal }, async () => {
+            if (!signal.aborted) await work(taken.signal)
+          })
+        } catch (thrown) {
+          // The browser's word for a lead that was taken, and for a wait that was given up.
+          if (!(thrown instanceof DOMException && thrown.name === 'AbortError') && thrown !== signal.reason)
+            throw thrown
+          taken.abort()
+        }
+      }),
     tell: (topic, message) => channel.postMessage({ topic, message } satisfies Note),
     hear: (topic, heard) => {
       const set = listeners.get(topic) ?? new Set()

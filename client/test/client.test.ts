@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
-import { roomRoutes } from '@atom/contract/rooms.ts'
+import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import { AtomClient, type AtomClientOptions, type Room } from '../src/atom-client.ts'
 import { Reconnect } from '../src/realtime/reconnect.ts'
 import { Line } from './support/line.ts'
@@ -185,6 +185,38 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
     assert.ok((await room.send('back')).seq > 0)
   })
 
+  test('[CL61] moved in mid-conversation: the next socket stands before the old one goes, and nothing is lost, doubled or shown as away', async () => {
+    await using line = await Line.to(server.port)
+    using sender = await signedIn({ baseUrl: line.url })
+    using reader = await signedIn({ baseUrl: line.url })
+    const { id } = await sender.rooms.create('Moved')
+    const [from, to] = [sender.rooms.room(id), reader.rooms.room(id)]
+    using _ = from.open()
+    using __ = to.open()
+    await until(from, ({ state }) => state === 'live')
+    await until(to, ({ state }) => state === 'live')
+    const states: string[] = []
+    for (const { realtime } of [sender, reader])
+      realtime.subscribe(() => states.push(realtime.getSnapshot().state))
+    const expected = Array.from({ length: 60 }, (_, index) => `${index}`)
+    const committed: number[] = []
+    for (const [index, text] of expected.entries()) {
+      // The line is quiet here, so a frame of its own fits in.
+      if (index % 20 === 10) line.inject('42["drain",{"afterMs":20}]')
+      committed.push((await from.send(text)).seq)
+    }
+    const last = committed.at(-1) ?? 0
+    for (const room of [from, to]) {
+      await until(room, ({ state, head }) => state === 'live' && head >= last)
+      assertWhole(room)
+      assert.deepEqual(texts(room), expected)
+    }
+    assert.ok(states.includes('draining'))
+    assert.equal(states.includes('suspended'), false)
+    for (const { realtime } of [sender, reader]) await until(realtime, ({ state }) => state === 'connected')
+    assert.equal(line.sockets, 2)
+  })
+
   test('[CL34] a session that is ended elsewhere ends here, socket and all, and stays ended', async () => {
     using client = await signedIn()
     const { id } = await client.rooms.create('Revoked')
@@ -209,7 +241,7 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
     const seen: number[] = []
     const stop = new AbortController()
     const reading = (async () => {
-      for await (const event of room.events({ after: 0, signal: stop.signal })) {
+      for await (const event of room.feed({ after: 0, signal: stop.signal })) {
         seen.push(event.seq)
         if (event.type === 'message.created' && event.text === '29') line.blink()
         if (event.type === 'message.created' && event.text === 'last') stop.abort()
@@ -223,6 +255,42 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
       Array.from({ length: seen.length }, (_, index) => index + 1),
     )
     assert.ok(seen.length >= 41)
+  })
+
+  test('[CL62] a feed goes on where it was when the server is killed and started again, and from a cursor that was kept', async () => {
+    using writer = await signedIn()
+    using client = await signedIn()
+    const { id } = await writer.rooms.create('Killed')
+    const from = writer.rooms.room(id)
+    for (let index = 0; index < 5; index++) await from.send(`${index}`)
+    const read: RoomEvent[] = []
+    const feed = client.rooms.room(id).feed({ after: 0 })
+    const readUntil = async (text: string) => {
+      for (;;) {
+        const { value } = await feed.next()
+        read.push(value)
+        if (value.type === 'message.created' && value.text === text) return
+      }
+    }
+    await readUntil('4')
+    const kept = feed.cursor
+    await server.kill()
+    const reading = readUntil('after the kill')
+    const sending = from.send('after the kill')
+    await server.start()
+    await sending
+    await reading
+    await feed.return()
+    assert.deepEqual(
+      read.map(({ seq }) => seq),
+      read.map((_, index) => index + 1),
+    )
+    // Another process, later, with nothing but the cursor.
+    using later = await signedIn()
+    for await (const event of later.rooms.room(id).feed({ after: kept ?? 0 })) {
+      assert.deepEqual(event, read[kept?.seq ?? -1])
+      break
+    }
   })
 
   test('[CL36] older pages are fetched on demand, down to the first event', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { protocolVersion } from '@atom/contract/socket.ts'
+import { type CloseReason, closeReasons, protocolVersion } from '@atom/contract/socket.ts'
 import { Http } from '../src/http.ts'
 import { Realtime } from '../src/realtime/realtime.ts'
 import { Reconnect } from '../src/realtime/reconnect.ts'
@@ -127,6 +127,118 @@ suite('the live line', () => {
     assert.equal(house.states.includes('suspended'), false)
   })
 
+  test('[CL60] what was asked on the old socket is answered there, while the new one already carries', async () => {
+    await using server = await ScriptedServer.open()
+    using house = await open(server)
+    house.realtime.need()
+    await until(house.realtime, connected)
+    const [old] = server.sockets
+    assert.ok(old)
+    server.holding = true
+    const asked = house.realtime.request('signal', { roomId: 'asked-before', kind: 'typing' })
+    await eventually(() => server.held.length === 1)
+    old.emit('drain', { afterMs: 5 })
+    await eventually(() => server.sockets.length === 2)
+    await until(house.realtime, connected)
+    const later = house.realtime.request('signal', { roomId: 'asked-after', kind: 'typing' })
+    await eventually(() => server.held.length === 2)
+    assert.equal(old.connected, true)
+    const [first, second] = server.held
+    second?.()
+    await later
+    assert.equal(old.connected, true)
+    first?.()
+    await asked
+    await eventually(() => !old.connected)
+    assert.deepEqual(
+      server.frames.map(({ body }) => (body as { roomId: string }).roomId),
+      ['asked-before', 'asked-after'],
+    )
+  })
+
+  test('[CL60] an old socket that closes without an answer says so, and what it still says after the handover is not heard', async () => {
+    await using server = await ScriptedServer.open()
+    using house = await open(server)
+    const heard: string[] = []
+    house.realtime.listen({
+      frame: (frame) => frame.name === 'room.left' && heard.push(frame.body.roomId),
+    })
+    house.realtime.need()
+    await until(house.realtime, connected)
+    const [old] = server.sockets
+    assert.ok(old)
+    server.holding = true
+    const asked = house.realtime.request('signal', { roomId: 'r', kind: 'typing' })
+    await eventually(() => server.held.length === 1)
+    old.emit('drain', { afterMs: 5 })
+    old.emit('room.left', { roomId: 'before' })
+    await eventually(() => server.sockets.length === 2)
+    await until(house.realtime, connected)
+    old.emit('room.left', { roomId: 'stale' })
+    server.last.emit('room.left', { roomId: 'after' })
+    await eventually(() => heard.includes('after'))
+    server.close(old, 'draining')
+    await assert.rejects(asked, { code: 'offline' })
+    assert.deepEqual(heard, ['before', 'after'])
+    assert.equal(house.realtime.getSnapshot().state, 'connected')
+  })
+
+  test('[CL60] while nobody else takes it, a draining socket is used on; it is suspended only when that is gone', async () => {
+    await using server = await ScriptedServer.open()
+    const refusal = { code: 'draining', detail: '', retryable: true, retryAfterMs: 20 } as const
+    using house = await open(server)
+    house.realtime.need()
+    await until(house.realtime, connected)
+    server.refusals.push(refusal, refusal, { ...refusal, retryAfterMs: 3_600_000 })
+    const [old] = server.sockets
+    assert.ok(old)
+    old.emit('drain', { afterMs: 5 })
+    await eventually(() => server.handshakes.length === 4)
+    assert.equal(house.states.includes('suspended'), false)
+    await house.realtime.request('signal', { roomId: 'r', kind: 'typing' })
+    server.close(old, 'draining')
+    const { reason, retryAt } = await until(house.realtime, ({ state }) => state === 'suspended')
+    assert.equal(reason, 'draining')
+    assert.ok(retryAt !== undefined && retryAt > Date.now() + 3_000_000)
+    house.realtime.retryNow()
+    await until(house.realtime, connected)
+  })
+
+  test('[CL60] a server that closes at once after telling is come back to when it said', async () => {
+    await using server = await ScriptedServer.open()
+    using house = await open(server)
+    house.realtime.need()
+    await until(house.realtime, connected)
+    const told = Date.now()
+    server.last.emit('drain', { afterMs: 300 })
+    server.close(server.last, 'draining')
+    const { retryAt } = await until(house.realtime, ({ state }) => state === 'suspended')
+    assert.ok(retryAt !== undefined && retryAt >= told + 290)
+    await until(house.realtime, connected)
+    assert.ok(Date.now() >= told + 290)
+    assert.equal(server.handshakes.length, 2)
+  })
+
+  test('[CL60] that its own new socket replaces the old one is no loss', async () => {
+    await using server = await ScriptedServer.open()
+    using house = await open(server)
+    house.realtime.need()
+    await until(house.realtime, connected)
+    let losses = 0
+    house.realtime.listen({ lost: () => (losses += 1) })
+    const [old] = server.sockets
+    assert.ok(old)
+    server.onHandshake = async () => {
+      server.close(old, 'replaced')
+      await eventually(() => !old.connected)
+    }
+    old.emit('drain', { afterMs: 5 })
+    await eventually(() => server.sockets.length === 2)
+    await until(house.realtime, connected)
+    assert.equal(losses, 0)
+    assert.equal(house.states.includes('suspended'), false)
+  })
+
   test('[CL3] a socket that a newer one of the same device has replaced does not fight back; a person may', async () => {
     await using server = await ScriptedServer.open()
     using house = await open(server)
@@ -148,6 +260,41 @@ suite('the live line', () => {
     const { reason } = await until(house.realtime, ({ state }) => state === 'failed')
     assert.equal(reason, 'protocol_unsupported')
     assert.equal(server.handshakes.length, 1)
+  })
+
+  test('[CL67] for each reason the server closes with, it comes back or stays away as the contract says', async () => {
+    for (const [reason, { comeBack }] of Object.entries(closeReasons) as [
+      CloseReason,
+      { comeBack: boolean },
+    ][]) {
+      await using server = await ScriptedServer.open()
+      using house = await open(server)
+      house.realtime.need()
+      await until(house.realtime, connected)
+      server.close(server.last, reason)
+      if (comeBack) {
+        await eventually(() => server.handshakes.length === 2)
+        await until(house.realtime, connected)
+      } else {
+        const told = await until(house.realtime, ({ state }) => state === 'failed')
+        assert.equal(told.reason, reason)
+        assert.equal(server.handshakes.length, 1)
+      }
+    }
+  })
+
+  test('[CL67] a handshake refused as busy is tried again when the server said, not before', async () => {
+    await using server = await ScriptedServer.open()
+    server.refusals.push({ code: 'busy', detail: '', retryable: true, retryAfterMs: 400 })
+    using house = await open(server)
+    const began = Date.now()
+    house.realtime.need()
+    const { reason, retryAt } = await until(house.realtime, ({ state }) => state === 'suspended')
+    assert.equal(reason, 'busy')
+    assert.ok(retryAt !== undefined && retryAt >= began + 400)
+    await until(house.realtime, connected)
+    assert.ok(Date.now() >= began + 390)
+    assert.equal(server.handshakes.length, 2)
   })
 
   test('[CL34] a revoked session ends the line and the session', async () => {

@@ -94,6 +94,20 @@ test('[CL3] a client comes back from what passes, and stays away from what does 
     assert.equal(verdict({ kind: 'refused', error: new AtomClientError(code) }), false, code)
 })
 
+test('[CL66] what befalls one socket is not spread as if the server had gone: blameless it is back at once, else after a short jitter', () => {
+  for (const [reason, wait] of [
+    ['token_expired', 0],
+    ['moved', 0],
+    ['too_slow', 500],
+    ['too_many_frames', 500],
+    ['draining', 30_000],
+  ] as const) {
+    const policy = new Reconnect({ random: () => 1 })
+    policy.opened(30_000)
+    assert.deepEqual(waits(policy, [{ kind: 'closed', reason }]), [wait], reason)
+  }
+})
+
 test('[CL3] a lone expired token brings the client back at once; a loop of them is slowed down', () => {
   const policy = new Reconnect({ random: () => 1 })
   assert.deepEqual(

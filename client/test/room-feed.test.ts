@@ -6,6 +6,7 @@ import type { RoomSignal } from '@atom/contract/socket.ts'
 import fc from 'fast-check'
 import { AtomClientError } from '../src/atom-client-error.ts'
 import { type Cursor, type FeedWire, type JoinAnswer, RoomFeed } from '../src/realtime/room-feed.ts'
+import { RoomReader } from '../src/realtime/room-reader.ts'
 import { eventually, until } from './support/until.ts'
 
 const person: Actor = { kind: 'account', id: randomUUID(), name: 'Ada' }
@@ -369,7 +370,8 @@ suite('a room’s feed', { concurrency: false }, () => {
     timeline.say()
     const feed = await live(timeline)
     const reading = (async () => {
-      for await (const _ of feed.follow(undefined, undefined)) assert.fail('nothing new was said')
+      for await (const _ of feed.follow(undefined, new AbortController().signal))
+        assert.fail('nothing new was said')
     })()
     timeline.restore(0)
     feed.receive(timeline.epoch, [timeline.say()])
@@ -403,6 +405,108 @@ suite('a room’s feed', { concurrency: false }, () => {
     feed.receive(timeline.epoch, [last])
     const { events } = await until(feed, ({ state, head }) => state === 'live' && head === 21)
     assert.deepEqual(events, timeline.events.slice(-7))
+    feed.close()
+  })
+
+  test('[CL63] a reader that is slow costs no memory: what it has not read yet is read again from its place', async () => {
+    const timeline = new Timeline()
+    timeline.pageSize = 100
+    timeline.say()
+    const feed = await live(timeline)
+    const reader = new RoomReader({
+      feed,
+      open: () => ({ [Symbol.dispose]: () => undefined }),
+      after: 0,
+      signal: undefined,
+    })
+    assert.equal((await reader.next()).value.seq, 1)
+    let most = 0
+    for (let index = 0; index < 5_000; index++) {
+      feed.receive(timeline.epoch, [timeline.say()])
+      most = Math.max(most, feed.getSnapshot().events.length)
+    }
+    assert.ok(most <= 1_000, `${most} events were held for nobody`)
+    for (let seq = 2; seq <= 5_001; seq++) assert.equal((await reader.next()).value.seq, seq)
+    assert.deepEqual(reader.cursor, { epoch: timeline.epoch, seq: 5_001 })
+    await reader.return()
+    // Who looks at the room keeps all of it.
+    feed.lookedAt(true)
+    for (let index = 0; index < 2_000; index++) feed.receive(timeline.epoch, [timeline.say()])
+    assert.ok(feed.getSnapshot().events.length >= 2_000)
+    feed.close()
+  })
+
+  test('[CL62] trouble that passes is waited out in mid-history', async () => {
+    const timeline = new Timeline()
+    for (let index = 0; index < 40; index++) timeline.say()
+    let troubles = 0
+    const feed = new RoomFeed({
+      wire: {
+        ...timeline.wire(),
+        after: async (seq) => {
+          troubles += 1
+          if (troubles % 2 === 1) throw new AtomClientError(troubles % 4 === 1 ? 'offline' : 'busy')
+          return timeline.after(seq)
+        },
+      },
+      retryMs: 2,
+    })
+    feed.connected()
+    await until(feed, ({ state }) => state === 'live')
+    const read: number[] = []
+    for await (const { seq } of feed.follow(0, new AbortController().signal)) {
+      read.push(seq)
+      if (seq === 40) break
+    }
+    assert.deepEqual(
+      read,
+      Array.from({ length: 40 }, (_, index) => index + 1),
+    )
+    assert.ok(troubles >= 8)
+    feed.close()
+  })
+
+  test('[CL64] a reader that is told to stop stops, also while it waits for something to be said', async () => {
+    const timeline = new Timeline()
+    timeline.say()
+    const feed = await live(timeline)
+    let open = 0
+    const reader = new RoomReader({
+      feed,
+      open: () => {
+        open += 1
+        return {
+          [Symbol.dispose]: () => {
+            open -= 1
+          },
+        }
+      },
+      after: undefined,
+      signal: undefined,
+    })
+    const waiting = reader.next()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(open, 1)
+    assert.deepEqual(await reader.return(), { value: undefined, done: true })
+    assert.deepEqual(await waiting, { value: undefined, done: true })
+    assert.equal(open, 0)
+    assert.equal((await reader.next()).done, true)
+    feed.close()
+  })
+
+  test('[CL65] a cursor of another timeline, or from beyond its end, is a reset and never a silent hole', async () => {
+    const timeline = new Timeline()
+    for (let index = 0; index < 5; index++) timeline.say()
+    const feed = await live(timeline)
+    const { signal } = new AbortController()
+    for (const after of [{ epoch: randomUUID(), seq: 3 }, { epoch: timeline.epoch, seq: 9 }, 9])
+      await assert.rejects(feed.follow(after, signal).next(), { code: 'timeline_reset' })
+    // Another device has seen the newest event before this one was told of it.
+    timeline.say()
+    const ahead = feed.follow({ epoch: timeline.epoch, seq: 6 }, signal).next()
+    feed.receive(timeline.epoch, [timeline.events[5] as RoomEvent])
+    feed.receive(timeline.epoch, [timeline.say()])
+    assert.equal((await ahead).value?.seq, 7)
     feed.close()
   })
 
@@ -447,7 +551,10 @@ suite('a room’s feed', { concurrency: false }, () => {
     const timeline = new Timeline()
     timeline.pageSize = 10_000
     for (let index = 0; index < 10_000; index++) timeline.say()
-    const feed = await live(timeline)
+    const feed = new RoomFeed({ wire: timeline.wire() })
+    feed.lookedAt(true)
+    feed.connected()
+    await until(feed, ({ state }) => state === 'live')
     const before = feed.getSnapshot()
     assert.equal(feed.getSnapshot(), before)
     let told = 0

@@ -24,7 +24,10 @@ export interface Committed {
 
 /** The part of the live line that the outbox needs. */
 export interface OutboxLine {
+  /** May be spoken on by this tab. */
   readonly connected: boolean
+  /** Names this tab's lead among those that share one socket. What a tab that hangs still holds must not bind the next one. */
+  readonly lease?: string | undefined
   request(
     name: 'message.send',
     body: ClientFrame<'message.send'>,
@@ -69,8 +72,8 @@ const lineCodes: ReadonlySet<string> = new Set([
 /**
  * What is owed to the server. A message is stored before it is sent for the first time and removed after it was
  * acknowledged, always under the same `clientId`, which the server never commits twice: so it may be sent as often as doubt
- * demands. Each room has its own lane with one batch in flight, which keeps its order. A lane runs under a lock that the
- * tabs share, so whichever tab has a live socket sends also what the others, or a tab that was closed, have left.
+ * demands. Each room has its own lane with one batch in flight, which keeps its order. The tab with the live socket sends also
+ * what the others, or a tab that was closed, have left; where each tab has one, a lane runs under a lock that they share.
  */
 export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
   readonly #storage: OutboxStorage
@@ -264,8 +267,11 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
     const mine = { again: false }
     this.#lanes.set(roomId, mine)
     const { signal } = this.#term
+    const { lease } = this.#line
     void this.#tabs
-      .exclusively(`outbox:${accountId}:${roomId}`, () => this.#drain(accountId, roomId, signal))
+      .exclusively(`outbox:${accountId}:${roomId}${lease === undefined ? '' : `:${lease}`}`, () =>
+        this.#drain(accountId, roomId, signal),
+      )
       .catch((thrown: unknown) => {
         // The storage failed while reading. What is owed is still there; the next line or message wakes the lane again.
         console.error('Atom: the outbox could not be read', thrown)

@@ -1,17 +1,14 @@
-import type {
-  ClientAnswer,
-  ClientFrame,
-  ClientFrameName,
-  Handshake,
-  ServerFrame,
-} from '@atom/contract/socket.ts'
-import { protocolVersion, socketLimits } from '@atom/contract/socket.ts'
-import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
+import type { ClientAnswer, ClientFrame, ClientFrameName, ServerFrame } from '@atom/contract/socket.ts'
+import { socketLimits } from '@atom/contract/socket.ts'
+import { AtomClientError } from '../atom-client-error.ts'
 import { ObservableState } from '../observable.ts'
 import type { Session } from '../session.ts'
 import type { Surroundings } from '../surroundings.ts'
+import { loneTab, type Tabs } from '../tabs.ts'
 import { Reconnect } from './reconnect.ts'
-import { type HeardFrame, Socket } from './socket.ts'
+import { SharedLine } from './shared-line.ts'
+import type { HeardFrame } from './socket.ts'
+import { type Cursors, type LineEnd, SocketLine } from './socket-line.ts'
 
 export interface RealtimeSnapshot {
   /**
@@ -28,8 +25,6 @@ export interface RealtimeSnapshot {
   readonly pendingCount: number
 }
 
-type Cursors = NonNullable<Handshake['cursors']>
-
 /** Who wants to hear of the socket. */
 export interface SocketListener {
   /** Where to resume from; asked before each attempt. */
@@ -43,17 +38,20 @@ export interface SocketListener {
 
 type State = RealtimeSnapshot['state']
 
-/** The machine may have slept: whether the line still stands is asked, not waited for (Socket.IO would take 45 seconds). */
+/** A page that was hidden for longer may have slept: whether the line still stands is then asked. */
 const probeAfterHiddenMs = 30_000
-const probeWithinMs = 4_000
 const requestWithinMs = 15_000
 
-/** The live line to the server: opens a socket when somebody needs one, and sees to it that there is one until nobody does. */
+/**
+ * The live line to the server: there is one from when somebody needs it until nobody does. In Node it is a socket of its own;
+ * in a browser the tabs share one, and what is said here is true whichever tab has it.
+ */
 export class Realtime extends ObservableState<RealtimeSnapshot> {
   readonly #url: string
   readonly #session: Session
   readonly #surroundings: Surroundings
   readonly #deviceId: string
+  readonly #tabs: Tabs
   readonly #policy: () => Reconnect
   readonly #listeners = new Set<SocketListener>()
   readonly #unwatch: () => void
@@ -61,10 +59,8 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
   #state: State = 'idle'
   #reason: string | undefined
   #retryAt: number | undefined
-  #socket: Socket | undefined
+  #line: SocketLine | SharedLine | undefined
   #needed = false
-  #running: AbortController | undefined
-  #wake: (() => void) | undefined
   #hiddenAt: number | undefined
 
   constructor(parts: {
@@ -72,6 +68,7 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     session: Session
     surroundings: Surroundings
     deviceId: string
+    tabs?: Tabs
     policy?: () => Reconnect
   }) {
     super()
@@ -79,56 +76,76 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     this.#session = parts.session
     this.#surroundings = parts.surroundings
     this.#deviceId = parts.deviceId
+    this.#tabs = parts.tabs ?? loneTab()
     this.#policy = parts.policy ?? (() => new Reconnect())
     this.#unwatch = parts.surroundings.watch((happening) => {
       if (happening === 'hidden') this.#hiddenAt = Date.now()
       if (happening === 'offline') this.changed()
-      if (happening === 'online') this.#lookAgain()
+      if (happening === 'online' || happening === 'thawed') this.#line?.lookAgain()
       if (happening === 'visible') {
         const hiddenFor = this.#hiddenAt === undefined ? 0 : Date.now() - this.#hiddenAt
         this.#hiddenAt = undefined
-        if (this.#socket === undefined || hiddenFor > probeAfterHiddenMs) this.#lookAgain()
+        if (!this.connected || hiddenFor > probeAfterHiddenMs) this.#line?.lookAgain()
       }
     })
   }
 
   /** May be asked and answered now. */
   get connected(): boolean {
-    return this.#socket !== undefined
+    return this.#line?.connected ?? false
+  }
+
+  /** This tab has the socket, and does what one tab does for all. */
+  get leads(): boolean {
+    return this.#line instanceof SocketLine || this.#line?.lease !== undefined
+  }
+
+  /** Names this tab's lead among the tabs; undefined where it has none, or is alone. */
+  get lease(): string | undefined {
+    return this.#line instanceof SharedLine ? this.#line.lease : undefined
   }
 
   /** Try now, instead of at `retryAt`; also after `failed`. */
   retryNow(): void {
-    if (this.#state === 'failed') this.start()
-    else this.#lookAgain()
+    if (this.#line === undefined) this.start()
+    else this.#line.retryNow()
   }
 
   /** From now on there shall be a socket, as long as somebody is signed in. */
   need(): void {
     this.#needed = true
-    if (this.#running === undefined && this.#state === 'idle') this.start()
+    this.start()
   }
 
   /** Begins, where a socket is needed; a no-op where it runs already. */
   start(): void {
-    if (!this.#needed || this.#running !== undefined || this.#state === 'closed') return
-    if (this.#session.state !== 'signed_in') return
-    const running = new AbortController()
-    this.#running = running
-    void this.#run(running.signal).finally(() => {
-      if (this.#running === running) this.#running = undefined
-    })
+    if (!this.#needed || this.#line !== undefined || this.#state === 'closed') return
+    const accountId = this.#session.me?.account.id
+    if (accountId === undefined) return
+    const { lead } = this.#tabs
+    const parts = {
+      url: this.#url,
+      session: this.#session,
+      surroundings: this.#surroundings,
+      deviceId: this.#deviceId,
+      policy: this.#policy,
+      end: this.#end(),
+    }
+    this.#line =
+      lead === undefined
+        ? new SocketLine(parts)
+        : new SharedLine({ ...parts, tabs: this.#tabs, lead, topic: `line:${accountId}` })
   }
 
   /** The person has left; the next `start` serves the next one. */
   stop(): void {
-    this.#halt()
+    this.#hangUp()
     if (this.#state !== 'closed') this.#become('idle')
   }
 
   close(): void {
     this.#unwatch()
-    this.#halt()
+    this.#hangUp()
     this.#become('closed')
   }
 
@@ -145,15 +162,8 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     body: ClientFrame<N>,
     withinMs: number = requestWithinMs,
   ): Promise<ClientAnswer<N>> {
-    const socket = this.#socket
-    if (socket === undefined) throw new AtomClientError('offline')
-    try {
-      return await socket.request(name, body, withinMs)
-    } catch (thrown) {
-      // A line that swallows questions may be half open, which Socket.IO would notice after 45 seconds.
-      if (asAtomClientError(thrown).code === 'timeout' && this.#socket === socket) this.#lookAgain()
-      throw thrown
-    }
+    if (this.#line === undefined) throw new AtomClientError('offline')
+    return await this.#line.request(name, body, withinMs)
   }
 
   /** @param count how many messages are owed, asked when a snapshot is composed */
@@ -174,76 +184,19 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     }
   }
 
-  /** Opens one socket after the other. The old one stays in use until the next one has said hello. */
-  async #run(signal: AbortSignal): Promise<void> {
-    const policy = this.#policy()
-    this.#become('connecting')
-    while (!signal.aborted) {
-      const opened = await this.#open(signal)
-      if (signal.aborted) {
-        if (opened.socket !== undefined) opened.socket.close()
-        return
-      }
-      let verdict: ReturnType<Reconnect['lost']>
-      if (opened.socket === undefined) {
-        if (opened.error.code === 'unauthenticated' && this.#session.state === 'signed_out') return
-        verdict = policy.lost({ kind: 'refused', error: opened.error })
-      } else {
-        const old = this.#socket
-        this.#socket = opened.socket
-        old?.close()
-        policy.opened(opened.socket.hello.spreadMs)
-        this.#become('connected')
-        for (const listener of [...this.#listeners]) listener.connected?.(opened.socket.hello)
-        const drained = opened.drained
-        const end = await Promise.race([opened.socket.lost, drained])
-        if (signal.aborted) return
-        if ('afterMs' in end) {
-          this.#become('draining')
-          void opened.socket.lost.then(() => this.#away(opened.socket))
-          await this.#sleep(end.afterMs, signal)
-          continue
-        }
-        this.#away(opened.socket)
-        if (end.kind === 'closed' && end.reason === 'token_expired') this.#session.distrust(opened.token)
-        verdict = policy.lost(end)
-      }
-      if (!verdict.comeBack) {
-        if (verdict.reason === 'session_revoked') this.#session.ended()
-        this.#become('failed', verdict.reason)
-        return
-      }
-      if (this.#socket === undefined) this.#become('suspended', verdict.reason, Date.now() + verdict.afterMs)
-      await this.#sleep(verdict.afterMs, signal)
-      while (!this.#surroundings.online() && !signal.aborted) await this.#sleep(undefined, signal)
-    }
-  }
-
-  async #open(signal: AbortSignal): Promise<Opened> {
-    let token: string | undefined
-    try {
-      // Before, not after: a token that is known to be stale would only be refused.
-      token = await this.#session.accessToken()
-      let drain: (frame: { afterMs: number }) => void = () => undefined
-      const drained = new Promise<{ readonly afterMs: number }>((resolve) => {
-        drain = resolve
-      })
-      const socket = await Socket.open({
-        url: this.#url,
-        auth: { token, deviceId: this.#deviceId, v: protocolVersion, cursors: this.#cursors() },
-        signal,
-        heard: (frame) => {
-          if (frame.name === 'drain') drain(frame.body)
-          else if (frame.name === 'auth.expiring') void this.#renew()
-          for (const listener of [...this.#listeners]) listener.frame?.(frame)
-        },
-      })
-      return { socket, drained, token }
-    } catch (thrown) {
-      const error = asAtomClientError(thrown)
-      if (token !== undefined && (error.code === 'token_expired' || error.code === 'unauthenticated'))
-        this.#session.distrust(token)
-      return { socket: undefined, error }
+  #end(): LineEnd {
+    return {
+      cursors: () => this.#cursors(),
+      become: ({ state, reason, retryAt }) => this.#become(state, reason, retryAt),
+      connected: (hello) => {
+        for (const listener of [...this.#listeners]) listener.connected?.(hello)
+      },
+      frame: (frame) => {
+        for (const listener of [...this.#listeners]) listener.frame?.(frame)
+      },
+      lost: () => {
+        for (const listener of [...this.#listeners]) listener.lost?.()
+      },
     }
   }
 
@@ -258,67 +211,10 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     return cursors
   }
 
-  /** A new token for the living socket. Where that fails the server closes it, and the next attempt brings its own token. */
-  async #renew(): Promise<void> {
-    const stale = await this.#session.accessToken().catch(() => undefined)
-    if (stale !== undefined) this.#session.distrust(stale)
-    try {
-      const token = await this.#session.accessToken()
-      await this.#socket?.request('auth.refresh', { token }, requestWithinMs)
-    } catch (thrown) {
-      const error = asAtomClientError(thrown)
-      if (error.code === 'session_revoked') this.#session.ended()
-    }
-  }
-
-  /** The network or the person is back: does the line still stand? */
-  #lookAgain(): void {
-    const socket = this.#socket
-    if (socket === undefined || this.#state === 'draining') {
-      this.#wake?.()
-      return
-    }
-    void this.#session
-      .accessToken()
-      .then((token) => socket.request('auth.refresh', { token }, probeWithinMs))
-      .catch((thrown: unknown) => {
-        const { code } = asAtomClientError(thrown)
-        // A half-open line: the operating system believes in it, nobody answers. Closing it makes the loop open another.
-        if (code === 'timeout' || code === 'offline') socket.close()
-      })
-  }
-
-  #away(socket: Socket): void {
-    if (this.#socket !== socket) return
-    this.#socket = undefined
-    if (this.#state === 'draining') this.#become('suspended', 'draining')
-    for (const listener of [...this.#listeners]) listener.lost?.()
-  }
-
-  #halt(): void {
-    this.#running?.abort()
-    this.#running = undefined
-    const socket = this.#socket
-    if (socket === undefined) return
-    this.#socket = undefined
-    socket.close()
-    for (const listener of [...this.#listeners]) listener.lost?.()
-  }
-
-  /** @param ms until woken where undefined */
-  #sleep(ms: number | undefined, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', done)
-        if (this.#wake === done) this.#wake = undefined
-        resolve()
-      }
-      const timer = ms === undefined ? undefined : setTimeout(done, ms)
-      this.#wake = done
-      signal.addEventListener('abort', done)
-      if (signal.aborted) done()
-    })
+  #hangUp(): void {
+    const line = this.#line
+    this.#line = undefined
+    line?.close()
   }
 
   #become(state: State, reason?: string, retryAt?: number): void {
@@ -328,11 +224,3 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     this.changed()
   }
 }
-
-type Opened =
-  | {
-      readonly socket: Socket
-      readonly drained: Promise<{ readonly afterMs: number }>
-      readonly token: string
-    }
-  | { readonly socket: undefined; readonly error: AtomClientError }

@@ -25,6 +25,11 @@ const stableMs = 60_000
  */
 const forgivesMs = 10_000
 
+/** These befall one socket, not the server: nobody else comes back at the same moment, so there is nothing to spread. */
+const lone: ReadonlySet<CloseReason> = new Set(['token_expired', 'moved', 'too_slow', 'too_many_frames'])
+/** Of them, what this socket did nothing for: it comes back at once. */
+const blameless: ReadonlySet<CloseReason> = new Set(['token_expired', 'moved'])
+
 /** Codes with which a handshake is refused and that no repetition changes. */
 const finalCodes: ReadonlySet<string> = new Set([
   'session_revoked',
@@ -68,10 +73,10 @@ export class Reconnect {
 
     if (loss.kind === 'closed') {
       if (!closeReasons[loss.reason].comeBack) return { comeBack: false, reason: loss.reason }
-      // This socket's own affair, not the server's: nobody else comes back at the same moment. Only where it repeats is it
-      // slowed down.
-      const alone = loss.reason === 'token_expired' && failures === 0
-      return { comeBack: true, afterMs: alone ? 0 : this.#wait(failures), reason: loss.reason }
+      // Only where it repeats is it slowed down.
+      const atOnce = blameless.has(loss.reason) && failures === 0
+      const afterMs = atOnce ? 0 : this.#wait(failures, lone.has(loss.reason) ? 0 : this.#spreadMs)
+      return { comeBack: true, afterMs, reason: loss.reason }
     }
     if (loss.kind === 'dropped') return { comeBack: true, afterMs: this.#wait(failures), reason: 'offline' }
 
@@ -85,8 +90,8 @@ export class Reconnect {
   }
 
   /** Full jitter: uniform between nothing and a bound that doubles, but at least as wide as the server asked for. */
-  #wait(failures: number): number {
+  #wait(failures: number, spreadMs = this.#spreadMs): number {
     const bound = Math.min(capMs, baseMs * 2 ** failures)
-    return Math.round(this.#random() * Math.max(bound, this.#spreadMs))
+    return Math.round(this.#random() * Math.max(bound, spreadMs))
   }
 }

@@ -52,6 +52,10 @@ const nobody: readonly Actor[] = []
 /** More than this ahead of a gap is let go: the fetch that closes the gap brings it anyway. */
 const heldLimit = 1_000
 const retryCapMs = 10_000
+/** As many newest events are kept where nobody looks at the room: who reads slower fetches what is older again. */
+const keptUnseen = 500
+/** As many messages and turns that are over are remembered; deltas that come later than that are not. */
+const overLimit = 1_000
 
 /**
  * The timeline of one room as a device holds it: a stretch without gaps up to a cursor. Whatever comes, in whatever order,
@@ -86,6 +90,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   #loadingOlder: Promise<void> | undefined
   #lineNumber = 0
   #closed = false
+  #looked = false
   #shownEvents: readonly RoomEvent[] | undefined
   #shownDrafts: ReadonlyMap<string, Draft> | undefined
   #shownTyping: readonly Actor[] | undefined
@@ -199,32 +204,61 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     return this.#loadingOlder
   }
 
+  /** Somebody looks at the timeline, so all of it that was loaded stays; else only its newest part does. */
+  lookedAt(looked: boolean): void {
+    this.#looked = looked
+    this.#trim()
+  }
+
   /**
-   * Every event after `after`, once and in order, now and in future. Reads the held stretch by position, so a slow reader
-   * costs nothing but its own patience.
+   * Every event after `after`, once and in order, now and in future. Reads the held stretch by position and what is older
+   * from the server, page by page, so a slow reader costs nothing but its own patience. Trouble that passes is waited out.
    *
-   * @throws AtomClientError `timeline_reset` where the room was restored from a backup, the refusal where it may not be read
+   * @param after a place in this timeline; its end where absent. With an epoch, one of another timeline is told apart for sure
+   * @param reached the place behind each event, before it is handed over
+   * @throws AtomClientError `timeline_reset` where the room was restored from a backup or keeps nothing so old; the refusal
+   * where it may not be read
    */
-  async *follow(after: number | undefined, signal: AbortSignal | undefined): AsyncGenerator<RoomEvent> {
-    await this.#until(() => this.#epoch !== undefined, signal)
-    const epoch = this.#epoch
-    let seq = after ?? this.#cursor
-    while (!signal?.aborted && !this.#closed) {
-      if (this.#epoch !== epoch) throw new AtomClientError('timeline_reset')
+  async *follow(
+    after: number | Cursor | undefined,
+    signal: AbortSignal,
+    reached: (cursor: Cursor) => void = () => undefined,
+  ): AsyncGenerator<RoomEvent> {
+    const over = () => signal.aborted || this.#closed
+    let from = this.cursor
+    while (from === undefined) {
+      await this.#until(() => this.#epoch !== undefined, signal)
+      if (over()) return
+      from = this.cursor
+    }
+    const epoch = typeof after === 'object' ? after.epoch : from.epoch
+    let seq = (typeof after === 'object' ? after.seq : after) ?? from.seq
+    // Further than this device has come: another one may have, or the timeline is not the one it was.
+    if (seq > this.#cursor) await this.#page(epoch, seq, signal)
+    while (!over()) {
+      if (this.#epoch !== epoch) {
+        // Anew, and not known yet as what: the socket that says so is on its way.
+        await this.#until(() => this.#epoch !== undefined, signal)
+        if (over()) return
+        if (this.#epoch !== epoch) throw new AtomClientError('timeline_reset')
+      }
       const next = seq + 1
       const held = next <= this.#cursor ? this.at(next) : undefined
       if (held !== undefined) {
         seq = next
+        reached({ epoch, seq })
         yield held
       } else if (next < this.#loadedFrom) {
-        const page = await this.#wire.after(seq)
-        if (page.epoch !== epoch) throw new AtomClientError('timeline_reset')
+        const page = await this.#page(epoch, seq, signal)
+        if (page === undefined) return
         // A room that keeps no more events so old has no gapless answer.
         if (page.events[0]?.seq !== next) throw new AtomClientError('timeline_reset')
         for (const event of page.events) {
           if (event.seq !== seq + 1) break
           seq = event.seq
+          reached({ epoch, seq })
           yield event
+          if (over()) return
         }
       } else {
         await this.#until(() => this.#epoch !== epoch || this.#cursor >= next, signal)
@@ -246,6 +280,44 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
       hasOlder: this.#hasOlder,
       state: this.#state(),
       ...(this.#error === undefined ? {} : { error: this.#error }),
+    }
+  }
+
+  /** @throws AtomClientError `timeline_reset`, or what does not pass; undefined where it was given up */
+  async #page(epoch: string, after: number, signal: AbortSignal): Promise<EventPage | undefined> {
+    for (let failures = 0; !signal.aborted && !this.#closed; failures += 1) {
+      let waitMs: number | undefined
+      try {
+        const page = await this.#wire.after(after)
+        if (page.epoch !== epoch || page.head < after) throw new AtomClientError('timeline_reset')
+        return page
+      } catch (thrown) {
+        const error = asAtomClientError(thrown)
+        if (!error.retryable) throw error
+        waitMs = error.retryAfterMs
+      }
+      await this.#pause(failures, waitMs, signal)
+    }
+    return undefined
+  }
+
+  #trim(): void {
+    const surplus = this.#events.length - keptUnseen
+    // In strides, so that not every event costs a copy.
+    if (this.#looked || surplus < keptUnseen) return
+    this.#events = this.#events.slice(surplus)
+    this.#loadedFrom += surplus
+    this.#hasOlder = true
+    this.#shownEvents = undefined
+    this.changed()
+  }
+
+  #isOver(id: string): void {
+    this.#over.add(id)
+    if (this.#over.size <= overLimit) return
+    for (const oldest of this.#over) {
+      this.#over.delete(oldest)
+      return
     }
   }
 
@@ -360,6 +432,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
       }
       this.#onEvents(placed)
       this.changed()
+      this.#trim()
     }
     if (this.#held.size > 0) {
       // Something newer exists than what is shown.
@@ -430,8 +503,9 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
 
   async #loadOlder(): Promise<void> {
     const epoch = this.#epoch
-    const page = await this.#wire.before(this.#loadedFrom)
-    if (this.#epoch !== epoch || page.epoch !== epoch) return
+    const loadedFrom = this.#loadedFrom
+    const page = await this.#wire.before(loadedFrom)
+    if (this.#epoch !== epoch || page.epoch !== epoch || this.#loadedFrom !== loadedFrom) return
     const older: RoomEvent[] = []
     for (const event of page.events.toReversed()) {
       if (event.seq === this.#loadedFrom - 1 - older.length) older.push(event)
@@ -448,11 +522,11 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   /** What a committed event puts an end to. */
   #settle(event: RoomEvent): void {
     if (event.type === 'message.final') {
-      this.#over.add(event.id)
+      this.#isOver(event.id)
       if (this.#drafts.delete(event.id)) this.#shownDrafts = undefined
       void this.#verify(event)
     } else if (event.type === 'turn.ended') {
-      this.#over.add(event.turnId)
+      this.#isOver(event.turnId)
       for (const [messageId, draft] of this.#drafts) {
         if (draft.turnId !== event.turnId) continue
         this.#drafts.delete(messageId)
@@ -529,26 +603,33 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   }
 
   /** Full jitter, as with the socket: rooms that failed together must not ask again together. */
-  #pause(failures: number, atLeastMs = 0): Promise<void> {
+  #pause(failures: number, atLeastMs = 0, signal?: AbortSignal): Promise<void> {
     const ms = atLeastMs + Math.random() * Math.min(retryCapMs, this.#retryMs * 2 ** failures)
     return new Promise((resolve) => {
-      setTimeout(resolve, ms)
+      const done = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      signal?.addEventListener('abort', done)
+      if (signal?.aborted) done()
     })
   }
 
   /** @throws AtomClientError where the room may not be read */
-  #until(holds: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+  #until(holds: () => boolean, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       let unsubscribe = (): void => undefined
       const look = () => {
-        if (this.#error === undefined && !holds() && !signal?.aborted && !this.#closed) return
+        if (this.#error === undefined && !holds() && !signal.aborted && !this.#closed) return
         unsubscribe()
-        signal?.removeEventListener('abort', look)
+        signal.removeEventListener('abort', look)
         if (this.#error !== undefined) reject(this.#error)
         else resolve()
       }
       unsubscribe = this.subscribe(look)
-      signal?.addEventListener('abort', look)
+      signal.addEventListener('abort', look)
       look()
     })
   }

@@ -31,11 +31,21 @@ export class Socket {
   /** Resolves when it is over, however that came. */
   readonly lost: Promise<Loss>
   readonly #socket: IoSocket
+  readonly #deafen: () => void
+  /** Questions without an answer yet. */
+  #asked = 0
+  #answered: (() => void) | undefined
 
-  private constructor(socket: IoSocket, hello: ServerFrame<'hello'>, lost: Promise<Loss>) {
+  private constructor(
+    socket: IoSocket,
+    hello: ServerFrame<'hello'>,
+    lost: Promise<Loss>,
+    deafen: () => void,
+  ) {
     this.#socket = socket
     this.hello = hello
     this.lost = lost
+    this.#deafen = deafen
   }
 
   /**
@@ -78,6 +88,7 @@ export class Socket {
       options.signal.addEventListener('abort', aborted)
 
       let closing: CloseReason | undefined
+      let deaf = false
       for (const name of Object.keys(serverFrames) as ServerFrameName[]) {
         // The body is the contract's word, as with HTTP: both sides run the same version, the handshake has made sure.
         socket.on(name, (body: unknown) => {
@@ -85,9 +96,13 @@ export class Socket {
           if (frame.name === 'closing' && frame.body.reason in closeReasons) closing = frame.body.reason
           if (frame.name === 'hello') {
             settle()
-            resolve(new Socket(socket, frame.body, lost))
+            resolve(
+              new Socket(socket, frame.body, lost, () => {
+                deaf = true
+              }),
+            )
           }
-          options.heard(frame)
+          if (!deaf) options.heard(frame)
         })
       }
       socket.on('connect_error', (error: Error & { data?: unknown }) => {
@@ -120,13 +135,32 @@ export class Socket {
   ): Promise<ClientAnswer<N>> {
     if (!this.#socket.connected) throw new AtomClientError('offline')
     let answer: Acknowledgement<N>
+    this.#asked += 1
     try {
       answer = (await this.#socket.timeout(withinMs).emitWithAck(name, body)) as Acknowledgement<N>
     } catch (thrown) {
       throw new AtomClientError(this.#socket.connected ? 'timeout' : 'offline', { cause: thrown })
+    } finally {
+      this.#asked -= 1
+      if (this.#asked === 0) this.#answered?.()
     }
     if (answer.ok) return answer
     throw AtomClientError.fromFrame(answer.error)
+  }
+
+  /**
+   * Another socket has taken over. What was asked here is still answered here, so that it need not be asked again; nothing
+   * else is heard any more. Closes when all is answered, at the latest after `withinMs`.
+   */
+  retire(withinMs: number): void {
+    this.#deafen()
+    if (this.#asked === 0) {
+      this.close()
+      return
+    }
+    const timer = setTimeout(() => this.close(), withinMs)
+    void this.lost.then(() => clearTimeout(timer))
+    this.#answered = () => this.close()
   }
 
   close(): void {

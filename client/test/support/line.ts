@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 export class Line implements AsyncDisposable {
   readonly #server: Server
   readonly #pairs = new Set<readonly [Socket, Socket]>()
+  readonly #live = new Set<readonly [Socket, Socket]>()
   #down = false
 
   private constructor(server: Server) {
@@ -22,6 +23,9 @@ export class Line implements AsyncDisposable {
       const far = connect(port, '127.0.0.1')
       const pair = [near, far] as const
       line.#pairs.add(pair)
+      near.once('data', (first: Buffer) => {
+        if (first.includes('GET /socket.io')) line.#live.add(pair)
+      })
       near.pipe(far)
       far.pipe(near)
       for (const [one, other] of [pair, pair.toReversed()] as [Socket, Socket][]) {
@@ -29,6 +33,7 @@ export class Line implements AsyncDisposable {
         one.on('close', () => {
           other.destroy()
           line.#pairs.delete(pair)
+          line.#live.delete(pair)
         })
       }
     })
@@ -65,6 +70,18 @@ export class Line implements AsyncDisposable {
       far.unpipe(near)
       far.resume()
     }
+  }
+
+  /** A text frame to everybody, as if the server had said it; at a moment when it says nothing itself. */
+  inject(text: string): void {
+    const payload = Buffer.from(text)
+    if (payload.length > 125) throw new Error('longer than a frame with a short header')
+    for (const [near] of this.#live) near.write(Buffer.concat([Buffer.from([0x81, payload.length]), payload]))
+  }
+
+  /** How many live sockets stand; plain requests are not among them. */
+  get sockets(): number {
+    return this.#live.size
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -15,9 +15,14 @@ export class ScriptedServer implements AsyncDisposable {
   readonly sockets: Socket[] = []
   /** What the next handshakes are refused with, the first one first. */
   readonly refusals: FrameError[] = []
+  /** Runs before a handshake is answered. */
+  onHandshake: () => Promise<void> = () => Promise.resolve()
   spreadMs = 0
   /** Frames are heard, and not answered. */
   mute = false
+  /** Answers wait in `held` for the test to give them. */
+  holding = false
+  readonly held: (() => void)[] = []
   readonly #http = createServer()
   readonly #io: Server
 
@@ -26,13 +31,17 @@ export class ScriptedServer implements AsyncDisposable {
     this.#io.use((socket, next) => {
       this.handshakes.push(socket.handshake.auth as Handshake)
       const refusal = this.refusals.shift()
-      next(refusal === undefined ? undefined : Object.assign(new Error(refusal.code), { data: refusal }))
+      const error =
+        refusal === undefined ? undefined : Object.assign(new Error(refusal.code), { data: refusal })
+      void this.onHandshake().then(() => next(error))
     })
     this.#io.on('connection', (socket) => {
       this.sockets.push(socket)
       socket.onAny((name: string, body: unknown, acknowledge?: (answer: unknown) => void) => {
         this.frames.push({ name, body })
-        if (!this.mute) acknowledge?.({ ok: true, expiresInMs: 600_000 })
+        const answer = () => acknowledge?.({ ok: true, expiresInMs: 600_000 })
+        if (this.holding) this.held.push(answer)
+        else if (!this.mute) answer()
       })
       const hello: ServerFrame<'hello'> = {
         deviceId: 'a-test-device',
