@@ -28,7 +28,8 @@ export type { Committed, OutgoingMessage } from './realtime/outbox.ts'
 export { memoryStorage, type OutboxStorage, type OwedMessage } from './realtime/outbox-storage.ts'
 export type { Realtime, RealtimeSnapshot } from './realtime/realtime.ts'
 export type { Draft } from './realtime/room-feed.ts'
-export type { Room, RoomSnapshot, Rooms } from './rooms.ts'
+export type { StretchSnapshot } from './room-stretch.ts'
+export type { Edit, MemberRef, PinnedMessage, Room, RoomSnapshot, Rooms, Saying } from './rooms.ts'
 export type { Session, SessionSnapshot } from './session.ts'
 
 export interface AtomClientOptions {
