@@ -13,6 +13,7 @@ import { browserSurroundings, inBrowser, nodeSurroundings, type Surroundings } f
 import { browserTabs, loneTab, type Tabs } from './tabs.ts'
 
 export type { Decision } from './agents.ts'
+export { isMessage, type RoomMessage } from './amendments.ts'
 export { AtomClientError, type ClientErrorCode } from './atom-client-error.ts'
 export type {
   AuthorizationOutcome,

@@ -9,7 +9,7 @@ import {
 import type { Answer } from '@atom/contract/route.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
-import { isAmendment } from './amendments.ts'
+import { isAmendment, isMessage, type RoomMessage } from './amendments.ts'
 import { AtomClientError, asAtomClientError } from './atom-client-error.ts'
 import { ObservableState } from './observable.ts'
 import { ObservableList } from './observable-list.ts'
@@ -514,6 +514,13 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.#stretch = stretch
     this.#bridge()
     this.changed()
+  }
+
+  /** One message, held or not; undefined where there is none of this `seq`. */
+  async message(seq: number): Promise<RoomMessage | undefined> {
+    const held = this.#feed.at(seq) ?? this.#stretch?.getSnapshot().events.find((event) => event.seq === seq)
+    const event = held ?? (await this.#page({ before: seq + 1, limit: 1 })).events.at(-1)
+    return event?.seq === seq && isMessage(event) ? event : undefined
   }
 
   /** Lets go of a stretch. */
