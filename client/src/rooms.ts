@@ -148,6 +148,7 @@ export class Rooms extends ObservableList<RoomDescription> {
   follow(): Disposable {
     this.#followers += 1
     if (this.#followers === 1) this.#listen()
+    this.#parts.realtime.need()
     let held = true
     return {
       [Symbol.dispose]: () => {

@@ -182,7 +182,12 @@ export function Composer(props: ComposerProps) {
         )}
       </div>
       {suggesting && (
-        <MentionList id={listId} members={suggested} active={active} onChoose={(member) => complete(member)} />
+        <MentionList
+          id={listId}
+          members={suggested}
+          active={active}
+          onChoose={(member) => complete(member)}
+        />
       )}
       <form
         onSubmit={(event) => {

@@ -36,7 +36,6 @@ export function ConfirmDialog({
         {children}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
-          {/* biome-ignore lint/a11y/noAutofocus: the dialog was opened to press it. */}
           <Button type="submit" look="danger" busy={confirm.busy} autoFocus>
             {action}
           </Button>

@@ -1,5 +1,5 @@
-import { type KeyboardEvent, useMemo, useRef, useState } from 'react'
 import { groups } from 'virtual:emoji'
+import { type KeyboardEvent, useMemo, useRef, useState } from 'react'
 import { readRecent, rememberEmoji } from './recent-emoji.ts'
 
 const perRow = 8
@@ -72,10 +72,7 @@ function Group({
 }) {
   return (
     // What is not in sight is not drawn: two thousand buttons open as fast as forty.
-    <section
-      aria-label={name}
-      className="[contain-intrinsic-size:auto_20rem] [content-visibility:auto]"
-    >
+    <section aria-label={name} className="[contain-intrinsic-size:auto_20rem] [content-visibility:auto]">
       <h3 className="px-1 pt-2 pb-1 text-xs text-quiet capitalize">{name}</h3>
       <div className="grid grid-cols-8">
         {emojis.map(([emoji, label]) => (

@@ -40,9 +40,12 @@ export function MembersDialog({
   const others = everybody.state === 'ready' ? everybody.value.filter(({ id }) => !here.has(id)) : []
   const shown = named(others, words)
   return (
-    <Dialog title="Members" onClose={onClose}>
+    <Dialog title="Members" wide onClose={onClose}>
       {act.error !== undefined && <ProblemNotice error={act.error} onDismiss={act.clear} />}
-      <ul aria-label="Members of this room" className="grid max-h-72 gap-1 overflow-y-auto">
+      <ul
+        aria-label="Members of this room"
+        className="-mx-1 grid max-h-72 grid-cols-[minmax(0,1fr)] gap-1 overflow-y-auto px-1 py-0.5"
+      >
         {members.map((member) => (
           <MemberLine
             key={member.id}
@@ -124,9 +127,9 @@ function MemberLine({
   const governs = isGroup && (mine === 'owner' || (mine === 'admin' && member.role !== 'owner'))
   const isAgent = member.kind === 'agent'
   return (
-    <li className="flex min-h-9 items-center gap-2.5">
+    <li className="flex min-h-9 flex-wrap items-center gap-x-2 gap-y-1">
       <MemberMark kind={member.kind} name={member.name} />
-      <span className="min-w-0 flex-1 truncate">
+      <span className="min-w-24 flex-1 truncate">
         {member.name}
         {isMe && <span className="text-quiet"> (you)</span>}
       </span>
@@ -152,7 +155,9 @@ function MemberLine({
             ))}
         </select>
       ) : (
-        <span className="text-sm text-quiet">{isAgent ? 'agent' : isGroup ? roleWords[member.role] : ''}</span>
+        <span className="text-sm text-quiet">
+          {isAgent ? 'agent' : isGroup ? roleWords[member.role] : ''}
+        </span>
       )}
       {governs && !isMe && (
         <Button look="quiet" disabled={busy} aria-label={`Remove ${member.name}`} onClick={onRemove}>
@@ -167,7 +172,9 @@ function MemberLine({
 function InviteHere({ roomId }: { roomId: string }) {
   const [link, setLink] = useState<{ email: string; url: string }>()
   const invite = useAction(async (email: string) => {
-    const { url } = await atom.call(accountRoutes.invite, { body: { email, role: 'member', roomIds: [roomId] } })
+    const { url } = await atom.call(accountRoutes.invite, {
+      body: { email, role: 'member', roomIds: [roomId] },
+    })
     setLink({ email, url })
   })
   function submit(event: FormEvent<HTMLFormElement>) {

@@ -23,7 +23,8 @@ export function splitMentions(text: string, people: readonly Named[]): readonly 
     const rest = text.slice(at + 1)
     const named = longestFirst.find(
       ({ name }) =>
-        rest.slice(0, name.length).toLowerCase() === name.toLowerCase() && !within.test(rest[name.length] ?? ''),
+        rest.slice(0, name.length).toLowerCase() === name.toLowerCase() &&
+        !within.test(rest[name.length] ?? ''),
     )
     if (named === undefined) continue
     if (at > from) parts.push({ text: text.slice(from, at) })

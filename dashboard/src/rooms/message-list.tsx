@@ -142,6 +142,19 @@ export function MessageList({
     room.loadOlder().catch((error: unknown) => setOlder(error))
   }, [room])
 
+  const onHeight = useCallback(() => {
+    holdEnd(scroller.current, held)
+    // Where everything fits, nothing scrolls, and the end is in sight wherever reading began.
+    requestAnimationFrame(() => {
+      const element = scroller.current
+      if (element === undefined || held.current || apart.current) return
+      if (element.scrollHeight - element.clientHeight > endPx) return
+      held.current = true
+      setLeftAt(undefined)
+      if (!silent.current && document.visibilityState === 'visible') room.markRead(seen.current)
+    })
+  }, [room])
+
   const loadNewer = useCallback(() => {
     setOlder(undefined)
     room.loadNewer().catch((error: unknown) => setOlder(error))
@@ -172,7 +185,7 @@ export function MessageList({
         endReached={() => {
           if (hasNewer && older === undefined) loadNewer()
         }}
-        totalListHeightChanged={() => holdEnd(scroller.current, held)}
+        totalListHeightChanged={onHeight}
         followOutput={() => (held.current ? 'auto' : false)}
       />
       {(leftAt !== undefined || hasNewer) && (

@@ -28,7 +28,7 @@ export function MessageRow({ row }: { row: Extract<Row, { kind: 'message' }> }) 
       className={classNames(
         '-mx-2 rounded-card px-2 transition-colors',
         marked === seq && 'bg-accent-wash',
-        marked !== seq && row.mentions.includes(me) && 'bg-warn-wash',
+        marked !== seq && row.mentions.includes(me) && 'mt-1 bg-warn-wash pb-1',
       )}
     >
       <Spoken
@@ -38,8 +38,12 @@ export function MessageRow({ row }: { row: Extract<Row, { kind: 'message' }> }) 
         tools={<MessageTools seq={seq} text={row.text} authorId={author.id} authorName={author.name} />}
       >
         {row.replyTo !== undefined && <ReplyQuote seq={row.replyTo} />}
-        <PlainText text={row.text} named={named} me={me} />
-        {row.edited && <span className="text-xs text-quiet">(edited)</span>}
+        <PlainText
+          text={row.text}
+          named={named}
+          me={me}
+          end={row.edited && <span className="text-xs text-quiet"> (edited)</span>}
+        />
         <Reactions seq={seq} reactions={row.reactions} />
         {myLast === seq && <ReadBy seq={seq} />}
       </Spoken>

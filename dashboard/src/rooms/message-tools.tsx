@@ -163,11 +163,7 @@ function Menu({ seq, text, authorId, ofAgent = false }: MessageToolsProps) {
         {(mine || myRole !== 'member') && (
           <>
             <DropdownMenu.Separator className="my-1 h-px bg-line" />
-            <Item
-              danger
-              icon={<Trash2 size={16} aria-hidden />}
-              onSelect={() => view.askDelete(seq)}
-            >
+            <Item danger icon={<Trash2 size={16} aria-hidden />} onSelect={() => view.askDelete(seq)}>
               Delete…
             </Item>
           </>

@@ -37,7 +37,9 @@ export function NewRoomDialog({
   const create = useAction(async (name: string) => {
     // Where nobody could be asked for, the server puts the default agent in.
     const members =
-      chosen === undefined ? undefined : others.filter(({ id }) => chosen.has(id)).map(({ kind, id }) => ({ kind, id }))
+      chosen === undefined
+        ? undefined
+        : others.filter(({ id }) => chosen.has(id)).map(({ kind, id }) => ({ kind, id }))
     onCreated(await atom.rooms.create({ name, ...(members === undefined ? {} : { members }) }))
   })
 

@@ -26,11 +26,16 @@ async function askPeople(): Promise<readonly Somebody[]> {
 }
 
 function askPage(cursor: string | null) {
-  return atom.call(accountRoutes.members, { query: cursor === null ? { limit: 200 } : { limit: 200, cursor } })
+  return atom.call(accountRoutes.members, {
+    query: cursor === null ? { limit: 200 } : { limit: 200, cursor },
+  })
 }
 
 /** Whose name has a word that begins so. */
-export function named<P extends { readonly name: string }>(people: readonly P[], words: string): readonly P[] {
+export function named<P extends { readonly name: string }>(
+  people: readonly P[],
+  words: string,
+): readonly P[] {
   const wanted = words.trim().toLowerCase()
   return people.filter(({ name }) => ` ${name.toLowerCase()}`.includes(` ${wanted}`))
 }

@@ -7,5 +7,7 @@ interface Other {
 export function placeholderWords(name: string, others: readonly Other[]): string {
   const agent = others.find(({ kind }) => kind === 'agent')
   const inCompany = others.some(({ kind }) => kind === 'account')
-  return inCompany && agent !== undefined ? `Message ${name}. @${agent.name} asks the agent` : `Message ${name}`
+  return inCompany && agent !== undefined
+    ? `Message ${name}. @${agent.name} asks the agent`
+    : `Message ${name}`
 }

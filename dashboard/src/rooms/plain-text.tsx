@@ -1,3 +1,4 @@
+import type { ReactNode } from 'react'
 import { classNames } from '../ui/class-names.ts'
 import { OutsideLink } from '../ui/outside-link.tsx'
 import { splitMentions } from './mentions.ts'
@@ -13,10 +14,13 @@ export function PlainText({
   text,
   named = [],
   me,
+  end,
 }: {
   text: string
   named?: readonly Named[]
   me?: string
+  /** Stands after the last word. */
+  end?: ReactNode
 }) {
   return (
     <p className="whitespace-pre-wrap [overflow-wrap:anywhere]">
@@ -33,6 +37,7 @@ export function PlainText({
           <Mentions key={at} text={part.text} named={named} me={me} />
         ),
       )}
+      {end}
     </p>
   )
 }

@@ -26,7 +26,9 @@ function Fetched({ room, seq }: { room: ReturnType<typeof useRoomView>['room']; 
   const ask = useCallback(() => room.message(seq), [room, seq])
   const answer = useAnswer(ask)
   if (answer.state === 'ready' && answer.value !== undefined) return <Line message={answer.value} />
-  return <span>{answer.state === 'loading' ? 'An earlier message' : 'A message that is not kept any more'}</span>
+  return (
+    <span>{answer.state === 'loading' ? 'An earlier message' : 'A message that is not kept any more'}</span>
+  )
 }
 
 function Line({ message }: { message: RoomMessage }) {

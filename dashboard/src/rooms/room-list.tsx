@@ -24,7 +24,6 @@ export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
   const reload = () => void atom.rooms.list().catch(() => undefined)
 
   useEffect(() => {
-    const followed = atom.rooms.follow()
     const look = () => {
       // A failure is shown by the list, which keeps what it had.
       if (document.visibilityState === 'visible') void atom.rooms.list().catch(() => undefined)
@@ -32,7 +31,6 @@ export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
     document.addEventListener('visibilitychange', look)
     const timer = setInterval(look, lookEveryMs)
     return () => {
-      followed[Symbol.dispose]()
       document.removeEventListener('visibilitychange', look)
       clearInterval(timer)
     }
@@ -95,7 +93,15 @@ export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
   )
 }
 
-function Section({ title, rooms, titled = true }: { title: string; rooms: readonly Room[]; titled?: boolean }) {
+function Section({
+  title,
+  rooms,
+  titled = true,
+}: {
+  title: string
+  rooms: readonly Room[]
+  titled?: boolean
+}) {
   if (rooms.length === 0) return null
   return (
     <section aria-label={title} className="pb-2">
@@ -143,7 +149,11 @@ function RoomLine({ room }: { room: Room }) {
         </span>
         {lastMessage !== undefined && (
           <span className="truncate text-xs">
-            {lastMessage.actor.id === me ? 'You: ' : other === undefined ? `${firstWord(lastMessage.actor.name)}: ` : ''}
+            {lastMessage.actor.id === me
+              ? 'You: '
+              : other === undefined
+                ? `${firstWord(lastMessage.actor.name)}: `
+                : ''}
             {lastMessage.text.replace(/\s+/g, ' ')}
           </span>
         )}

@@ -78,7 +78,8 @@ function Chat({ roomId }: { roomId: string }) {
       : withUnreadLine(shown, unread.after, me.id)
   }, [timeline, apart, events, drafts, outgoing, me.id, unread.after])
   const lineRow = rows.find(({ kind }) => kind === 'unread')
-  const unreadAbove = unread.after !== undefined && apart === undefined && snapshot.loadedFrom > unread.after + 1
+  const unreadAbove =
+    unread.after !== undefined && apart === undefined && snapshot.loadedFrom > unread.after + 1
 
   const description = snapshot.description ?? rooms.find((item) => item.id === roomId)
   const name = description?.name ?? 'Room'

@@ -65,7 +65,8 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
     if (from.next === null) return
     find(wanted, roomId, from.next).then(
       (found) => {
-        if (newest.current === from.asked) setResult({ ...found, asked: from.asked, items: [...from.items, ...found.items] })
+        if (newest.current === from.asked)
+          setResult({ ...found, asked: from.asked, items: [...from.items, ...found.items] })
       },
       (thrown: unknown) => setProblem(thrown),
     )
@@ -107,7 +108,9 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
       <div className="min-h-0 flex-1 overflow-y-auto p-2">
         {problem !== undefined && <ProblemNotice error={problem} onRetry={() => setRound((n) => n + 1)} />}
         {wanted === '' && (
-          <Empty icon={<Search size={24} aria-hidden />}>Find what was said, from the first letters on.</Empty>
+          <Empty icon={<Search size={24} aria-hidden />}>
+            Find what was said, from the first letters on.
+          </Empty>
         )}
         {result !== undefined && wanted !== '' && (
           <>
@@ -122,7 +125,9 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
                   <FoundRow
                     author={found.message.actor}
                     at={found.message.at}
-                    where={everywhere ? (rooms.find(({ id }) => id === found.roomId)?.name ?? 'a room') : undefined}
+                    where={
+                      everywhere ? (rooms.find(({ id }) => id === found.roomId)?.name ?? 'a room') : undefined
+                    }
                     onOpen={() => open(found)}
                   >
                     <Excerpt found={found} />
@@ -164,7 +169,9 @@ function Excerpt({ found: { excerpt, matches } }: { found: FoundMessage }) {
         return (
           <span key={start}>
             {before}
-            <mark className="rounded bg-accent-wash font-medium text-accent-text">{excerpt.slice(start, end)}</mark>
+            <mark className="rounded bg-accent-wash font-medium text-accent-text">
+              {excerpt.slice(start, end)}
+            </mark>
           </span>
         )
       })}

@@ -165,7 +165,15 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
     if (last?.kind === 'turn' && last === atEnd?.row && last.turn.turnId === event.turnId) return atEnd.parts
     beginDay(event)
     const parts: Part[] = []
-    const row: Row = { kind: 'turn', key, seq: event.seq, at: event.at, turn: turnOf(event), parts, thinking: false }
+    const row: Row = {
+      kind: 'turn',
+      key,
+      seq: event.seq,
+      at: event.at,
+      turn: turnOf(event),
+      parts,
+      thinking: false,
+    }
     rows.push(row)
     atEnd = { row, parts }
     return parts
@@ -350,7 +358,12 @@ export function withUnreadLine(rows: readonly Row[], readSeq: number, me: string
   if (at === undefined) return rows
   // The name is shown again after the line.
   const led = at.kind === 'message' && !at.lead ? { ...at, lead: true } : at
-  return [...rows.slice(0, first), { kind: 'unread', key: 'unread', seq: at.seq }, led, ...rows.slice(first + 1)]
+  return [
+    ...rows.slice(0, first),
+    { kind: 'unread', key: 'unread', seq: at.seq },
+    led,
+    ...rows.slice(first + 1),
+  ]
 }
 
 /** The row that an event stands in. */

@@ -17,8 +17,9 @@ export interface UnreadLine {
 export function useUnreadLine(snapshot: RoomSnapshot, connected: boolean): UnreadLine {
   const [line, setLine] = useState<{ after: number | undefined; held: boolean }>()
   const { description, events, state, readSeq } = snapshot
-  const caughtUp = state === 'live' || (events.at(-1)?.seq ?? 0) >= (description?.head ?? Number.POSITIVE_INFINITY)
-  if (line === undefined && description !== undefined && events.length > 0 && (caughtUp || !connected)) {
+  const newest = events.at(-1)?.seq
+  const caughtUp = state === 'live' || (newest !== undefined && newest >= (description?.head ?? Infinity))
+  if (line === undefined && description !== undefined && (caughtUp || !connected)) {
     setLine({ after: description.unread > 0 ? readSeq : undefined, held: false })
   }
   return {

@@ -18,6 +18,10 @@ export interface ChatPerson {
 export interface ChatScene extends AsyncDisposable {
   readonly atom: AtomProcess
   readonly ada: ChatPerson
+  /** The browser of somebody who has no account yet. */
+  visitor(): Promise<Page>
+  /** Somebody who has come in by a browser. */
+  signIn(email: string, password: string): Promise<ChatPerson>
   /** Comes by an invitation of Ada's, into these rooms of hers. */
   guest(name: string, roomIds?: readonly string[]): Promise<ChatPerson>
 }
@@ -78,6 +82,11 @@ export async function chatScene(): Promise<ChatScene> {
   return {
     atom,
     ada: owner,
+    visitor: async () => (await browser.person()).newPage(),
+    signIn: async (email, password) => {
+      const login = { email, password }
+      return person(login, await ask<SignedIn>(undefined, 'POST', '/v1/auth/login', login))
+    },
     guest: async (name, roomIds = []) => {
       const email = `${name.toLowerCase().replaceAll(' ', '.')}@example.com`
       const { url } = await owner.call<{ url: string }>('POST', '/v1/invitations', {
