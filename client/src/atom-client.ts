@@ -13,6 +13,7 @@ import { browserSurroundings, inBrowser, nodeSurroundings, type Surroundings } f
 import { browserTabs, loneTab, type Tabs } from './tabs.ts'
 
 export type { Decision } from './agents.ts'
+export { isMessage, type RoomMessage } from './amendments.ts'
 export { AtomClientError, type ClientErrorCode } from './atom-client-error.ts'
 export type {
   AuthorizationOutcome,
@@ -29,7 +30,8 @@ export { memoryStorage, type OutboxStorage, type OwedMessage } from './realtime/
 export type { Realtime, RealtimeSnapshot } from './realtime/realtime.ts'
 export type { Cursor, Draft } from './realtime/room-feed.ts'
 export type { RoomReader } from './realtime/room-reader.ts'
-export type { Room, RoomSnapshot, Rooms } from './rooms.ts'
+export type { StretchSnapshot } from './room-stretch.ts'
+export type { Edit, MemberRef, PinnedMessage, Room, RoomSnapshot, Rooms, Saying } from './rooms.ts'
 export type { Session, SessionSnapshot } from './session.ts'
 
 export interface AtomClientOptions {

@@ -1,18 +1,41 @@
 import {
+  type FoundMessage,
   type Member,
   type Room as RoomDescription,
   type RoomEvent,
+  type RoomRole,
   roomRoutes,
 } from '@atom/contract/rooms.ts'
+import type { Answer } from '@atom/contract/route.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
+import { v7 as uuidv7 } from 'uuid'
+import { isAmendment, isMessage, type RoomMessage } from './amendments.ts'
 import { AtomClientError, asAtomClientError } from './atom-client-error.ts'
 import { ObservableState } from './observable.ts'
 import { ObservableList } from './observable-list.ts'
-import type { Committed, Outbox, OutgoingMessage } from './realtime/outbox.ts'
+import { PendingChanges, type Wish } from './pending-changes.ts'
+import type { Addressing, Committed, Outbox, OutgoingMessage } from './realtime/outbox.ts'
 import type { Realtime } from './realtime/realtime.ts'
 import { type Cursor, type FeedSnapshot, RoomFeed } from './realtime/room-feed.ts'
 import { RoomReader } from './realtime/room-reader.ts'
+import { RoomStretch, type StretchSnapshot } from './room-stretch.ts'
+import { readUpTo, withEvents, withReaders } from './room-summary.ts'
 import type { Session } from './session.ts'
+
+/** How I came to be out of a room: another took me out, I left, or the room was ended. */
+export type Left = 'removed' | 'left' | 'ended'
+export type PinnedMessage = Answer<typeof roomRoutes.pins>['items'][number]
+export type Saying = Addressing
+
+export interface MemberRef {
+  readonly kind: 'account' | 'agent'
+  readonly id: string
+}
+
+export interface Edit {
+  readonly text: string
+  readonly mentions?: readonly string[]
+}
 
 export interface RoomSnapshot extends FeedSnapshot {
   /** Mine, that are not in `events` yet, in order. */
@@ -21,10 +44,17 @@ export interface RoomSnapshot extends FeedSnapshot {
   readonly readSeq: number
   /** Name and members; undefined until fetched. */
   readonly description?: RoomDescription
+  /** `seq` of every pinned message, once known. */
+  readonly pinned: ReadonlySet<number>
+  /** Where `goTo` went away from the newest end. */
+  readonly stretch?: StretchSnapshot
+  /** The room is closed to me. */
+  readonly left?: Left
 }
 
 const pageSize = 100
 const readAfterMs = 500
+const nonePinned: ReadonlySet<number> = new Set()
 
 interface Parts {
   readonly session: Session
@@ -32,13 +62,28 @@ interface Parts {
   readonly outbox: Outbox
 }
 
+/** What a room tells the list that it is in. */
+interface ListWire {
+  readonly described: () => RoomDescription | undefined
+  readonly describe: (description: RoomDescription) => void
+  readonly onEvents: (events: readonly RoomEvent[]) => void
+  readonly onReaders: (readers: readonly { id: string; seq: number }[]) => void
+  readonly onLeft: () => void
+  /** The list hears this room itself, so leaving its page must not end that. */
+  readonly followed: () => boolean
+}
+
 /** My rooms, and the one place where each room's live object is. */
 export class Rooms extends ObservableList<RoomDescription> {
   readonly #parts: Parts
   readonly #onEvents: (roomId: string, events: readonly RoomEvent[]) => void
   readonly #rooms = new Map<string, Room>()
+  #followers = 0
+  #unlisten: (() => void) | undefined
+  readonly #joined = new Set<string>()
+  #joining: Promise<void> | undefined
 
-  /** @param onEvents hears committed events of open rooms as they come */
+  /** @param onEvents hears committed events of rooms as they come */
   constructor(parts: Parts & { onEvents: (roomId: string, events: readonly RoomEvent[]) => void }) {
     super()
     this.#parts = parts
@@ -46,8 +91,8 @@ export class Rooms extends ObservableList<RoomDescription> {
   }
 
   /** Fetches my rooms, the most recently active first. */
-  list(): Promise<readonly RoomDescription[]> {
-    return this.load(async () => {
+  async list(): Promise<readonly RoomDescription[]> {
+    const rooms = await this.load(async () => {
       const rooms: RoomDescription[] = []
       let cursor: string | null = null
       do {
@@ -60,13 +105,63 @@ export class Rooms extends ObservableList<RoomDescription> {
       } while (cursor !== null)
       return rooms
     })
+    this.#joinAll()
+    return rooms
   }
 
-  /** Creates a room with me, and the default agent, in it. */
-  async create(name: string): Promise<RoomDescription> {
-    const room = await this.#parts.session.call(roomRoutes.createRoom, { body: { name } })
-    this.amend((items) => [room, ...items.filter(({ id }) => id !== room.id)])
-    return room
+  /** Creates a room of mine with these others in it; with the default agent where nobody is named. */
+  async create(room: string | { name: string; members?: readonly MemberRef[] }): Promise<RoomDescription> {
+    const { name, members } = typeof room === 'string' ? { name: room } : room
+    return this.#entered(
+      await this.#parts.session.call(roomRoutes.createRoom, {
+        body: { name, ...(members === undefined ? {} : { members: [...members] }) },
+      }),
+    )
+  }
+
+  /** The one direct room with somebody, made where there is none. */
+  async direct(other: MemberRef): Promise<RoomDescription> {
+    return this.#entered(
+      await this.#parts.session.call(roomRoutes.createRoom, {
+        body: { direct: { kind: other.kind, id: other.id } },
+      }),
+    )
+  }
+
+  /** Finds messages in my rooms, or in one; `next` is the cursor of the page after. */
+  search(
+    q: string,
+    options: {
+      roomId?: string
+      from?: string
+      order?: 'newest' | 'best'
+      cursor?: string
+      limit?: number
+    } = {},
+  ): Promise<{ items: FoundMessage[]; next: string | null }> {
+    return this.#parts.session.call(roomRoutes.search, { query: { q, ...options } })
+  }
+
+  /**
+   * Hears all my rooms, so that the list stays true while none of them is open; counted. Rooms are resumed from the place
+   * that the list knows, so one without news costs nothing. The most recent ones, as many as one handshake may name.
+   */
+  follow(): Disposable {
+    this.#followers += 1
+    if (this.#followers === 1) this.#listen()
+    this.#parts.realtime.need()
+    let held = true
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return
+        held = false
+        this.#followers -= 1
+        if (this.#followers > 0) return
+        this.#unlisten?.()
+        this.#unlisten = undefined
+        this.#joined.clear()
+      },
+    }
   }
 
   /** The same object for the same id, until the person leaves. */
@@ -78,16 +173,11 @@ export class Rooms extends ObservableList<RoomDescription> {
         ...this.#parts,
         id,
         described: () => this.getSnapshot().items.find((item) => item.id === id),
-        describe: (description) =>
-          this.amend((items) =>
-            items.some((item) => item.id === id)
-              ? items.map((item) => (item.id === id ? description : item))
-              : items,
-          ),
-        onEvents: (events) => {
-          this.#advance(id, events)
-          this.#onEvents(id, events)
-        },
+        describe: (description) => this.#put(description),
+        onEvents: (events) => this.#advance(id, events),
+        onReaders: (readers) => this.#read(id, readers),
+        onLeft: () => this.#drop(id),
+        followed: () => this.#joined.has(id),
       })
       this.#rooms.set(id, room)
     }
@@ -98,15 +188,106 @@ export class Rooms extends ObservableList<RoomDescription> {
   override clear(): void {
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
+    this.#joined.clear()
     super.clear()
   }
 
-  /** Keeps the list's `head` true for rooms whose events are seen here. */
-  #advance(id: string, events: readonly RoomEvent[]): void {
-    const head = events.at(-1)?.seq ?? 0
+  #listen(): void {
+    this.#unlisten = this.#parts.realtime.listen({
+      cursors: () =>
+        Object.fromEntries(this.#unopened().map(({ id, epoch, head }) => [id, { epoch, seq: head }])),
+      connected: (hello) => {
+        this.#joined.clear()
+        for (const [id, entry] of Object.entries(hello.rooms)) if (entry.ok) this.#joined.add(id)
+        this.#joinAll()
+      },
+      frame: (frame) => {
+        if (frame.name === 'room.left') this.#joined.delete(frame.body.roomId)
+        if (frame.name === 'room.left' && !this.#isOpen(frame.body.roomId)) this.#drop(frame.body.roomId)
+        if (frame.name === 'room.events' && !this.#isOpen(frame.body.roomId)) {
+          this.#advance(frame.body.roomId, frame.body.events)
+        }
+        if (frame.name === 'room.signal' && frame.body.kind === 'read' && !this.#isOpen(frame.body.roomId)) {
+          this.#read(frame.body.roomId, frame.body.readers)
+        }
+      },
+      lost: () => this.#joined.clear(),
+    })
+    this.#joinAll()
+  }
+
+  #isOpen(id: string): boolean {
+    return this.#rooms.get(id)?.isOpen ?? false
+  }
+
+  #unopened(): readonly RoomDescription[] {
+    return this.getSnapshot()
+      .items.filter(({ id }) => !this.#isOpen(id))
+      .slice(0, socketLimits.cursors)
+  }
+
+  /** Rooms that the socket was opened without; one after the other, for nobody waits for them. */
+  #joinAll(): void {
+    if (this.#followers === 0) return
+    this.#joining ??= this.#joinEach().finally(() => {
+      this.#joining = undefined
+    })
+  }
+
+  async #joinEach(): Promise<void> {
+    const { realtime } = this.#parts
+    for (;;) {
+      const next = this.#unopened().find(({ id }) => !this.#joined.has(id))
+      if (next === undefined || !realtime.connected || this.#followers === 0) return
+      const { id, epoch, head } = next
+      this.#joined.add(id)
+      try {
+        const answer = await realtime.request('room.join', { roomId: id, after: head, epoch })
+        if (answer.reset !== true) this.#advance(id, answer.events)
+      } catch (thrown) {
+        const { code, retryable } = asAtomClientError(thrown)
+        // The next socket, or the next time the list is fetched, tries again; a room that is not mine leaves with that.
+        if (code === 'offline' || retryable) return
+      }
+    }
+  }
+
+  #entered(room: RoomDescription): RoomDescription {
+    this.amend((items) => [room, ...items.filter(({ id }) => id !== room.id)])
+    this.#joinAll()
+    return room
+  }
+
+  #put(description: RoomDescription): void {
+    const { state } = this.getSnapshot()
+    this.amend((items) => {
+      if (items.some(({ id }) => id === description.id))
+        return items.map((item) => (item.id === description.id ? description : item))
+      // Before the list is there, one room alone would look like all of them.
+      return state === 'ready' ? [description, ...items] : items
+    })
+  }
+
+  #drop(id: string): void {
+    this.#joined.delete(id)
+    this.amend((items) => items.filter((item) => item.id !== id))
+  }
+
+  #read(id: string, readers: readonly { id: string; seq: number }[]): void {
     const known = this.getSnapshot().items.find((item) => item.id === id)
-    if (known === undefined || known.head >= head) return
-    this.amend((items) => items.map((item) => (item.id === id ? { ...item, head } : item)))
+    if (known !== undefined) this.#put(withReaders(known, readers))
+  }
+
+  /** Keeps the list true for rooms whose events are seen here: what is new in them, and their order. */
+  #advance(id: string, events: readonly RoomEvent[]): void {
+    const known = this.getSnapshot().items.find((item) => item.id === id)
+    const me = this.#parts.session.me?.account.id
+    if (known !== undefined && me !== undefined && known.head < (events.at(-1)?.seq ?? 0)) {
+      const { room, unsure } = withEvents(known, events, me)
+      this.amend((items) => [room, ...items.filter((item) => item.id !== id)])
+      if (unsure) void this.room(id).look()
+    }
+    this.#onEvents(id, events)
   }
 }
 
@@ -116,36 +297,36 @@ export class Room extends ObservableState<RoomSnapshot> {
   readonly #session: Session
   readonly #realtime: Realtime
   readonly #outbox: Outbox
-  readonly #described: () => RoomDescription | undefined
-  readonly #describe: (description: RoomDescription) => void
+  readonly #list: ListWire
   readonly #feed: RoomFeed
+  readonly #pending: PendingChanges
+  #stretch: RoomStretch | undefined
   #views = 0
   /** How many of them show the timeline. */
   #looks = 0
   #unlisten: (() => void) | undefined
   readonly #unsubscribe: (() => void)[]
   #description: RoomDescription | undefined
+  #pinned = nonePinned
+  #pinsAsked = 0
   #readSeq = 0
   #readTold = 0
   #readTimer: ReturnType<typeof setTimeout> | undefined
   #typedAt = Number.NEGATIVE_INFINITY
+  #left: Left | undefined
   #closed = false
 
-  constructor(
-    parts: Parts & {
-      id: string
-      described: () => RoomDescription | undefined
-      describe: (description: RoomDescription) => void
-      onEvents: (events: readonly RoomEvent[]) => void
-    },
-  ) {
+  constructor(parts: Parts & ListWire & { id: string }) {
     super()
     this.id = parts.id
     this.#session = parts.session
     this.#realtime = parts.realtime
     this.#outbox = parts.outbox
-    this.#described = parts.described
-    this.#describe = parts.describe
+    this.#list = parts
+    this.#pending = new PendingChanges({
+      me: () => this.#session.me?.account.id ?? '',
+      changed: () => this.changed(),
+    })
     this.#feed = new RoomFeed({
       wire: {
         join: (cursor) =>
@@ -156,26 +337,21 @@ export class Room extends ObservableState<RoomSnapshot> {
         after: (seq) =>
           this.#realtime.connected
             ? this.#realtime.request('room.fetch', { roomId: this.id, after: seq, limit: 200 })
-            : this.#session.call(roomRoutes.events, {
-                params: { id: this.id },
-                query: { after: seq, limit: 200 },
-              }),
+            : this.#page({ after: seq, limit: 200 }),
         before: (seq) =>
-          this.#session.call(roomRoutes.events, {
-            params: { id: this.id },
-            query: seq === undefined ? { limit: pageSize } : { before: seq, limit: pageSize },
-          }),
+          this.#page(seq === undefined ? { limit: pageSize } : { before: seq, limit: pageSize }),
       },
-      onEvents: (events) => {
-        for (const event of events) this.#outbox.seen(event)
-        if (events.some(({ type }) => type === 'member.joined' || type === 'member.left')) void this.#look()
-        parts.onEvents(events)
-      },
+      onEvents: (events) => this.#hear(events),
     })
     this.#unsubscribe = [
       this.#feed.subscribe(() => this.changed()),
       this.#outbox.subscribe(() => this.changed()),
     ]
+  }
+
+  /** Somebody looks at it, and it is joined. */
+  get isOpen(): boolean {
+    return this.#views > 0
   }
 
   /** Joins, and stays joined until disposed; counted, so that several views may hold it. */
@@ -207,9 +383,9 @@ export class Room extends ObservableState<RoomSnapshot> {
    * Keeps the message on this device, sends it as soon as there is a line, and resolves when it is committed. Its state is
    * in `outgoing` meanwhile; a failed one stays there until `retry` or `discard`.
    */
-  send(text: string): Promise<Committed> {
+  send(text: string, to: Addressing = {}): Promise<Committed> {
     this.#realtime.need()
-    return this.#outbox.send(this.id, text)
+    return this.#outbox.send(this.id, text, to)
   }
 
   retry(clientId: string): Promise<void> {
@@ -220,20 +396,175 @@ export class Room extends ObservableState<RoomSnapshot> {
     return this.#outbox.discard(clientId)
   }
 
-  /** The page before `loadedFrom`; a no-op where there is none. */
+  /** Changes what a message of mine says; shown at once, taken back where it is refused. */
+  async edit(seq: number, { text, mentions = [] }: Edit): Promise<void> {
+    const body = { clientId: uuidv7(), text, ...(mentions.length === 0 ? {} : { mentions: [...mentions] }) }
+    await this.#wish(seq, { kind: 'edit', text, mentions }, () =>
+      this.#realtime.connected
+        ? this.#realtime.request('message.edit', { roomId: this.id, seq, ...body })
+        : this.#session.call(roomRoutes.editMessage, { params: { id: this.id, seq }, body }),
+    )
+  }
+
+  /** Erases a message: mine, or as owner or admin anybody's. */
+  async delete(seq: number): Promise<void> {
+    await this.#wish(seq, { kind: 'delete' }, () =>
+      this.#realtime.connected
+        ? this.#realtime.request('message.delete', { roomId: this.id, seq })
+        : this.#session.call(roomRoutes.deleteMessage, { params: { id: this.id, seq } }),
+    )
+  }
+
+  react(seq: number, emoji: string): Promise<void> {
+    return this.#react(seq, emoji, true)
+  }
+
+  unreact(seq: number, emoji: string): Promise<void> {
+    return this.#react(seq, emoji, false)
+  }
+
+  /** For everybody in the room. */
+  async pinMessage(seq: number): Promise<void> {
+    await this.#session.call(roomRoutes.pin, { params: { id: this.id, seq } })
+    this.#showPinned(new Set([...this.#pinned, seq]))
+  }
+
+  async unpinMessage(seq: number): Promise<void> {
+    await this.#session.call(roomRoutes.unpin, { params: { id: this.id, seq } })
+    this.#showPinned(new Set([...this.#pinned].filter((each) => each !== seq)))
+  }
+
+  /** The pinned messages, the latest pin first. */
+  async pins(): Promise<readonly PinnedMessage[]> {
+    this.#pinsAsked += 1
+    const asked = this.#pinsAsked
+    const { items } = await this.#session.call(roomRoutes.pins, { params: { id: this.id } })
+    if (asked === this.#pinsAsked) this.#showPinned(new Set(items.map(({ message }) => message.seq)))
+    return items
+  }
+
+  /** For its owner and admins. */
+  async rename(name: string): Promise<void> {
+    this.#describe(
+      await this.#session.call(roomRoutes.changeRoom, { params: { id: this.id }, body: { name } }),
+    )
+  }
+
+  /** Ends the room for everybody, with all that is in it; for its owner. */
+  async end(): Promise<void> {
+    await this.#session.call(roomRoutes.deleteRoom, { params: { id: this.id } })
+    this.#goOut('ended')
+  }
+
+  async addMember(member: MemberRef): Promise<Member> {
+    const added = await this.#session.call(roomRoutes.addMember, { params: { id: this.id }, body: member })
+    await this.look()
+    return added
+  }
+
+  async removeMember(memberId: string): Promise<void> {
+    await this.#session.call(roomRoutes.removeMember, { params: { id: this.id, memberId } })
+    if (memberId === this.#session.me?.account.id) this.#goOut('left')
+    else await this.look()
+  }
+
+  /** Takes me out of the room. */
+  async leave(): Promise<void> {
+    const me = this.#session.me?.account.id
+    if (me === undefined) throw new AtomClientError('unauthenticated')
+    await this.removeMember(me)
+  }
+
+  async setRole(memberId: string, role: RoomRole): Promise<void> {
+    await this.#session.call(roomRoutes.changeMember, { params: { id: this.id, memberId }, body: { role } })
+    await this.look()
+  }
+
+  /** I want no notice of it, unless it names me. */
+  mute(muted: boolean): Promise<void> {
+    return this.#place({ muted })
+  }
+
+  /** It stands above the others in my list. */
+  pin(pinned: boolean): Promise<void> {
+    return this.#place({ pinned })
+  }
+
+  /**
+   * The page before what is shown; a no-op where there is none. Away from the newest end it is the stretch that grows.
+   */
   loadOlder(): Promise<void> {
-    return this.#feed.loadOlder()
+    return this.#stretch?.load('older') ?? this.#feed.loadOlder()
+  }
+
+  /** The page after the stretch. Where that reaches what is held the two become one. */
+  async loadNewer(): Promise<void> {
+    await this.#stretch?.load('newer')
+    this.#bridge()
+  }
+
+  /**
+   * Makes sure that a message can be shown: it is held, or a stretch around it is read.
+   *
+   * @throws AtomClientError `not_found` where the room does not keep it
+   */
+  async goTo(seq: number): Promise<void> {
+    const shown = this.#stretch?.getSnapshot().events ?? this.#feed.getSnapshot().events
+    const first = shown[0]?.seq
+    if (first !== undefined && seq >= first && seq <= (shown.at(-1)?.seq ?? 0)) return
+    if (this.#feed.at(seq) !== undefined) {
+      this.goToNewest()
+      return
+    }
+    const stretch = await RoomStretch.around(
+      seq,
+      {
+        before: (before, limit) => this.#page({ before, limit }),
+        after: (after, limit) => this.#page({ after, limit }),
+      },
+      () => this.changed(),
+    )
+    if (this.#closed) return
+    this.#stretch = stretch
+    this.#bridge()
+    this.changed()
+  }
+
+  /** One message, held or not; undefined where there is none of this `seq`. */
+  async message(seq: number): Promise<RoomMessage | undefined> {
+    const held = this.#feed.at(seq) ?? this.#stretch?.getSnapshot().events.find((event) => event.seq === seq)
+    const event = held ?? (await this.#page({ before: seq + 1, limit: 1 })).events.at(-1)
+    return event?.seq === seq && isMessage(event) ? event : undefined
+  }
+
+  /** Lets go of a stretch. */
+  goToNewest(): void {
+    this.#stretch = undefined
+    this.changed()
   }
 
   /** Everything up to `seq` has been read. Told at most twice a second; only ever forward. */
   markRead(seq: number): void {
-    const upTo = Math.min(seq, this.#feed.getSnapshot().head)
+    const { head, events } = this.#feed.getSnapshot()
+    const upTo = Math.min(seq, head)
+    const known = this.#known()
     if (upTo <= this.#currentReadSeq()) return
     this.#readSeq = upTo
     this.changed()
-    const description = this.#described() ?? this.#description
-    if (description !== undefined) this.#describe({ ...description, readSeq: upTo })
+    const me = this.#session.me?.account.id
+    if (known !== undefined && me !== undefined) {
+      this.#describe(readUpTo({ ...known, head: Math.max(known.head, upTo) }, upTo, events, me))
+    }
     this.#readTimer ??= setTimeout(() => void this.#tellRead(), readAfterMs)
+  }
+
+  /** "Mark as unread": this message and what came after it count as unread again. */
+  async markUnreadFrom(seq: number): Promise<void> {
+    clearTimeout(this.#readTimer)
+    this.#readTimer = undefined
+    this.#readSeq = 0
+    this.#readTold = 0
+    await this.#place({ unreadFrom: seq })
   }
 
   /** I am writing. Call it with every key: it is told once in three seconds. */
@@ -243,12 +574,6 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.#typedAt = now
     // Told, never owed: nobody minds one that is lost.
     this.#realtime.request('signal', { roomId: this.id, kind: 'typing' }).catch(() => undefined)
-  }
-
-  async addMember(member: { kind: 'account' | 'agent'; id: string }): Promise<Member> {
-    const added = await this.#session.call(roomRoutes.addMember, { params: { id: this.id }, body: member })
-    await this.#look()
-    return added
   }
 
   /**
@@ -266,32 +591,151 @@ export class Room extends ObservableState<RoomSnapshot> {
     })
   }
 
+  /** Fetches name, members and what is unread again; where that is refused the room says why. */
+  async look(): Promise<void> {
+    try {
+      const description = await this.#session.call(roomRoutes.room, { params: { id: this.id } })
+      if (this.#closed || this.#left !== undefined) return
+      const { events } = this.#feed.getSnapshot()
+      const me = this.#session.me?.account.id ?? ''
+      // What was read here a moment ago may not have reached the server.
+      this.#describe(
+        this.#readSeq > description.readSeq ? readUpTo(description, this.#readSeq, events, me) : description,
+      )
+    } catch (thrown) {
+      this.#feed.refused(asAtomClientError(thrown))
+    }
+  }
+
   /** The person has left. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
     if (this.#views > 0) this.#leave()
     this.#feed.close()
+    this.#pending.clear()
     clearTimeout(this.#readTimer)
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 
   protected override compose(): RoomSnapshot {
-    const description = this.#described() ?? this.#description
+    const description = this.#known()
+    const feed = this.#feed.getSnapshot()
+    const stretch = this.#stretch?.getSnapshot()
     return {
-      ...this.#feed.getSnapshot(),
+      ...feed,
+      events: stretch === undefined ? this.#pending.over(feed.events) : feed.events,
       outgoing: this.#outbox.ofRoom(this.id),
       readSeq: this.#currentReadSeq(),
+      pinned: this.#pinned,
       ...(description === undefined ? {} : { description }),
+      ...(stretch === undefined
+        ? {}
+        : { stretch: { ...stretch, events: this.#pending.over(stretch.events) } }),
+      ...(this.#left === undefined ? {} : { left: this.#left }),
     }
   }
 
+  #known(): RoomDescription | undefined {
+    return this.#list.described() ?? this.#description
+  }
+
   #currentReadSeq(): number {
-    return Math.max(this.#readSeq, (this.#described() ?? this.#description)?.readSeq ?? 0)
+    return Math.max(this.#readSeq, this.#known()?.readSeq ?? 0)
+  }
+
+  #page(query: {
+    after?: number
+    before?: number
+    limit: number
+  }): Promise<Answer<typeof roomRoutes.events>> {
+    return this.#session.call(roomRoutes.events, { params: { id: this.id }, query })
+  }
+
+  #describe(description: RoomDescription): void {
+    this.#description = description
+    this.#list.describe(description)
+    this.changed()
+  }
+
+  async #place(place: { muted?: boolean; pinned?: boolean; unreadFrom?: number }): Promise<void> {
+    this.#describe(await this.#session.call(roomRoutes.myPlace, { params: { id: this.id }, body: place }))
+  }
+
+  async #react(seq: number, emoji: string, on: boolean): Promise<void> {
+    await this.#wish(seq, { kind: 'react', emoji, on }, () =>
+      this.#realtime.connected
+        ? this.#realtime.request('message.react', { roomId: this.id, seq, emoji, on })
+        : this.#session.call(on ? roomRoutes.react : roomRoutes.unreact, {
+            params: { id: this.id, seq, emoji },
+          }),
+    )
+  }
+
+  async #wish(seq: number, wish: Wish, ask: () => Promise<unknown>): Promise<void> {
+    await this.#pending.make(seq, wish, ask)
+  }
+
+  #hear(events: readonly RoomEvent[]): void {
+    for (const event of events) {
+      this.#outbox.seen(event)
+      if (!isAmendment(event)) continue
+      this.#pending.seen(event)
+      this.#stretch?.amend(event)
+    }
+    this.#list.onEvents(events)
+    if (events.some(changesPins)) void this.#lookAtPins()
+    if (events.some(({ type }) => type === 'member.joined' || type === 'member.left')) void this.look()
+    this.#bridge()
+  }
+
+  /** A stretch that has grown up to what is held is one with it. */
+  #bridge(): void {
+    if (this.#stretch === undefined) return
+    const { events, hasOlder } = this.#stretch.getSnapshot()
+    if (this.#feed.adopt(this.#stretch.epoch, events, hasOlder)) this.goToNewest()
+  }
+
+  async #lookAtPins(): Promise<void> {
+    try {
+      await this.pins()
+    } catch (thrown) {
+      // The marks stay as they were; the panel of pins asks for itself and says what is wrong.
+      if (!(thrown instanceof AtomClientError)) throw thrown
+    }
+  }
+
+  #showPinned(pinned: ReadonlySet<number>): void {
+    this.#pinned = pinned
+    this.changed()
+  }
+
+  /** The room is closed to me, for good or until I am let in again. */
+  #goOut(how: Left): void {
+    if (this.#closed) return
+    this.#left ??= how
+    this.#feed.refused(new AtomClientError(how === 'ended' ? 'not_found' : 'not_a_member'))
+    this.#list.onLeft()
+    this.changed()
+  }
+
+  /** The socket says that I am out. Whether the room is still there says why. */
+  async #out(): Promise<void> {
+    if (this.#left !== undefined) return
+    try {
+      await this.#session.call(roomRoutes.room, { params: { id: this.id } })
+      // Out and in again before anybody could look: what was missed comes with joining anew.
+      if (this.#views > 0 && this.#realtime.connected) this.#feed.connected()
+    } catch (thrown) {
+      const { code } = asAtomClientError(thrown)
+      if (code === 'not_found') this.#goOut('ended')
+      else if (code === 'not_a_member') this.#goOut('removed')
+    }
   }
 
   #enter(): void {
     if (this.#closed) return
+    this.#left = undefined
     this.#outbox.watchRoom(this.id, true)
     this.#unlisten = this.#realtime.listen({
       cursors: () => {
@@ -310,7 +754,9 @@ export class Room extends ObservableState<RoomSnapshot> {
       frame: (frame) => {
         if (frame.name === 'room.events' && frame.body.roomId === this.id)
           this.#feed.receive(frame.body.epoch, frame.body.events)
+        if (frame.name === 'room.left' && frame.body.roomId === this.id) void this.#out()
         if (frame.name !== 'room.signal' || frame.body.roomId !== this.id) return
+        if (frame.body.kind === 'read') this.#list.onReaders(frame.body.readers)
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return
         this.#feed.signal(frame.body)
       },
@@ -319,7 +765,8 @@ export class Room extends ObservableState<RoomSnapshot> {
     if (this.#realtime.connected) this.#feed.connected()
     else if (this.#feed.cursor === undefined) void this.#feed.preload()
     this.#realtime.need()
-    void this.#look()
+    void this.look()
+    void this.#lookAtPins()
   }
 
   #leave(): void {
@@ -327,20 +774,10 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.#unlisten = undefined
     this.#outbox.watchRoom(this.id, false)
     this.#feed.lost()
+    this.#stretch = undefined
+    if (this.#list.followed()) return
     // Best effort: a socket that has gone has left by itself.
     this.#realtime.request('room.leave', { roomId: this.id }).catch(() => undefined)
-  }
-
-  async #look(): Promise<void> {
-    try {
-      const description = await this.#session.call(roomRoutes.room, { params: { id: this.id } })
-      if (this.#closed) return
-      this.#description = { ...description, readSeq: Math.max(description.readSeq, this.#readSeq) }
-      this.#describe(this.#description)
-      this.changed()
-    } catch (thrown) {
-      this.#feed.refused(asAtomClientError(thrown))
-    }
   }
 
   async #tellRead(): Promise<void> {
@@ -355,4 +792,10 @@ export class Room extends ObservableState<RoomSnapshot> {
       if (!(thrown instanceof AtomClientError)) throw thrown
     }
   }
+}
+
+function changesPins(event: RoomEvent): boolean {
+  return (
+    event.type === 'message.pinned' || event.type === 'message.unpinned' || event.type === 'message.deleted'
+  )
 }

@@ -7,6 +7,8 @@ export const limits = {
   /** ASVS 5.0 6.2.1, 6.2.9: at least 8 (we ask 12), and 128 must be allowed. */
   passwordMin: 12,
   passwordMax: 128,
+  /** Rooms that one invitation leads into. */
+  invitedRooms: 20,
 } as const
 
 const Name = Type.String({ minLength: 1, maxLength: limits.nameLength, pattern: '\\S' })
@@ -168,11 +170,16 @@ export const accountRoutes = {
     summary: 'Invite a person; the link is shown once',
     audience: 'operator',
     body: Type.Object(
-      { email: Email, role: Type.Union([Type.Literal('admin'), Type.Literal('member')]) },
+      {
+        email: Email,
+        role: Type.Union([Type.Literal('admin'), Type.Literal('member')]),
+        /** Rooms of mine that they are in from the start. */
+        roomIds: Type.Optional(Type.Array(Id, { maxItems: limits.invitedRooms, uniqueItems: true })),
+      },
       { additionalProperties: false },
     ),
     answers: { 201: Type.Object({ invitation: Invitation, url: Type.String() }) },
-    errors: ['email_taken'],
+    errors: ['email_taken', 'not_found', 'not_a_member', 'forbidden'],
   }),
   invitations: route({
     method: 'GET',

@@ -165,7 +165,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     setupToken,
     publicUrl,
     // Whoever arrives finds a room with the agent in it.
-    arrived: async (tx, { workspace, account, founded }) => {
+    arrived: async (tx, { workspace, account, founded, invited }) => {
       const agent = founded
         ? await agents.createDefault(tx, workspace.id)
         : await agents.default(tx, workspace.id)
@@ -178,7 +178,12 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
         ],
         createdBy: account.id,
       })
+      if (invited !== undefined) {
+        const { id, name } = account
+        await rooms.welcome(tx, workspace.id, { kind: 'account', id, name }, invited)
+      }
     },
+    mayInviteInto: (principal, roomIds) => rooms.requireGroups(principal, roomIds),
   })
   const rooms = new Rooms({
     database,

@@ -6,6 +6,10 @@ export interface OwedMessage {
   readonly accountId: string
   readonly roomId: string
   readonly text: string
+  /** `seq` of the message that it answers. */
+  readonly replyTo?: number
+  /** Ids of the members it names. */
+  readonly mentions?: readonly string[]
   /** RFC 3339: when the person sent it. */
   readonly at: string
   /** Present where the server refused it for good: it waits for the person. */

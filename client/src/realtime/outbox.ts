@@ -10,11 +10,21 @@ import type { OutboxStorage, OwedMessage } from './outbox-storage.ts'
 export interface OutgoingMessage {
   readonly clientId: string
   readonly text: string
+  /** `seq` of the message that it answers. */
+  readonly replyTo?: number
+  /** Ids of the members it names. */
+  readonly mentions?: readonly string[]
   readonly state: 'pending' | 'failed'
   /** Why it failed; it waits for `retry` or `discard`. */
   readonly error?: AtomClientError
   /** RFC 3339: when the person sent it. */
   readonly at: string
+}
+
+/** What a message says besides its text. */
+export interface Addressing {
+  readonly replyTo?: number | undefined
+  readonly mentions?: readonly string[] | undefined
 }
 
 export interface Committed {
@@ -148,7 +158,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
    * @throws AtomClientError `storage_failed` where it could not be kept; `discarded`; or why the server refused it for good,
    * in which case it stays here as failed
    */
-  async send(roomId: string, text: string): Promise<Committed> {
+  async send(roomId: string, text: string, to: Addressing = {}): Promise<Committed> {
     const accountId = this.#accountId
     if (accountId === undefined) throw new AtomClientError('unauthenticated')
     const tooLarge = new TextEncoder().encode(text).length > limits.messageBytes
@@ -164,6 +174,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
         accountId,
         roomId,
         text,
+        ...addressing(to),
         at: new Date().toISOString(),
         // Kept nevertheless: nobody's long text is thrown away because it was too long.
         ...(refused ? { error: { code: refused.code, detail: refused.detail } } : {}),
@@ -318,7 +329,12 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
   ): Promise<'done' | 'away' | 'refused_whole' | { afterMs: number }> {
     let answer: ClientAnswer<'message.send'>
     try {
-      const items = batch.map(({ clientId, text }) => ({ clientId, text }))
+      const items = batch.map(({ clientId, text, replyTo, mentions }) => ({
+        clientId,
+        text,
+        ...(replyTo === undefined ? {} : { replyTo }),
+        ...(mentions === undefined ? {} : { mentions: [...mentions] }),
+      }))
       answer = await this.#line.request('message.send', { roomId, items }, ackWithinMs)
     } catch (thrown) {
       const error = asAtomClientError(thrown)
@@ -431,9 +447,17 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
 
 function shown(message: OwedMessage): OutgoingMessage {
   const { clientId, text, at, error } = message
-  if (error === undefined) return { clientId, text, at, state: 'pending' }
+  const said = { clientId, text, at, ...addressing(message) }
+  if (error === undefined) return { ...said, state: 'pending' }
   const code = error.code in errorTable ? (error.code as FrameError['code']) : 'internal'
-  return { clientId, text, at, state: 'failed', error: new AtomClientError(code, { detail: error.detail }) }
+  return { ...said, state: 'failed', error: new AtomClientError(code, { detail: error.detail }) }
+}
+
+function addressing({ replyTo, mentions }: Addressing): Pick<OwedMessage, 'replyTo' | 'mentions'> {
+  return {
+    ...(replyTo === undefined ? {} : { replyTo }),
+    ...(mentions === undefined || mentions.length === 0 ? {} : { mentions }),
+  }
 }
 
 /** As many as fit one frame. JSON escapes may make a text longer than its UTF-8, so it is measured as it will travel. */
@@ -441,8 +465,8 @@ function firstBatch(owed: readonly OwedMessage[]): readonly OwedMessage[] {
   const encoder = new TextEncoder()
   let bytes = 0
   let count = 0
-  for (const { text } of owed.slice(0, socketLimits.batchItems)) {
-    bytes += encoder.encode(JSON.stringify(text)).length + 100
+  for (const { text, mentions = [] } of owed.slice(0, socketLimits.batchItems)) {
+    bytes += encoder.encode(JSON.stringify([text, mentions])).length + 120
     if (count > 0 && bytes > batchBytes) break
     count += 1
   }

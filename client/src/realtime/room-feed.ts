@@ -1,5 +1,6 @@
 import type { Actor, EventPage, RoomEvent } from '@atom/contract/rooms.ts'
 import { type RoomSignal, socketLimits } from '@atom/contract/socket.ts'
+import { amended, isAmendment } from '../amendments.ts'
 import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
 import { ObservableState } from '../observable.ts'
 
@@ -412,6 +413,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     const place = (event: RoomEvent) => {
       this.#events.push(event)
       this.#cursor = event.seq
+      this.#amend(event)
       placed.push(event)
     }
     for (const event of events) {
@@ -511,12 +513,45 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
       if (event.seq === this.#loadedFrom - 1 - older.length) older.push(event)
     }
     older.reverse()
-    this.#hasOlder = page.more && older.length > 0
+    this.#prepend(older, page.more && older.length > 0)
+  }
+
+  /**
+   * Puts a stretch of the same timeline before what is held. False where the two do not meet.
+   *
+   * @param hasOlder there is more before the stretch
+   */
+  adopt(epoch: string, stretch: readonly RoomEvent[], hasOlder: boolean): boolean {
+    const first = stretch[0]
+    const last = stretch.at(-1)
+    if (epoch !== this.#epoch || first === undefined || last === undefined) return false
+    if (last.seq < this.#loadedFrom - 1) return false
+    if (first.seq < this.#loadedFrom) {
+      this.#prepend(
+        stretch.filter(({ seq }) => seq < this.#loadedFrom),
+        hasOlder,
+      )
+    }
+    return true
+  }
+
+  #prepend(older: readonly RoomEvent[], hasOlder: boolean): void {
+    this.#hasOlder = hasOlder
     this.#loadedFrom -= older.length
-    this.#events = older.concat(this.#events)
+    this.#events = [...older, ...this.#events]
     this.#shownEvents = undefined
     for (const event of older) this.#settle(event)
+    // The page may have been read before what is held says of its messages.
+    for (const event of this.#events) this.#amend(event)
     this.changed()
+  }
+
+  /** What a later event says of a held one is shown in its place. */
+  #amend(event: RoomEvent): void {
+    if (!isAmendment(event)) return
+    const place = event.targetSeq - this.#loadedFrom
+    const held = this.#events[place]
+    if (held !== undefined) this.#events[place] = amended(held, event)
   }
 
   /** What a committed event puts an end to. */

@@ -7,7 +7,7 @@ import { Bar } from '../ui/skeleton.tsx'
 import { rowsPutBefore } from './first-index.ts'
 import { useRoomView } from './room-context.ts'
 import { RowView } from './row.tsx'
-import type { Row } from './timeline.ts'
+import { type Row, rowOfSeq } from './timeline.ts'
 
 /** Rows may be put before the first one as long as its index stays positive. */
 const startIndex = 10_000_000
@@ -16,6 +16,7 @@ const endPx = 24
 
 interface ListContext {
   readonly hasOlder: boolean
+  readonly hasNewer: boolean
   readonly older: unknown
   readonly loadOlder: () => void
 }
@@ -31,24 +32,54 @@ export function MessageList({
   rows,
   name,
   endWanted,
+  start,
+  hasOlder,
+  hasNewer,
+  readHeld,
+  onNewest,
 }: {
   snapshot: RoomSnapshot
   rows: readonly Row[]
   name: string
   /** Rises when the list must go to the end: the person has sent something. */
   endWanted: number
+  /** Where reading begins: at a message that was gone to, at what is unread, or (absent) at the end. */
+  start: { readonly seq: number; readonly align: 'center' | 'start' } | undefined
+  hasOlder: boolean
+  /** What is shown ends before the newest message. */
+  hasNewer: boolean
+  /** Being at the end does not count as reading: the person wants this unread. */
+  readHeld: boolean
+  /** Leaves the middle of the history. */
+  onNewest: () => void
 }) {
   const { room, me } = useRoomView()
-  const { events, hasOlder } = snapshot
+  const { events } = snapshot
   const list = useRef<VirtuosoHandle>(null)
   const scroller = useRef<HTMLElement>(undefined)
-  const held = useRef(true)
-  const [leftAt, setLeftAt] = useState<number>()
+  const held = useRef(start === undefined && !hasNewer)
+  const [startIndexIn] = useState(() => {
+    const at = start === undefined ? -1 : rowOfSeq(rows, start.seq)
+    return at < 0 || start === undefined
+      ? { index: 'LAST' as const, align: 'end' as const }
+      : { index: start.align === 'start' ? Math.max(0, at - 1) : at, align: start.align }
+  })
+  const [leftAt, setLeftAt] = useState(() => (held.current ? undefined : (events.at(-1)?.seq ?? 0)))
   const [older, setOlder] = useState<unknown>()
   const firstIndex = useFirstIndex(rows)
   const newest = events.at(-1)?.seq ?? 0
+  const apart = useRef(hasNewer)
+  apart.current = hasNewer
+  const silent = useRef(readHeld)
+  silent.current = readHeld
+  const onNewestNow = useRef(onNewest)
+  onNewestNow.current = onNewest
 
   const goToEnd = useCallback(() => {
+    if (apart.current) {
+      onNewestNow.current()
+      return
+    }
     held.current = true
     setLeftAt(undefined)
     list.current?.scrollToIndex({ index: 'LAST', align: 'end' })
@@ -58,6 +89,7 @@ export function MessageList({
   // Reading is being at the end of a page that is looked at.
   useEffect(() => {
     function read() {
+      if (silent.current || apart.current) return
       if (held.current && document.visibilityState === 'visible' && newest > 0) room.markRead(newest)
     }
     read()
@@ -85,7 +117,9 @@ export function MessageList({
         () => {
           const fromEnd = element.scrollHeight - element.scrollTop - element.clientHeight
           if (fromEnd <= endPx) {
-            if (!held.current) room.markRead(seen.current)
+            // The end of a stretch is not the end of the room.
+            if (apart.current) return
+            if (!held.current && !silent.current) room.markRead(seen.current)
             held.current = true
             setLeftAt(undefined)
           } else if (held.current && element.scrollTop < lastTop.current - 1) {
@@ -108,6 +142,24 @@ export function MessageList({
     room.loadOlder().catch((error: unknown) => setOlder(error))
   }, [room])
 
+  const onHeight = useCallback(() => {
+    holdEnd(scroller.current, held)
+    // Where everything fits, nothing scrolls, and the end is in sight wherever reading began.
+    requestAnimationFrame(() => {
+      const element = scroller.current
+      if (element === undefined || held.current || apart.current) return
+      if (element.scrollHeight - element.clientHeight > endPx) return
+      held.current = true
+      setLeftAt(undefined)
+      if (!silent.current && document.visibilityState === 'visible') room.markRead(seen.current)
+    })
+  }, [room])
+
+  const loadNewer = useCallback(() => {
+    setOlder(undefined)
+    room.loadNewer().catch((error: unknown) => setOlder(error))
+  }, [room])
+
   const news = leftAt === undefined ? 0 : countNews(snapshot, leftAt, me)
   return (
     <div className="relative min-h-0 flex-1">
@@ -119,21 +171,24 @@ export function MessageList({
         aria-label={`Messages in ${name}`}
         className="h-full [overflow-anchor:none]"
         data={rows}
-        context={{ hasOlder, older, loadOlder }}
+        context={{ hasOlder, hasNewer, older, loadOlder }}
         components={parts}
         computeItemKey={(_, row) => row.key}
         itemContent={(_, row) => <RowView row={row} />}
         firstItemIndex={firstIndex}
-        initialTopMostItemIndex={{ index: 'LAST', align: 'end' }}
+        initialTopMostItemIndex={startIndexIn}
         alignToBottom
         increaseViewportBy={{ top: 800, bottom: 400 }}
         startReached={() => {
           if (hasOlder && older === undefined) loadOlder()
         }}
-        totalListHeightChanged={() => holdEnd(scroller.current, held)}
+        endReached={() => {
+          if (hasNewer && older === undefined) loadNewer()
+        }}
+        totalListHeightChanged={onHeight}
         followOutput={() => (held.current ? 'auto' : false)}
       />
-      {leftAt !== undefined && (
+      {(leftAt !== undefined || hasNewer) && (
         <button
           type="button"
           onClick={goToEnd}
@@ -217,6 +272,12 @@ function ListHead({ context }: { context?: ListContext }) {
   )
 }
 
-function ListFoot() {
-  return <div className="h-6" />
+function ListFoot({ context }: { context?: ListContext }) {
+  if (context?.hasNewer !== true) return <div className="h-6" />
+  return (
+    <div aria-hidden className="mx-auto grid max-w-[45rem] gap-3 p-4 pl-[3.75rem]">
+      <Bar className="h-4 w-1/4" />
+      <Bar className="h-4 w-3/5" />
+    </div>
+  )
 }

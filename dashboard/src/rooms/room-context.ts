@@ -1,9 +1,12 @@
-import type { Room } from '@atom/client'
+import type { Room, RoomMessage } from '@atom/client'
+import type { Member, RoomRole } from '@atom/contract/rooms.ts'
 import { createContext, use } from 'react'
 
 export interface RoomView {
   readonly room: Room
   readonly me: string
+  readonly myRole: RoomRole
+  readonly members: readonly Member[]
   /** The line to the server stands: what is sent leaves at once. */
   readonly live: boolean
   /** The name of somebody in this room. */
@@ -12,6 +15,21 @@ export interface RoomView {
   readonly keyedApproval: string | undefined
   /** When a person spoke last (RFC 3339): choices offered before have been answered. */
   readonly lastPersonAt: string
+  readonly pinned: ReadonlySet<number>
+  /** `seq` of my newest message, under which stands who has read it. */
+  readonly myLast: number | undefined
+  /** The message that was gone to, marked for a moment. */
+  readonly marked: number | undefined
+  /** A message that is held. */
+  readonly messageAt: (seq: number) => RoomMessage | undefined
+  /** Shows a message with its surroundings, however far back it is. */
+  readonly goTo: (seq: number) => void
+  readonly reply: (seq: number) => void
+  readonly edit: (seq: number) => void
+  readonly askDelete: (seq: number) => void
+  readonly markUnread: (seq: number) => void
+  /** Something done to a message; a refusal is shown above the composer. */
+  readonly attempt: (work: Promise<unknown>) => void
   /** Where focus goes when what held it is gone. */
   readonly focusComposer: () => void
   readonly say: (text: string) => void

@@ -1,6 +1,6 @@
-import type { AtomClientError, RoomSnapshot } from '@atom/client'
-import { Link, useParams } from '@tanstack/react-router'
-import { ArrowLeft, MessageCircleQuestionMark, MessagesSquare, Users } from 'lucide-react'
+import { type AtomClientError, type Edit, isMessage, type RoomSnapshot, type Saying } from '@atom/client'
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
+import { ArrowUp, MessageCircleQuestionMark, MessagesSquare } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { atom, useMe, useObserved } from '../shell/atom.ts'
 import { isWriting } from '../shell/keys.ts'
@@ -11,13 +11,25 @@ import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Announcer } from './announcer.tsx'
 import { Composer, type ComposerHandle } from './composer.tsx'
+import { ConfirmDialog } from './confirm-dialog.tsx'
 import { MembersDialog } from './members-dialog.tsx'
 import { MessageList } from './message-list.tsx'
+import { PinsPanel } from './pins-panel.tsx'
+import { placeholderWords } from './placeholder-words.ts'
 import { presenceWords } from './presence-words.ts'
 import { RoomContext, type RoomView, useRoomView } from './room-context.ts'
-import { activeTurn, readTimeline, withPresent } from './timeline.ts'
+import { type Panel, RoomHeader } from './room-header.tsx'
+import { SearchPanel } from './search-panel.tsx'
+import { activeTurn, readTimeline, withPresent, withUnreadLine } from './timeline.ts'
+import { useUnreadLine } from './use-unread-line.ts'
 
 const firstQuestion = 'What can you do?'
+/** How long a message that was gone to stays marked. */
+const markedMs = 3_000
+/** How far back "my newest message" is looked for. */
+const lookBack = 200
+
+type Message = NonNullable<ReturnType<RoomView['messageAt']>>
 
 export function RoomPage() {
   const { roomId } = useParams({ from: '/inside/rooms/$roomId' })
@@ -29,11 +41,19 @@ function Chat({ roomId }: { roomId: string }) {
   const room = useMemo(() => atom.rooms.room(roomId), [roomId])
   const snapshot = useObserved(room)
   const { items: rooms } = useObserved(atom.rooms)
+  const line = useObserved(atom.realtime)
   const me = useMe().account
+  const { at, panel } = useSearch({ from: '/inside/rooms/$roomId' })
+  const navigate = useNavigate()
   const composer = useRef<ComposerHandle>(null)
   const [endWanted, setEndWanted] = useState(0)
-  const [sendTrouble, setSendTrouble] = useState<unknown>()
+  const [trouble, setTrouble] = useState<unknown>()
   const [membersOpen, setMembersOpen] = useState(false)
+  /** Each place that is gone to is a list of its own: it begins there. */
+  const [place, setPlace] = useState<{ readonly n: number; readonly target?: number }>({ n: 0 })
+  const [marked, setMarked] = useState<number>()
+  const [purpose, setPurpose] = useState<{ readonly kind: 'answer' | 'edit'; readonly message: Message }>()
+  const [deleting, setDeleting] = useState<Message>()
 
   const [round, setRound] = useState(0)
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new round opens the same room again.
@@ -42,12 +62,25 @@ function Chat({ roomId }: { roomId: string }) {
     return () => opened[Symbol.dispose]()
   }, [room, round])
 
-  const { events, drafts, outgoing } = snapshot
+  const { events, drafts, outgoing, stretch } = snapshot
+  const unread = useUnreadLine(snapshot, line.state === 'connected' || line.state === 'connecting')
   const timeline = useMemo(() => readTimeline(events), [events])
-  const rows = useMemo(
-    () => withPresent(timeline, { drafts: drafts.values(), outgoing, me: me.id }),
-    [timeline, drafts, outgoing, me.id],
-  )
+  const apart = stretch?.events
+  const rows = useMemo(() => {
+    const shown =
+      apart === undefined
+        ? withPresent(timeline, { drafts: drafts.values(), outgoing, me: me.id })
+        : readTimeline(apart).rows
+    const from = (apart ?? events)[0]?.seq ?? 0
+    // While its place is not loaded, the line would stand before whatever happens to be the first.
+    return unread.after === undefined || from > unread.after + 1
+      ? shown
+      : withUnreadLine(shown, unread.after, me.id)
+  }, [timeline, apart, events, drafts, outgoing, me.id, unread.after])
+  const lineRow = rows.find(({ kind }) => kind === 'unread')
+  const unreadAbove =
+    unread.after !== undefined && apart === undefined && snapshot.loadedFrom > unread.after + 1
+
   const description = snapshot.description ?? rooms.find((item) => item.id === roomId)
   const name = description?.name ?? 'Room'
   const turn = activeTurn(timeline)
@@ -76,102 +109,281 @@ function Chat({ roomId }: { roomId: string }) {
     return () => removeEventListener('keydown', onKey)
   }, [turnId, asking, runStop])
 
-  const say = useCallback(
-    (text: string) => {
-      setSendTrouble(undefined)
+  const attempt = useCallback((work: Promise<unknown>) => {
+    setTrouble(undefined)
+    work.catch((error: unknown) => setTrouble(error))
+  }, [])
+
+  const { forget, holdFrom } = unread
+  const goToNewest = useCallback(() => {
+    room.goToNewest()
+    setPlace(({ n }) => ({ n: n + 1 }))
+    void navigate({ to: '.', search: ({ at: _, ...kept }) => kept, replace: true })
+  }, [room, navigate])
+
+  const isApart = apart !== undefined
+  const send = useCallback(
+    (text: string, to: Saying = {}) => {
+      setTrouble(undefined)
+      forget()
+      if (isApart) goToNewest()
       setEndWanted((n) => n + 1)
       // What the server refuses stays in the timeline with its reason; here is only what could not even be kept.
-      room.send(text).catch((error: unknown) => setSendTrouble(error))
+      room.send(text, to).catch((error: unknown) => setTrouble(error))
     },
-    [room],
+    [room, forget, isApart, goToNewest],
   )
+  const say = useCallback((text: string) => send(text), [send])
+
+  const goTo = useCallback(
+    (seq: number) => {
+      attempt(
+        room.goTo(seq).then(() => {
+          setPlace(({ n }) => ({ n: n + 1, target: seq }))
+          setMarked(seq)
+        }),
+      )
+    },
+    [room, attempt],
+  )
+  useEffect(() => {
+    if (marked === undefined) return undefined
+    const timer = setTimeout(() => setMarked(undefined), markedMs)
+    return () => clearTimeout(timer)
+  }, [marked])
+  // A link to a message, as soon as there is a room to show it in.
+  const gone = useRef<number>(undefined)
+  useEffect(() => {
+    if (!unread.known || at === gone.current) return
+    gone.current = at
+    if (at !== undefined) goTo(at)
+  }, [at, unread.known, goTo])
+
+  const messageAt = useCallback(
+    (seq: number) => {
+      for (const held of [apart, events]) {
+        const event = held?.[seq - (held[0]?.seq ?? 0)]
+        if (event !== undefined && isMessage(event)) return event
+      }
+      return undefined
+    },
+    [apart, events],
+  )
+  const begin = useCallback(
+    (kind: 'answer' | 'edit', seq: number) => {
+      const message = messageAt(seq)
+      if (message !== undefined && message.deletedAt === undefined) setPurpose({ kind, message })
+    },
+    [messageAt],
+  )
+  const myLast = useMemo(() => {
+    const mine = events
+      .slice(-lookBack)
+      .findLast(
+        (event) =>
+          event.type === 'message.created' && event.actor.id === me.id && event.deletedAt === undefined,
+      )
+    return mine?.seq
+  }, [events, me.id])
 
   const members = description?.members
   const view = useMemo(
     (): RoomView => ({
       room,
       me: me.id,
+      myRole: description?.role ?? 'member',
+      members: members ?? [],
       live: snapshot.state === 'live',
       nameOf: (id) => (id === me.id ? me.name : members?.find((member) => member.id === id)?.name),
       keyedApproval: keyed,
       lastPersonAt: timeline.lastPersonAt,
+      pinned: snapshot.pinned,
+      myLast,
+      marked,
+      messageAt,
+      goTo,
+      reply: (seq) => begin('answer', seq),
+      edit: (seq) => begin('edit', seq),
+      askDelete: (seq) => setDeleting(messageAt(seq)),
+      markUnread: (seq) => {
+        holdFrom(seq)
+        attempt(room.markUnreadFrom(seq))
+      },
+      attempt,
       focusComposer: () => composer.current?.focus(),
       say,
     }),
-    [room, me, snapshot.state, members, keyed, timeline.lastPersonAt, say],
+    [
+      room,
+      me,
+      description?.role,
+      snapshot.state,
+      snapshot.pinned,
+      members,
+      keyed,
+      timeline.lastPersonAt,
+      myLast,
+      marked,
+      messageAt,
+      goTo,
+      begin,
+      holdFrom,
+      attempt,
+      say,
+    ],
   )
 
-  const closed = snapshot.state === 'failed' && events.length === 0
+  const showPanel = useCallback(
+    (next: Panel | undefined) => {
+      void navigate({
+        to: '.',
+        search: ({ panel: _, ...kept }) => (next === undefined ? kept : { ...kept, panel: next }),
+        replace: true,
+      })
+    },
+    [navigate],
+  )
+  const closePanel = useCallback(() => {
+    showPanel(undefined)
+    composer.current?.focus()
+  }, [showPanel])
+  const others = useMemo(() => (members ?? []).filter(({ id }) => id !== me.id), [members, me.id])
+
+  const closed = snapshot.left !== undefined || (snapshot.state === 'failed' && events.length === 0)
+  const isEmpty = events.length === 0 && rows.length === 0
   return (
     <RoomContext value={view}>
-      <section aria-label={name} className="flex min-h-0 min-w-0 flex-1 flex-col">
-        <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-4">
-          <Link
-            to="/rooms"
-            className="-ml-2 grid size-8 place-items-center rounded-control text-quiet hover:bg-hover md:hidden pointer-coarse:size-11"
-            aria-label="All rooms"
-          >
-            <ArrowLeft size={16} aria-hidden />
-          </Link>
-          <h1 className="min-w-0 flex-1 truncate text-lg font-semibold">{closed ? 'This room' : name}</h1>
-          {description !== undefined && !closed && (
-            <button
-              type="button"
-              onClick={() => setMembersOpen(true)}
-              className="flex h-8 items-center gap-1.5 rounded-control px-2 text-sm text-quiet hover:bg-hover hover:text-text pointer-coarse:h-11"
-            >
-              <Users size={16} aria-hidden />
-              <span className="tabular-nums">{description.members.length}</span>{' '}
-              <span className="sr-only sm:not-sr-only">members</span>
-            </button>
+      <div className="relative flex min-h-0 min-w-0 flex-1">
+        <section aria-label={name} className="flex min-h-0 min-w-0 flex-1 flex-col">
+          <RoomHeader
+            room={room}
+            name={closed ? 'This room' : name}
+            description={closed ? undefined : description}
+            pins={snapshot.pinned.size}
+            panel={panel}
+            onPanel={showPanel}
+            onMembers={() => setMembersOpen(true)}
+            attempt={attempt}
+          />
+          {closed ? (
+            <Closed left={snapshot.left} error={snapshot.error} onRetry={() => setRound((n) => n + 1)} />
+          ) : (
+            <>
+              {isEmpty || !unread.known ? (
+                <Opening snapshot={snapshot} name={name} empty={isEmpty} />
+              ) : (
+                <>
+                  {unreadAbove && (
+                    <button
+                      type="button"
+                      onClick={() => goTo((unread.after ?? 0) + 1)}
+                      className="flex h-8 shrink-0 items-center justify-center gap-1.5 border-b border-line bg-accent-wash text-sm font-medium text-accent-text hover:underline pointer-coarse:h-11"
+                    >
+                      <ArrowUp size={14} aria-hidden /> Read on from the first unread message
+                    </button>
+                  )}
+                  <MessageList
+                    key={place.n}
+                    snapshot={snapshot}
+                    rows={rows}
+                    name={name}
+                    endWanted={endWanted}
+                    start={
+                      place.target !== undefined
+                        ? { seq: place.target, align: 'center' }
+                        : place.n === 0 && lineRow !== undefined
+                          ? { seq: lineRow.seq, align: 'start' }
+                          : undefined
+                    }
+                    hasOlder={stretch?.hasOlder ?? snapshot.hasOlder}
+                    hasNewer={stretch !== undefined}
+                    readHeld={unread.held}
+                    onNewest={goToNewest}
+                  />
+                </>
+              )}
+              {trouble !== undefined && outgoing.every((message) => message.state !== 'failed') && (
+                <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
+                  <ProblemNotice error={trouble} onDismiss={() => setTrouble(undefined)} />
+                </div>
+              )}
+              {stop.error !== undefined && (
+                <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
+                  <ProblemNotice error={stop.error} onDismiss={stop.clear} />
+                </div>
+              )}
+              <Composer
+                ref={composer}
+                room={room}
+                name={name}
+                placeholder={placeholderWords(name, others)}
+                others={others}
+                hint={presenceWords({
+                  typing: snapshot.typing.filter((actor) => actor.id !== me.id).map((actor) => actor.name),
+                  working: turn?.agent.name,
+                  asking,
+                })}
+                answering={purpose?.kind === 'answer' ? purpose.message : undefined}
+                editing={purpose?.kind === 'edit' ? purpose.message : undefined}
+                onSend={send}
+                onEdit={(seq: number, edit: Edit) => attempt(room.edit(seq, edit))}
+                onSettle={() => setPurpose(undefined)}
+                onEditLast={() => myLast !== undefined && begin('edit', myLast)}
+                onStop={turnId === undefined ? undefined : () => runStop(turnId)}
+                stopping={stop.busy}
+                escStops={!asking}
+              />
+            </>
           )}
-        </header>
-        {closed ? (
-          <Closed error={snapshot.error} onRetry={() => setRound((n) => n + 1)} />
-        ) : (
-          <>
-            {events.length === 0 && rows.length === 0 ? (
-              <Opening snapshot={snapshot} name={name} />
-            ) : (
-              <MessageList snapshot={snapshot} rows={rows} name={name} endWanted={endWanted} />
-            )}
-            {sendTrouble !== undefined && outgoing.every((message) => message.state !== 'failed') && (
-              <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
-                <ProblemNotice error={sendTrouble} onDismiss={() => setSendTrouble(undefined)} />
-              </div>
-            )}
-            {stop.error !== undefined && (
-              <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
-                <ProblemNotice error={stop.error} onDismiss={stop.clear} />
-              </div>
-            )}
-            <Composer
-              ref={composer}
-              room={room}
-              name={name}
-              hint={presenceWords({
-                typing: snapshot.typing.filter((actor) => actor.id !== me.id).map((actor) => actor.name),
-                working: turn?.agent.name,
-                asking,
-              })}
-              onSend={say}
-              onStop={turnId === undefined ? undefined : () => runStop(turnId)}
-              stopping={stop.busy}
-              escStops={!asking}
-            />
-          </>
-        )}
-        <Announcer events={events} me={me.id} />
-      </section>
-      {membersOpen && description !== undefined && (
-        <MembersDialog room={room} members={description.members} onClose={() => setMembersOpen(false)} />
+          <Announcer events={events} me={me.id} />
+        </section>
+        {!closed && panel === 'pins' && <PinsPanel onClose={closePanel} />}
+        {!closed && panel === 'search' && <SearchPanel onClose={closePanel} />}
+      </div>
+      {membersOpen && description !== undefined && !closed && (
+        <MembersDialog room={room} description={description} onClose={() => setMembersOpen(false)} />
+      )}
+      {deleting !== undefined && (
+        <ConfirmDialog
+          title="Delete this message?"
+          action="Delete"
+          onConfirm={() => room.delete(deleting.seq)}
+          onClose={() => setDeleting(undefined)}
+        >
+          <p className="line-clamp-4 rounded-control border border-line bg-panel p-2 [overflow-wrap:anywhere]">
+            {deleting.text}
+          </p>
+          <p className="text-quiet">It is erased for everybody and cannot be brought back.</p>
+        </ConfirmDialog>
       )}
     </RoomContext>
   )
 }
 
 /** A room that cannot be opened: which one it is, or that there is none, and where to go from here. */
-function Closed({ error, onRetry }: { error: AtomClientError | undefined; onRetry: () => void }) {
+function Closed({
+  left,
+  error,
+  onRetry,
+}: {
+  left: RoomSnapshot['left']
+  error: AtomClientError | undefined
+  onRetry: () => void
+}) {
+  if (left !== undefined) {
+    return (
+      <Empty
+        icon={<MessageCircleQuestionMark size={24} aria-hidden />}
+        action={
+          <Link to="/rooms" className={buttonClass('plain')}>
+            Go to your rooms
+          </Link>
+        }
+      >
+        <span role="status">{leftWords[left]}</span>
+      </Empty>
+    )
+  }
   if (error?.code !== 'not_found') {
     return (
       <div className="mx-auto w-full max-w-[45rem] p-4">
@@ -193,11 +405,17 @@ function Closed({ error, onRetry }: { error: AtomClientError | undefined; onRetr
   )
 }
 
+const leftWords = {
+  removed: 'You were taken out of this room. Somebody who is in it can add you again.',
+  left: 'You have left this room. Somebody who is in it can add you again.',
+  ended: 'This room was deleted, with everything that was in it.',
+} as const
+
 /** Before the first event is there: the shape of messages, or what to say in a room that has none. */
-function Opening({ snapshot, name }: { snapshot: RoomSnapshot; name: string }) {
+function Opening({ snapshot, name, empty }: { snapshot: RoomSnapshot; name: string; empty: boolean }) {
   const { say } = useRoomView()
   const connections = useObserved(atom.connections)
-  if (snapshot.state === 'loading' || snapshot.state === 'stale') {
+  if (!empty || snapshot.state === 'loading' || snapshot.state === 'stale') {
     return (
       <div className="mx-auto w-full max-w-[45rem] flex-1 overflow-hidden p-4 pt-8">
         <Loading of={`the messages of ${name}`} waitingFor="the messages of this room">

@@ -1,13 +1,14 @@
 import { Clock3 } from 'lucide-react'
 import { memo, type ReactNode } from 'react'
 import { problemWords } from '../shell/problem.tsx'
-import { Avatar } from '../ui/avatar.tsx'
 import { Button } from '../ui/button.tsx'
-import { classNames } from '../ui/class-names.ts'
 import { dayTitle } from '../ui/clock-text.ts'
-import { RelativeTime, TimeOfDay, useNow } from '../ui/time.tsx'
+import { RelativeTime, useNow } from '../ui/time.tsx'
+import { MessageRow } from './message-row.tsx'
 import { PlainText } from './plain-text.tsx'
+import { ReplyQuote } from './reply-quote.tsx'
 import { useRoomView } from './room-context.ts'
+import { Spoken } from './spoken.tsx'
 import type { Row } from './timeline.ts'
 import { TurnRow } from './turn-row.tsx'
 
@@ -21,19 +22,13 @@ function rowOf(row: Row): ReactNode {
     case 'day':
       return <Day at={row.at} />
     case 'message':
-      return (
-        <Spoken name={row.author.name} at={row.at} lead={row.lead}>
-          <PlainText text={row.text} />
-        </Spoken>
-      )
+      return <MessageRow row={row} />
     case 'turn':
       return <TurnRow row={row} />
+    case 'unread':
+      return <UnreadLine />
     case 'note':
-      return (
-        <p className="py-2 pl-11 text-sm text-quiet">
-          {row.text} · <RelativeTime at={row.at} />
-        </p>
-      )
+      return <Note row={row} />
     case 'outgoing':
       return <Outgoing row={row} />
   }
@@ -50,35 +45,35 @@ function Day({ at }: { at: string }) {
   )
 }
 
-/** Picture, name, time and words: the same for everybody, set apart by name only. */
-function Spoken({
-  name,
-  at,
-  lead,
-  dim = false,
-  children,
-}: {
-  name: string
-  at: string
-  lead: boolean
-  dim?: boolean
-  children: ReactNode
-}) {
+/** What was not read yet when the person came begins here. */
+function UnreadLine() {
   return (
-    <article aria-label={`${name} said`} className={classNames('flex gap-3', lead ? 'pt-4' : 'pt-1')}>
-      {lead ? <Avatar name={name} /> : <span className="w-8 shrink-0" />}
-      <div className={classNames('min-w-0 flex-1', dim && 'text-quiet')}>
-        {lead && (
-          <div className="flex items-baseline gap-2">
-            <span className="truncate font-semibold">{name}</span>
-            <span className="shrink-0 text-xs text-quiet">
-              <TimeOfDay at={at} />
-            </span>
-          </div>
-        )}
-        {children}
-      </div>
-    </article>
+    <div className="flex items-center gap-3 pt-4 text-xs font-medium text-accent-text">
+      <span className="h-px flex-1 bg-accent" />
+      <span>New</span>
+    </div>
+  )
+}
+
+function Note({ row }: { row: Extract<Row, { kind: 'note' }> }) {
+  const { goTo } = useRoomView()
+  const { about } = row
+  return (
+    <p className="py-2 pl-11 text-sm text-quiet">
+      {row.text} · <RelativeTime at={row.at} />
+      {about !== undefined && (
+        <>
+          {' · '}
+          <button
+            type="button"
+            onClick={() => goTo(about)}
+            className="rounded-control underline underline-offset-2 hover:text-text"
+          >
+            Show it
+          </button>
+        </>
+      )}
+    </p>
   )
 }
 
@@ -89,6 +84,7 @@ function Outgoing({ row }: { row: Extract<Row, { kind: 'outgoing' }> }) {
   const words = failed ? problemWords(message.error) : undefined
   return (
     <Spoken name={nameOf(me) ?? 'You'} at={message.at} lead={row.lead} dim={!failed}>
+      {message.replyTo !== undefined && <ReplyQuote seq={message.replyTo} />}
       <PlainText text={message.text} />
       {words === undefined ? (
         <p className="flex items-center gap-1.5 text-xs text-quiet">

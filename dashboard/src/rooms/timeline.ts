@@ -1,6 +1,6 @@
 import type { Draft, OutgoingMessage } from '@atom/client'
 import type { ApprovalView, ToolOutcome } from '@atom/contract/agents.ts'
-import type { Actor, Choice, RoomEvent } from '@atom/contract/rooms.ts'
+import type { Actor, Choice, Reaction, RoomEvent } from '@atom/contract/rooms.ts'
 import { dayAround } from '../ui/clock-text.ts'
 
 /** Messages of one person closer together than this stand under one name. */
@@ -33,6 +33,10 @@ export interface Answer {
   readonly text: string
   readonly choices: readonly Choice[]
   readonly streaming: boolean
+  /** Where it stands; absent while it is being written. */
+  readonly seq?: number
+  readonly reactions?: readonly Reaction[]
+  readonly deleted?: boolean
 }
 
 /** How a turn ended, where that must be said. */
@@ -51,8 +55,10 @@ export interface TurnFacts {
   endedAt?: string
 }
 
+/** `seq`: of the event that began the row; what is not committed yet stands after everything. */
 export type Row =
-  | { readonly kind: 'day'; readonly key: string; readonly at: string }
+  | { readonly kind: 'day'; readonly key: string; readonly seq: number; readonly at: string }
+  | { readonly kind: 'unread'; readonly key: string; readonly seq: number }
   | {
       readonly kind: 'message'
       readonly key: string
@@ -60,22 +66,37 @@ export type Row =
       readonly author: Actor
       readonly at: string
       readonly text: string
+      readonly replyTo?: number | undefined
+      readonly mentions: readonly string[]
+      readonly reactions: readonly Reaction[]
+      readonly edited: boolean
+      readonly deleted: boolean
       /** The first of its author in one breath: carries picture, name and time. */
       readonly lead: boolean
     }
   | {
       readonly kind: 'turn'
       readonly key: string
+      readonly seq: number
       readonly at: string
       readonly turn: TurnFacts
       readonly parts: readonly (Call | Answer | Ending)[]
       /** At work, and nothing of it can be seen yet. */
       readonly thinking: boolean
     }
-  | { readonly kind: 'note'; readonly key: string; readonly at: string; readonly text: string }
+  | {
+      readonly kind: 'note'
+      readonly key: string
+      readonly seq: number
+      readonly at: string
+      readonly text: string
+      /** The message that it is about. */
+      readonly about?: number
+    }
   | {
       readonly kind: 'outgoing'
       readonly key: string
+      readonly seq: number
       readonly message: OutgoingMessage
       readonly lead: boolean
     }
@@ -116,11 +137,23 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
     return turn
   }
 
-  function beginDay(at: string): void {
+  function beginDay({ at, seq }: RoomEvent): void {
     const time = Date.parse(at)
     if (time >= day.from && time < day.to) return
     day = dayAround(time)
-    rows.push({ kind: 'day', key: `day:${at}`, at })
+    rows.push({ kind: 'day', key: `day:${at}`, seq, at })
+  }
+
+  function note(event: RoomEvent, text: string, about?: number): void {
+    beginDay(event)
+    rows.push({
+      kind: 'note',
+      key: `note:${event.seq}`,
+      seq: event.seq,
+      at: event.at,
+      text,
+      ...(about === undefined ? {} : { about }),
+    })
   }
 
   /** The parts of the agent's row that stands at the end, begun anew where somebody else stands there. */
@@ -130,9 +163,17 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
   ): Part[] {
     const last = rows.at(-1)
     if (last?.kind === 'turn' && last === atEnd?.row && last.turn.turnId === event.turnId) return atEnd.parts
-    beginDay(event.at)
+    beginDay(event)
     const parts: Part[] = []
-    const row: Row = { kind: 'turn', key, at: event.at, turn: turnOf(event), parts, thinking: false }
+    const row: Row = {
+      kind: 'turn',
+      key,
+      seq: event.seq,
+      at: event.at,
+      turn: turnOf(event),
+      parts,
+      thinking: false,
+    }
     rows.push(row)
     atEnd = { row, parts }
     return parts
@@ -151,7 +192,7 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
   for (const event of events) {
     switch (event.type) {
       case 'message.created': {
-        beginDay(event.at)
+        beginDay(event)
         lastPersonAt = event.at
         rows.push({
           kind: 'message',
@@ -160,7 +201,13 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
           author: event.actor,
           at: event.at,
           text: event.text,
-          lead: !followsInOneBreath(rows.at(-1), event.actor.id, event.at),
+          replyTo: event.replyTo,
+          mentions: event.mentions ?? [],
+          reactions: event.reactions ?? [],
+          edited: event.editedAt !== undefined,
+          deleted: event.deletedAt !== undefined,
+          // An answer to something shows whose it is.
+          lead: event.replyTo !== undefined || !followsInOneBreath(rows.at(-1), event.actor.id, event.at),
         })
         break
       }
@@ -213,6 +260,9 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
           text: event.text,
           choices: event.choices ?? [],
           streaming: false,
+          seq: event.seq,
+          reactions: event.reactions ?? [],
+          deleted: event.deletedAt !== undefined,
         })
         break
       case 'turn.ended': {
@@ -225,13 +275,16 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
       }
       case 'member.joined':
       case 'member.left':
-        beginDay(event.at)
-        rows.push({
-          kind: 'note',
-          key: `note:${event.seq}`,
-          at: event.at,
-          text: memberNote(event.type, event.member, event.actor),
-        })
+        note(event, memberNote(event.type, event.member, event.actor))
+        break
+      case 'member.changed':
+        note(event, roleNote(event.member, event.role, event.actor))
+        break
+      case 'room.changed':
+        note(event, `${event.actor.name} named the room “${event.name}”`)
+        break
+      case 'message.pinned':
+        note(event, `${event.actor.name} pinned a message`, event.targetSeq)
         break
       case 'connection.changed':
         // Spoken of by the agent that needs it, and on the Connections page.
@@ -270,6 +323,7 @@ export function withPresent(
       rows.push({
         kind: 'turn',
         key: `answer:${draft.messageId}`,
+        seq: Number.POSITIVE_INFINITY,
         at,
         turn,
         parts: [answer],
@@ -284,11 +338,39 @@ export function withPresent(
       kind: 'outgoing',
       // The same as of the committed message, so that the row stays the same row.
       key: `message:${present.me}:${message.clientId}`,
+      seq: Number.POSITIVE_INFINITY,
       message,
-      lead: !followsInOneBreath(rows.at(-1), present.me, message.at),
+      lead: message.replyTo !== undefined || !followsInOneBreath(rows.at(-1), present.me, message.at),
     })
   }
   return rows
+}
+
+/** A line before the first thing that somebody else said after `readSeq`; none where all of it is mine. */
+export function withUnreadLine(rows: readonly Row[], readSeq: number, me: string): readonly Row[] {
+  const first = rows.findIndex(
+    (row) =>
+      row.seq > readSeq &&
+      row.seq !== Number.POSITIVE_INFINITY &&
+      ((row.kind === 'message' && row.author.id !== me && !row.deleted) || row.kind === 'turn'),
+  )
+  const at = rows[first]
+  if (at === undefined) return rows
+  // The name is shown again after the line.
+  const led = at.kind === 'message' && !at.lead ? { ...at, lead: true } : at
+  return [
+    ...rows.slice(0, first),
+    { kind: 'unread', key: 'unread', seq: at.seq },
+    led,
+    ...rows.slice(first + 1),
+  ]
+}
+
+/** The row that an event stands in. */
+export function rowOfSeq(rows: readonly Row[], seq: number): number {
+  return rows.findLastIndex(
+    (row) => row.seq <= seq && (row.kind === 'message' || row.kind === 'turn' || row.kind === 'note'),
+  )
 }
 
 /** The turn that could be stopped now: begun and not ended, the newest first. */
@@ -334,8 +416,17 @@ function followsInOneBreath(before: Row | undefined, authorId: string, at: strin
 }
 
 function memberNote(type: 'member.joined' | 'member.left', member: Actor, by: Actor): string {
-  if (type === 'member.left') return `${member.name} left the room`
+  if (type === 'member.left') {
+    return by.id === member.id ? `${member.name} left the room` : `${by.name} took ${member.name} out`
+  }
   return by.id === member.id || by.kind === 'system'
     ? `${member.name} joined the room`
     : `${by.name} added ${member.name}`
+}
+
+function roleNote(member: Actor, role: string, by: Actor): string {
+  const words = role === 'member' ? 'a member' : role === 'admin' ? 'an admin' : 'an owner'
+  return by.id === member.id
+    ? `${member.name} is ${words} of the room now`
+    : `${by.name} made ${member.name} ${words} of the room`
 }

@@ -7,6 +7,9 @@ import { TimeOfDay } from '../ui/time.tsx'
 import { ApprovalCard } from './approval-card.tsx'
 import { CallCard } from './call-card.tsx'
 import { Choices } from './choices.tsx'
+import { MessageTools } from './message-tools.tsx'
+import { Reactions } from './reactions.tsx'
+import { useRoomView } from './room-context.ts'
 import type { Answer, Call, Ending, Row, TurnFacts } from './timeline.ts'
 import { callState } from './timeline.ts'
 
@@ -54,15 +57,39 @@ function Part({ part, turn }: { part: Call | Answer | Ending; turn: TurnFacts })
       )
     }
     case 'answer':
-      return (
-        <div>
-          <Markdown text={part.text} />
-          <Choices choices={part.choices} turn={turn} />
-        </div>
-      )
+      return <AnswerPart answer={part} turn={turn} />
     case 'ending':
       return <TurnEnding ending={part} />
   }
+}
+
+function AnswerPart({ answer, turn }: { answer: Answer; turn: TurnFacts }) {
+  const { marked } = useRoomView()
+  if (answer.deleted === true) return <p className="text-quiet italic">This message was deleted.</p>
+  const { seq } = answer
+  return (
+    <div
+      className={classNames(
+        'group relative -mx-2 flex gap-3 rounded-card px-2 transition-colors',
+        seq !== undefined && marked === seq && 'bg-accent-wash',
+      )}
+    >
+      <div className="min-w-0 flex-1">
+        <Markdown text={answer.text} />
+        <Choices choices={answer.choices} turn={turn} />
+        {seq !== undefined && <Reactions seq={seq} reactions={answer.reactions ?? []} />}
+      </div>
+      {seq !== undefined && (
+        <MessageTools
+          seq={seq}
+          text={answer.text}
+          authorId={turn.agent.id}
+          authorName={turn.agent.name}
+          ofAgent
+        />
+      )}
+    </div>
+  )
 }
 
 function Thinking() {

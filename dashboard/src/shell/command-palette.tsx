@@ -8,6 +8,7 @@ import {
   Keyboard,
   LibraryBig,
   LogOut,
+  MessageCirclePlus,
   MessageSquare,
   MessagesSquare,
   Plus,
@@ -19,6 +20,7 @@ import { connectAccount } from '../connections/connect-account.ts'
 import { ProviderMark } from '../connections/provider-mark.tsx'
 import { askProviders } from '../connections/providers-context.ts'
 import { needsForm } from '../connections/ways.ts'
+import { askEverybody, type Somebody } from '../rooms/people.ts'
 import { Dialog } from '../ui/dialog.tsx'
 import { atom, isOperator, useMe, useObserved } from './atom.ts'
 import { useFrameDialogs } from './frame-dialogs.ts'
@@ -33,11 +35,23 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   const rooms = useObserved(atom.rooms)
   const connections = useObserved(atom.connections)
   const providers = useAnswer(askProviders)
+  const people = useAnswer(askEverybody)
+  const me = useMe().account.id
 
   function then(work: () => unknown): () => void {
     return () => {
       onClose()
       void work()
+    }
+  }
+
+  async function write(person: Somebody): Promise<void> {
+    try {
+      const room = await atom.rooms.direct(person)
+      await navigate({ to: '/rooms/$roomId', params: { roomId: room.id } })
+    } catch {
+      // The dialog for it asks again, and says there what is wrong.
+      open('new-direct')
     }
   }
 
@@ -128,6 +142,26 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             >
               New room
             </Item>
+            <Item
+              value="new direct message"
+              icon={<MessageCirclePlus size={16} aria-hidden />}
+              onSelect={() => open('new-direct')}
+            >
+              New direct message
+            </Item>
+            {people.state === 'ready' &&
+              people.value
+                .filter(({ id }) => id !== me)
+                .map((person) => (
+                  <Item
+                    key={person.id}
+                    value={`message ${person.name} ${person.id}`}
+                    icon={<MessageCirclePlus size={16} aria-hidden />}
+                    onSelect={then(() => write(person))}
+                  >
+                    Message {person.name}
+                  </Item>
+                ))}
             {providers.state === 'ready' &&
               providers.value.map((provider) => (
                 <Item

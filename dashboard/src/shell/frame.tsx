@@ -1,6 +1,7 @@
 import { Link, useNavigate } from '@tanstack/react-router'
 import { Activity, Cable, MessagesSquare, Search, Settings } from 'lucide-react'
 import { type ReactNode, useEffect, useState } from 'react'
+import { DirectDialog } from '../rooms/direct-dialog.tsx'
 import { NewRoomDialog } from '../rooms/new-room-dialog.tsx'
 import { classNames } from '../ui/class-names.ts'
 import { Key } from '../ui/key.tsx'
@@ -63,6 +64,15 @@ export function Frame({ children }: { children: ReactNode }) {
           }}
         />
       )}
+      {dialog === 'new-direct' && (
+        <DirectDialog
+          onClose={close}
+          onOpened={(room) => {
+            close()
+            void navigate({ to: '/rooms/$roomId', params: { roomId: room.id } })
+          }}
+        />
+      )}
     </FrameDialogs>
   )
 }
@@ -71,7 +81,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
   const me = useMe()
   const rooms = useObserved(atom.rooms)
   const connections = useObserved(atom.connections)
-  const unread = rooms.items.some((room) => room.head > room.readSeq)
+  const unread = rooms.items.some((room) => (room.muted ? room.unreadMentions : room.unread) > 0)
   const broken = connections.items.some((connection) => connection.status !== 'active')
   return (
     <header

@@ -13,10 +13,13 @@ export function Inside() {
   const router = useRouter()
   const navigate = useNavigate()
   useEffect(() => {
-    if (session.state !== 'signed_in') return
+    if (session.state !== 'signed_in') return undefined
     // Their failures are shown by the pages that hold these lists.
     void atom.rooms.list().catch(() => undefined)
     void atom.connections.list().catch(() => undefined)
+    // On every page: the dot at Rooms says when somebody speaks.
+    const followed = atom.rooms.follow()
+    return () => followed[Symbol.dispose]()
   }, [session.state])
 
   useEffect(() => {

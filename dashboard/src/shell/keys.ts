@@ -4,6 +4,8 @@ export const keyList = [
   { keys: ['?'], what: 'Show this list' },
   { keys: ['Enter'], what: 'Send the message' },
   { keys: ['Shift', 'Enter'], what: 'Begin a new line' },
+  { keys: ['↑'], what: 'Edit your newest message, from the empty field' },
+  { keys: ['@'], what: 'Name somebody in the room' },
   { keys: ['Esc'], what: 'Stop the agent' },
   { keys: ['A'], what: 'Approve what an agent asks for' },
   { keys: ['E'], what: 'Edit it before you approve' },

@@ -8,6 +8,7 @@ import { ProviderPanel } from '../connections/provider-panel.tsx'
 import { SetupPanel } from '../connections/setup-panel.tsx'
 import { LivePage } from '../operations/live-page.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
+import { roomSearch } from '../rooms/room-search.ts'
 import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
 import { SettingsPage } from '../settings/settings-page.tsx'
 import { JoinPage } from '../sign-in/join-page.tsx'
@@ -46,7 +47,12 @@ const inside = createRoute({ getParentRoute: () => root, id: 'inside', component
 
 const rooms = createRoute({ getParentRoute: () => inside, path: '/rooms', component: RoomsPage })
 const noRoom = createRoute({ getParentRoute: () => rooms, path: '/', component: NoRoomChosen })
-const room = createRoute({ getParentRoute: () => rooms, path: '$roomId', component: RoomPage })
+const room = createRoute({
+  getParentRoute: () => rooms,
+  path: '$roomId',
+  validateSearch: roomSearch,
+  component: RoomPage,
+})
 
 const connections = createRoute({
   getParentRoute: () => inside,

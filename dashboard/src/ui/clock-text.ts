@@ -42,6 +42,13 @@ export function timeOfDay(at: Date): string {
   return at.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
 }
 
+/** As short as a list has space for: "14:02", "Mon", "12 Nov". */
+export function shortTime(at: Date, now: Date): string {
+  const days = Math.round((startOfDay(now) - startOfDay(at)) / day)
+  if (days <= 0) return timeOfDay(at)
+  return days < 7 ? at.toLocaleDateString('en', { weekday: 'short' }) : shortDate(at, now)
+}
+
 /** For hover: day and time to the second. */
 export function exactTime(at: Date): string {
   return at.toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'medium' })

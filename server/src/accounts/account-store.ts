@@ -29,6 +29,12 @@ export interface InvitationRow {
   readonly acceptedAt: Date | null
 }
 
+/** Whose rooms an invitation leads into. */
+export interface InvitedInto {
+  readonly invitedBy: string
+  readonly roomIds: readonly string[]
+}
+
 /** Where a page begins and how long it is. */
 export interface PageRequest {
   readonly after: string | undefined
@@ -128,12 +134,15 @@ export class AccountStore {
 
   async addInvitation(
     db: Queryable,
-    invitation: InvitationRow & { tokenHash: string; invitedBy: string; createdAt: Date },
+    invitation: InvitationRow & InvitedInto & { tokenHash: string; createdAt: Date },
   ): Promise<void> {
     await db.query(sql`
-      insert into invitations (id, workspace_id, email, role, token_hash, invited_by, created_at, expires_at)
+      insert into invitations (
+        id, workspace_id, email, role, token_hash, invited_by, created_at, expires_at, room_ids
+      )
       values (${invitation.id}, ${invitation.workspaceId}, ${invitation.email}, ${invitation.role},
-        ${invitation.tokenHash}, ${invitation.invitedBy}, ${invitation.createdAt}, ${invitation.expiresAt})`)
+        ${invitation.tokenHash}, ${invitation.invitedBy}, ${invitation.createdAt}, ${invitation.expiresAt},
+        ${invitation.roomIds}::uuid[])`)
   }
 
   /** The newest first. */
@@ -149,10 +158,10 @@ export class AccountStore {
     db: Queryable,
     tokenHash: string,
     now: Date,
-  ): Promise<(InvitationRow & { workspaceName: string }) | undefined> {
-    const rows = await db.query<InvitationRow & { workspaceName: string }>(sql`
+  ): Promise<(InvitationRow & InvitedInto & { workspaceName: string }) | undefined> {
+    const rows = await db.query<InvitationRow & InvitedInto & { workspaceName: string }>(sql`
       select i.id, i.workspace_id as "workspaceId", i.email, i.role, i.expires_at as "expiresAt",
-        i.accepted_at as "acceptedAt", w.name as "workspaceName"
+        i.accepted_at as "acceptedAt", i.invited_by as "invitedBy", i.room_ids as "roomIds", w.name as "workspaceName"
       from invitations i join workspaces w on w.id = i.workspace_id
       where i.token_hash = ${tokenHash} and i.accepted_at is null and i.withdrawn_at is null and i.expires_at > ${now}`)
     return rows[0]

@@ -16,6 +16,7 @@ import {
   type AccountStore,
   emailKey,
   type InvitationRow,
+  type InvitedInto,
   type MembershipRow,
   type PageRequest,
   type WorkspaceRow,
@@ -36,6 +37,8 @@ export interface Arrival {
   readonly account: { readonly id: string; readonly name: string }
   /** The workspace came to be with this person. */
   readonly founded: boolean
+  /** Who invited them, and into which rooms. */
+  readonly invited?: InvitedInto
 }
 
 /** Part of the transaction in which a person arrives: either both happen or neither. */
@@ -54,6 +57,8 @@ export interface AccountsDependencies {
   /** The origin people use. */
   readonly publicUrl: () => string
   readonly arrived: Arrived
+  /** @throws AtomError where the rooms are not ones that this person can bring somebody into */
+  readonly mayInviteInto: (principal: AccountPrincipal, roomIds: readonly string[]) => Promise<void>
 }
 
 /** Where a caller stands: what sign-in is slowed down by, and what a session is named after. */
@@ -90,6 +95,7 @@ export class Accounts {
   readonly #setupToken: Secret<string>
   readonly #publicUrl: () => string
   readonly #arrived: Arrived
+  readonly #mayInviteInto: AccountsDependencies['mayInviteInto']
 
   constructor(dependencies: AccountsDependencies) {
     this.#database = dependencies.database
@@ -102,6 +108,7 @@ export class Accounts {
     this.#setupToken = dependencies.setupToken
     this.#publicUrl = dependencies.publicUrl
     this.#arrived = dependencies.arrived
+    this.#mayInviteInto = dependencies.mayInviteInto
   }
 
   async setupOpen(): Promise<boolean> {
@@ -221,12 +228,14 @@ export class Accounts {
   /**
    * The link holds the only copy of the token.
    *
-   * @throws AtomError `email_taken`
+   * @throws AtomError `email_taken`; for the rooms `not_found` | `not_a_member` | `forbidden`
    */
   async invite(
     principal: AccountPrincipal,
-    guest: { email: string; role: 'admin' | 'member' },
+    guest: { email: string; role: 'admin' | 'member'; roomIds?: readonly string[] | undefined },
   ): Promise<{ invitation: Invitation; url: string }> {
+    const roomIds = (guest.roomIds ?? []).map((id) => id.toLowerCase())
+    if (roomIds.length > 0) await this.#mayInviteInto(principal, roomIds)
     if (await this.#store.emailTaken(this.#database, guest.email)) throw new AtomError('email_taken')
     const now = this.#clock.now()
     const token = randomToken()
@@ -242,6 +251,7 @@ export class Accounts {
       ...row,
       tokenHash: fingerprint(token),
       invitedBy: principal.id,
+      roomIds,
       createdAt: now,
     })
     return { invitation: invitationOf(row), url: `${this.#publicUrl()}/join#token=${token}` }
@@ -289,6 +299,7 @@ export class Accounts {
           passwordHash,
           caller,
           invitationId: invitation.id,
+          invited: { invitedBy: invitation.invitedBy, roomIds: invitation.roomIds },
         }),
     )
     return await this.#signedIn(signedIn.membership, signedIn.session)
@@ -304,9 +315,10 @@ export class Accounts {
       passwordHash: string
       caller: Caller
       invitationId?: string
+      invited?: InvitedInto
     },
   ): Promise<{ membership: MembershipRow; session: StartedSession }> {
-    const { founder, workspace, role, founded, passwordHash, caller, invitationId } = arrival
+    const { founder, workspace, role, founded, passwordHash, caller, invitationId, invited } = arrival
     const now = this.#clock.now()
     const account: AccountRow = {
       id: newId(),
@@ -318,7 +330,12 @@ export class Accounts {
     if (invitationId !== undefined && !(await this.#store.takeInvitation(tx, invitationId, account.id, now)))
       throw new AtomError('invitation_invalid')
     await this.#store.addMembership(tx, { workspaceId: workspace.id, accountId: account.id, role, at: now })
-    await this.#arrived(tx, { workspace, account: { id: account.id, name: account.name }, founded })
+    await this.#arrived(tx, {
+      workspace,
+      account: { id: account.id, name: account.name },
+      founded,
+      ...(invited !== undefined && { invited }),
+    })
     const session = await this.#sessions.start(tx, {
       workspaceId: workspace.id,
       accountId: account.id,

@@ -10,6 +10,20 @@ function clipped(text: string): string {
 }
 
 /**
+ * A message without the agent's own name in front: "@Atom, show my issues" is how it is called in company, and no part of what
+ * is wanted. Only the name is left: then that is all that was said.
+ */
+export function unaddressed(text: string, agentName: string): string {
+  const call = `@${agentName}`
+  if (text.slice(0, call.length).toLowerCase() !== call.toLowerCase()) return text
+  const rest = text.slice(call.length)
+  // Somebody else whose name begins alike.
+  if (/^[\p{L}\p{N}_]/u.test(rest)) return text
+  const wanted = rest.replace(/^[\s,:;–—-]+/u, '')
+  return wanted === '' ? text : wanted
+}
+
+/**
  * What was said before the turn began, the message that asked last. Messages that came after the one that asked have turns
  * of their own; answers given meanwhile are read. The same events always make the same transcript.
  */
@@ -28,7 +42,7 @@ export function historyOf(
       const entry: TranscriptEntry = {
         role: 'person',
         name: event.actor.name,
-        text: event.seq === turn.triggerSeq ? event.text : clipped(event.text),
+        text: unaddressed(event.seq === turn.triggerSeq ? event.text : clipped(event.text), turn.agentName),
         at: new Date(event.at),
       }
       if (event.seq === turn.triggerSeq) asked = entry

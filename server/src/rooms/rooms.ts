@@ -35,6 +35,9 @@ export interface NewMemberRef {
   readonly id: string
 }
 
+/** Who does something, as the timeline names them. */
+type Doer = Pick<Principal, 'kind' | 'id' | 'workspaceId'>
+
 /** Rooms and who is in them. */
 export class Rooms {
   readonly #database: Database
@@ -205,6 +208,38 @@ export class Rooms {
     })
   }
 
+  /** Throws where one of these is no room that the caller can bring somebody into: not theirs, or a direct one. */
+  async requireGroups(principal: Principal, roomIds: readonly string[]): Promise<void> {
+    const standings = await this.standings(principal, roomIds)
+    for (const id of roomIds) {
+      const standing = standings.get(id.toLowerCase())
+      if (standing === undefined) throw new AtomError('not_found', 'There is no such room.')
+      if (standing instanceof AtomError) throw standing
+      if (standing.kind === 'direct') throw directStays()
+    }
+  }
+
+  /**
+   * Puts a newcomer into the rooms that somebody invited them into, as far as they could still be added there: a room that has
+   * ended since, is full, or that the one who invited has left, is passed over.
+   */
+  async welcome(
+    tx: Transaction,
+    workspaceId: string,
+    newcomer: NewMember,
+    { invitedBy, roomIds }: { readonly invitedBy: string; readonly roomIds: readonly string[] },
+  ): Promise<void> {
+    const host = { kind: 'account' as const, id: invitedBy, workspaceId }
+    // In one order, so that two who arrive at once do not wait for each other.
+    for (const roomId of roomIds.toSorted()) {
+      await store.lockRoom(tx, roomId)
+      const standing = (await store.standings(tx, workspaceId, host, [roomId])).get(roomId)
+      if (standing?.role === undefined || standing.kind === 'direct') continue
+      if ((await store.memberCount(tx, roomId)) >= limits.roomMembers) continue
+      await this.#join(tx, host, roomId, newcomer)
+    }
+  }
+
   /** Gives a person of the room another role. Throws `not_found`, `not_a_member`, `forbidden`. */
   async changeRole(principal: Principal, roomId: string, memberId: string, role: RoomRole): Promise<Member> {
     return await this.#change(principal, roomId, 'change roles', async (tx, mine) => {
@@ -344,7 +379,7 @@ export class Rooms {
     })
   }
 
-  async #join(tx: Transaction, principal: Principal, roomId: string, member: NewMember): Promise<void> {
+  async #join(tx: Transaction, principal: Doer, roomId: string, member: NewMember): Promise<void> {
     const joined = await store.insertMember(tx, roomId, member)
     if (joined === undefined) return
     await this.#timeline.append(tx, [
@@ -352,7 +387,7 @@ export class Rooms {
     ])
   }
 
-  #draft(principal: Principal, roomId: string, type: RoomEventType, body: EventDraft['body']): EventDraft {
+  #draft(principal: Doer, roomId: string, type: RoomEventType, body: EventDraft['body']): EventDraft {
     return {
       roomId: roomId.toLowerCase(),
       workspaceId: principal.workspaceId,

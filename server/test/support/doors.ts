@@ -105,6 +105,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     setupToken: new Secret(setupToken),
     publicUrl,
     arrived: options.arrived ?? (async () => undefined),
+    mayInviteInto: () => Promise.reject(new Error('no rooms here')),
   })
   const health = new Health({
     log,

@@ -1,0 +1,50 @@
+import { Popover } from 'radix-ui'
+import { lazy, type ReactNode, Suspense, useState } from 'react'
+
+/** Apart from the first load: two thousand names are needed only by who looks for one. */
+const EmojiPicker = lazy(async () => ({ default: (await import('./emoji-picker.tsx')).EmojiPicker }))
+
+/** Opens the choice of an emoji and closes it with one. */
+export function EmojiButton({
+  label,
+  className,
+  children,
+  onPick,
+  tabIndex,
+}: {
+  label: string
+  className: string
+  children: ReactNode
+  onPick: (emoji: string) => void
+  tabIndex?: number
+}) {
+  const [open, setOpen] = useState(false)
+  return (
+    <Popover.Root open={open} onOpenChange={setOpen}>
+      <Popover.Trigger aria-label={label} title={label} tabIndex={tabIndex} className={className}>
+        {children}
+      </Popover.Trigger>
+      {open && (
+        <Popover.Portal>
+          <Popover.Content
+            aria-label="Choose an emoji"
+            side="top"
+            align="end"
+            sideOffset={6}
+            collisionPadding={8}
+            className="z-20 w-[min(21rem,calc(100vw-1rem))] rounded-card border border-line bg-page shadow-float"
+          >
+            <Suspense fallback={<p className="p-4 text-quiet">Emoji are on their way…</p>}>
+              <EmojiPicker
+                onPick={(emoji) => {
+                  setOpen(false)
+                  onPick(emoji)
+                }}
+              />
+            </Suspense>
+          </Popover.Content>
+        </Popover.Portal>
+      )}
+    </Popover.Root>
+  )
+}
