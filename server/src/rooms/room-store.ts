@@ -61,7 +61,8 @@ interface EventRow {
   readonly actor_id: string
   readonly actor_name: string | null
   readonly client_id: string
-  readonly at: Date
+  /** Written out already where many events have the same. */
+  readonly at: Date | string
 }
 
 /** Somebody speaking in a room, however much they say in one batch. */
@@ -183,6 +184,7 @@ export async function publish(
       ${lookFirst}
     )`)
   if (row === undefined) throw new Error('append_room_events answered nothing')
+  const at = row.moment.toISOString()
   const repeats = new Map(row.repeats?.map((repeat) => [repeat.place - 1, repeat]))
   return indexes.map((index): Verdict => {
     const one = asked[index]
@@ -203,7 +205,7 @@ export async function publish(
         actor_id: actor.id,
         actor_name: row.names[one.voice.number - 1] ?? null,
         client_id: clientId,
-        at: repeat === undefined ? row.moment : new Date(repeat.at),
+        at: repeat === undefined ? at : new Date(repeat.at),
       },
       repeat?.body ?? one.draft.body,
     )
@@ -342,7 +344,7 @@ function toEvent(row: EventRow, body: Readonly<Record<string, unknown>>): RoomEv
     ...(row.type === 'message.final' && { id: row.id }),
     seq: row.seq,
     type: row.type,
-    at: row.at.toISOString(),
+    at: typeof row.at === 'string' ? row.at : row.at.toISOString(),
     actor: { kind: row.actor_kind, id: row.actor_id, name: row.actor_name ?? nameless(row.actor_kind) },
   }
   return event as RoomEvent
