@@ -42,7 +42,7 @@ import { openDataDir } from '#foundation/database/database-folder.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { Notes } from '#foundation/database/notes.ts'
-import { type Database, openDatabase } from '#foundation/database/pool.ts'
+import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
 import { createOutbound } from '#foundation/outbound.ts'
@@ -396,19 +396,33 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   }
 }
 
-/** The database of the configuration, migrated; what has to be closed again goes onto `born`. */
+/** Sessions that one process takes: its pool, the one that listens, and one to spare. */
+const sessionsPerProcess = poolSize + 2
+
+/**
+ * The database of the configuration, migrated; what has to be closed again goes onto `born`. `processes`: so many will use it,
+ * for which the embedded PostgreSQL takes enough sessions.
+ */
 export async function openAtomDatabase(
   config: Config,
-  { log, born, sessionName }: { log: Log; born: AsyncDisposableStack; sessionName?: string },
-): Promise<{ database: Database; applied: readonly string[] }> {
-  const address =
+  {
+    log,
+    born,
+    sessionName,
+    processes = 1,
+  }: { log: Log; born: AsyncDisposableStack; sessionName?: string; processes?: number },
+): Promise<{ database: Database; address: DatabaseAddress; applied: readonly string[] }> {
+  const sessions = String(Math.max(60, (processes + 1) * sessionsPerProcess))
+  const address: DatabaseAddress =
     config.databaseUrl === undefined
-      ? born.use(await startEmbedded({ dataDir: config.dataDir, log })).connection
+      ? born.use(
+          await startEmbedded({ dataDir: config.dataDir, log, settings: { max_connections: sessions } }),
+        ).connection
       : { connectionString: config.databaseUrl.reveal() }
   const connection = { ...address, ...(sessionName !== undefined && { application_name: sessionName }) }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
   const { applied } = await migrate(database, { directory: migrationsFolder, log })
-  return { database, applied }
+  return { database, address, applied }
 }
 
 function sandboxOf(

@@ -244,7 +244,7 @@ test('[RM8] events written in somebody’s transaction appear with its commit, a
     [1, 2],
   )
   await heard.promise
-  assert.deepEqual(there[0], { roomId, head: 2 })
+  assert.deepEqual(there[0], { roomId, head: 2, echo: true })
   await assert.rejects(
     own.database.transaction((tx) => live.timeline.append(tx, [{ ...draft('three'), roomId: newId() }])),
     code('not_found'),

@@ -27,6 +27,7 @@ test('[ST1] every bad setting stops the start with one line that names the varia
     ATOM_PORT: 'eighty',
     ATOM_PUBLIC_URL: 'atom.example.org/path',
     DATABASE_URL: 'mysql://somewhere/else',
+    REDIS_URL: 'memcached://somewhere/else',
     ATOM_MASTER_KEYS: 'v1:short',
     ATOM_SETUP_TOKEN: 'abc',
     ATOM_METRICS_TOKEN: 'abc',

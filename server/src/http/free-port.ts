@@ -1,9 +1,14 @@
+import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { StartError } from '#foundation/start-error.ts'
 
-/** Says that the port is taken before anything else is started for nothing. @throws StartError */
+/**
+ * Says that the port is taken before anything else is started for nothing. Not in a worker: all workers share the port, and
+ * the process that started them has asked. @throws StartError
+ */
 export async function requireFreePort(host: string, port: number): Promise<void> {
+  if (cluster.isWorker) return
   const probe = createServer()
   try {
     probe.listen({ host, port, exclusive: true })

@@ -75,6 +75,11 @@ export class RoomCarrier implements Disposable {
     return false
   }
 
+  /** A timeline may have been put back to an earlier state: numbers from before say nothing about what comes. */
+  forget(): void {
+    for (const room of this.#rooms.values()) room.forget()
+  }
+
   [Symbol.dispose](): void {
     for (const room of this.#rooms.values()) room[Symbol.dispose]()
     this.#rooms.clear()
@@ -156,6 +161,12 @@ class CarriedRoom implements Disposable {
     if (this.#wanted <= (this.#head ?? 0)) return
     this.reached(this.#wanted)
     this.#tell(this.#wanted)
+  }
+
+  forget(): void {
+    this.release()
+    this.#head = undefined
+    this.#wanted = 0
   }
 
   [Symbol.dispose](): void {

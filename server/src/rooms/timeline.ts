@@ -234,6 +234,7 @@ export class Timeline implements AsyncDisposable {
   }
 
   #recheck(): void {
+    this.#carrier?.forget()
     for (const { recheck } of this.#subscribers) if (recheck !== undefined) this.#guarded(recheck)
   }
 

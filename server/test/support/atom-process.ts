@@ -19,17 +19,27 @@ export class AtomProcess implements AsyncDisposable {
   /** Everything that it printed, over all starts. */
   output = ''
   readonly #environment: Readonly<Record<string, string>>
+  readonly #args: readonly string[]
   readonly #release = new AsyncDisposableStack()
   #child: ChildProcess | undefined
 
-  private constructor(url: string, dataDir: string, environment: Readonly<Record<string, string>>) {
+  private constructor(
+    url: string,
+    dataDir: string,
+    environment: Readonly<Record<string, string>>,
+    args: readonly string[],
+  ) {
+    this.#args = args
     this.url = url
     this.dataDir = dataDir
     this.#environment = environment
   }
 
   /** A new installation, not yet started. */
-  static async prepare(environment: Readonly<Record<string, string>> = {}): Promise<AtomProcess> {
+  static async prepare(
+    environment: Readonly<Record<string, string>> = {},
+    args: readonly string[] = [],
+  ): Promise<AtomProcess> {
     const dataDir = await mkdtemp(join(tmpdir(), 'atom-home-'))
     await chmod(dataDir, 0o755)
     const port = await freePort()
@@ -39,13 +49,14 @@ export class AtomProcess implements AsyncDisposable {
       const { connection } = release.use(await emptyTestDatabase())
       database['DATABASE_URL'] = urlOf(connection)
     }
-    const atom = new AtomProcess(`http://127.0.0.1:${port}`, dataDir, {
+    const settings = {
       ATOM_DATA_DIR: dataDir,
       ATOM_PORT: String(port),
       ATOM_LOG_LEVEL: 'debug',
       ...database,
       ...environment,
-    })
+    }
+    const atom = new AtomProcess(`http://127.0.0.1:${port}`, dataDir, settings, args)
     atom.#release.use(release)
     atom.#release.defer(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }))
     return atom
@@ -113,7 +124,7 @@ export class AtomProcess implements AsyncDisposable {
 
   #spawn(): ChildProcess {
     const { DATABASE_URL: _url, ...inherited } = process.env
-    const child = spawn(process.execPath, [main, 'serve'], {
+    const child = spawn(process.execPath, [main, 'serve', ...this.#args], {
       env: { ...inherited, ...this.#environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { AtomProcess } from './support/atom-process.ts'
+import { PlainClient, range, until } from './support/live.ts'
+import { TestRedis } from './support/redis.ts'
+
+const patienceMs = 120_000
+
+/** The worker processes that have served so far, in the order in which they came. */
+function workersOf(atom: AtomProcess): number[] {
+  return atom.output
+    .split('\n')
+    .filter((line) => line.includes('a worker serves'))
+    .map((line) => (JSON.parse(line) as { pid: number }).pid)
+}
+
+async function post<T>(url: string, body: object, token?: string): Promise<T> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify(body),
+  })
+  assert.ok(answer.ok, `${url}: ${answer.status}`)
+  return (await answer.json()) as T
+}
+
+/** Processes whose command or environment names this folder. */
+async function processesOf(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for (const id of await readdir('/proc')) {
+    if (!/^\d+$/.test(id) || Number(id) === process.pid) continue
+    const said = await Promise.all(
+      ['cmdline', 'environ'].map((file) => readFile(`/proc/${id}/${file}`, 'utf8').catch(() => '')),
+    )
+    if (said.some((text) => text.includes(folder))) found.push(said[0] ?? id)
+  }
+  return found
+}
+
+test('[RT59] with --workers several processes serve one port as nodes of one installation: a room’s events reach all of them once and in order, one that is killed is replaced while the others serve, and SIGTERM ends all with 0', async () => {
+  await using redis = await TestRedis.started()
+  await using atom = await AtomProcess.prepare({ REDIS_URL: redis.url.reveal(), ATOM_LOG_LEVEL: 'info' }, [
+    '--workers',
+    '2',
+  ])
+  await atom.start()
+  await until(
+    () => workersOf(atom).length === 2 && atom.output.includes('#token='),
+    'two workers',
+    patienceMs,
+  )
+  const token = new URL(atom.setupUrl).hash.replace('#token=', '')
+  const { accessToken } = await post<{ accessToken: string }>(`${atom.url}/v1/setup`, {
+    token,
+    email: 'ada@example.com',
+    password: 'seven calm otters sing',
+    name: 'Ada',
+    workspace: 'Engines',
+  })
+  const { id: roomId } = await post<{ id: string }>(`${atom.url}/v1/rooms`, { name: 'The room' }, accessToken)
+  const clients: PlainClient[] = []
+  using release = new DisposableStack()
+  const join = async (number: number) => {
+    const client = new PlainClient(atom.url, { token: accessToken, deviceId: `device-${number}` })
+    release.use(client)
+    await until(() => client.first('hello'), 'hello', patienceMs)
+    const joined = await client.ask('room.join', { roomId, after: 0 })
+    assert.ok(joined.ok)
+    return { client, before: joined.events.map((event) => event.seq) }
+  }
+  const seen: number[][] = []
+  // One after the other, so that they are dealt out in turn.
+  for (const number of range(1, 6)) {
+    const { client, before } = await join(number)
+    clients.push(client)
+    seen.push(before)
+  }
+  const say = async (client: PlainClient | undefined, number: number) => {
+    const said = await client?.ask('message.send', {
+      roomId,
+      clientId: `client-${number}`,
+      text: `m ${number}`,
+    })
+    assert.ok(said?.ok && 'seq' in said)
+    return said.seq
+  }
+  let last = 0
+  for (const number of range(1, 30)) last = await say(clients[number % clients.length], number)
+  for (const [index, client] of clients.entries()) {
+    await until(() => client.seqs().includes(last), 'the last message', patienceMs)
+    const all = [...(seen[index] ?? []), ...client.seqs()]
+    assert.deepEqual(all, range(1, all.length))
+    assert.deepEqual(client.problems, [])
+  }
+
+  const [victim] = workersOf(atom)
+  assert.ok(victim !== undefined)
+  process.kill(victim, 'SIGKILL')
+  await until(() => clients.some((client) => !client.socket.connected), 'its sockets are gone', patienceMs)
+  const others = clients.filter((client) => client.socket.connected)
+  assert.equal(others.length, 3)
+  last = await say(others[0], 31)
+  for (const client of others) await until(() => client.seqs().includes(last), 'the others go on', patienceMs)
+  await until(() => workersOf(atom).length === 3, 'it is replaced', patienceMs)
+  // Two in turn: one of them comes to the new worker.
+  const late = [(await join(7)).client, (await join(8)).client]
+  last = await say(others[1], 32)
+  for (const client of late) await until(() => client.seqs().includes(last), 'at the new one too', patienceMs)
+
+  assert.equal(await atom.stop(), 0)
+  assert.deepEqual(await processesOf(atom.dataDir), [])
+})
+
+test('[RT60] Redis is a component of the health: away it makes an installation degraded, and never down', async () => {
+  await using redis = await TestRedis.prepared()
+  await using atom = await AtomProcess.started({ REDIS_URL: redis.url.reveal() })
+  const status = async () => ((await (await fetch(`${atom.url}/status`)).json()) as { status: string }).status
+  assert.equal(await status(), 'degraded')
+  assert.equal((await fetch(`${atom.url}/ready`)).status, 200)
+  await redis.start()
+  const deadline = performance.now() + patienceMs
+  while ((await status()) !== 'up') assert.ok(performance.now() < deadline, 'Redis is used once it is there')
+})
