@@ -108,6 +108,9 @@ test('[ER15] a server that closes finishes what it began, closes kept-alive conn
     ).once('error', reject),
   )
   const { hostname, port } = new URL(doors.url)
+  const unused = connect(Number(port), hostname)
+  await new Promise((resolve) => unused.once('connect', resolve))
+  unused.on('error', () => unused.destroy()).resume()
   const hanging = connect(Number(port), hostname)
   hanging.on('error', () => hanging.destroy())
   hanging.write('GET /v1/setup HTTP/1.1\r\nHost: a\r\nX-')
@@ -117,7 +120,9 @@ test('[ER15] a server that closes finishes what it began, closes kept-alive conn
   held.resolve()
   assert.equal((await underWay).status, 200)
   await closed
-  await until(() => hanging.closed)
+  await until(() => hanging.closed && unused.closed)
+  const [cut] = doors.lines.filter((line) => line.includes('connections cut'))
+  assert.match(cut ?? '', /"connections":1,/, 'only the one that hangs had to be cut')
   await assert.rejects(async () => await fetch(`${doors.url}/live`))
   await doors[Symbol.asyncDispose]()
 })

@@ -184,7 +184,11 @@ export class HttpServer implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#phase = 'draining'
     // A connection that turns idle after the server stopped listening is closed by nobody else (Node looks once).
-    const sweep = setInterval(() => this.node.closeIdleConnections(), 50)
+    const sweep = setInterval(() => {
+      this.node.closeIdleConnections()
+      // Node takes who has sent nothing yet for busy; browsers open such connections in advance.
+      for (const socket of this.#connections) if (socket.bytesRead === 0) socket.destroy()
+    }, 50)
     const cut = setTimeout(() => {
       if (this.#connections.size > 0)
         this.#options.log.warn(
