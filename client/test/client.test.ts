@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, suite, test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
@@ -291,6 +292,45 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
       assert.deepEqual(event, read[kept?.seq ?? -1])
       break
     }
+  })
+
+  test('[CL77] the examples of docs/client.md run as they are written', async () => {
+    const page = await readFile(new URL('../../docs/client.md', import.meta.url), 'utf8')
+    const [first, second] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code ?? '')
+    assert.ok(first && second)
+    const AsyncFunction = (async () => undefined).constructor as new (
+      ...parts: string[]
+    ) => (...given: unknown[]) => Promise<void>
+    const said: unknown[][] = []
+    const code = first.replace(/^import .*\n/, '').replaceAll('http://127.0.0.1:3000', server.url)
+    await new AsyncFunction('AtomClient', 'email', 'password', 'console', code)(
+      AtomClient,
+      ada.email,
+      ada.password,
+      { log: (...words: unknown[]) => said.push(words) },
+    )
+    assert.deepEqual(said[0]?.slice(1), ['Ada', 'Good morning'])
+
+    using client = await signedIn()
+    const { id } = await client.rooms.create('Examples')
+    const room = client.rooms.room(id)
+    await room.send('one')
+    const handled: RoomEvent[] = []
+    const saved: unknown[] = []
+    const enough = new Error('enough')
+    const save = async (cursor: unknown) => {
+      saved.push(cursor)
+      if (handled.at(-1)?.type === 'message.created') throw enough
+    }
+    const run = new AsyncFunction('room', 'savedCursor', 'handle', 'save', second)
+    await assert.rejects(
+      run(room, 0, async (event: RoomEvent) => handled.push(event), save),
+      enough,
+    )
+    assert.deepEqual(
+      saved.map((cursor) => (cursor as { seq: number }).seq),
+      handled.map((_, index) => index + 1),
+    )
   })
 
   test('[CL36] older pages are fetched on demand, down to the first event', async () => {
