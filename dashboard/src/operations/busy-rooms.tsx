@@ -35,7 +35,7 @@ export function BusyRooms() {
           <tbody>
             {rooms.value.items.map((room) => (
               <tr key={room.roomId} className="border-b border-line">
-                <td className="max-w-0 truncate py-2 pr-3 w-full">
+                <td className="w-full max-w-0 truncate py-2 pr-3">
                   {room.name === null ? (
                     <span className="text-quiet" title={room.roomId}>
                       A room that you are not in
@@ -44,7 +44,7 @@ export function BusyRooms() {
                     <Link
                       to="/rooms/$roomId"
                       params={{ roomId: room.roomId }}
-                      className="font-medium underline decoration-edge underline-offset-2 hover:decoration-current"
+                      className="block truncate font-medium underline decoration-edge underline-offset-2 hover:decoration-current"
                     >
                       {room.name}
                     </Link>
