@@ -30,8 +30,8 @@ export function emojiSet(): Plugin {
     resolveId: (id) => (id === moduleId ? `\0${moduleId}` : undefined),
     load(id) {
       if (id !== `\0${moduleId}`) return undefined
-      const all = read<readonly Emoji[]>('emojibase-data/en/data.json')
-      const { groups } = read<Messages>('emojibase-data/en/messages.json')
+      const all = read<readonly Emoji[]>(import.meta.resolve('emojibase-data/en/data.json'))
+      const { groups } = read<Messages>(import.meta.resolve('emojibase-data/en/messages.json'))
       const shown = groups.flatMap(({ message, order }) => {
         const own = all
           .filter((each) => each.group === order && order !== components && each.version <= newest)
@@ -45,5 +45,5 @@ export function emojiSet(): Plugin {
 }
 
 function read<T>(file: string): T {
-  return JSON.parse(readFileSync(fileURLToPath(import.meta.resolve(file)), 'utf8')) as T
+  return JSON.parse(readFileSync(fileURLToPath(file), 'utf8')) as T
 }

@@ -103,7 +103,7 @@ test('[MJ2] kill -9 in the middle of a conversation: the open page shows each me
   const page = await (await browser.person()).newPage()
   await setUp(page, atom.setupUrl)
   for (const word of ['one', 'two', 'three']) await say(page, `note ${word}`)
-  await page.getByText('note three').waitFor()
+  await page.getByRole('log').getByText('note three').waitFor()
   await say(page, 'hello')
   await atom.kill()
   await say(page, 'said while nobody listened')
@@ -126,7 +126,7 @@ test('[MJ2] kill -9 in the middle of a conversation: the open page shows each me
     order.toSorted((a, b) => a - b),
   )
   await page.reload()
-  await page.getByText('and one more').waitFor()
+  await page.getByRole('log').getByText('and one more').waitFor()
   const after = await saidBy(page, ada.name)
   assert.deepEqual(after.map(withoutTime), before.map(withoutTime), 'a reload shows what the page showed')
 })
@@ -185,7 +185,7 @@ test('[UI4] [UI12] a crowded room: what is read does not move, what comes is cou
   // Only rows near the end are on the page: the last word must not be pushed away by answers to those before it.
   await answered(atom.url, token, roomId, asked)
   const last = await post(atom.url, token, roomId, 'thanks 120')
-  await page.getByText('thanks 120', { exact: true }).waitFor()
+  await page.getByRole('log').getByText('thanks 120', { exact: true }).waitFor()
   await answered(atom.url, token, roomId, [last])
   const log = page.getByRole('log')
   await log.hover()
@@ -207,7 +207,7 @@ test('[UI4] [UI12] a crowded room: what is read does not move, what comes is cou
     .first()
   assert.ok(Math.abs(((await same.boundingBox())?.y ?? 0) - place) < 2, 'what was being read has moved')
   await page.getByRole('button', { name: /\d+ new/ }).click()
-  await page.getByText('thanks 121', { exact: true }).waitFor()
+  await page.getByRole('log').getByText('thanks 121', { exact: true }).waitFor()
   await assertAccessible(page, 'a crowded room')
 
   await atom.kill()
