@@ -148,7 +148,13 @@ export const serverFrames = {
       ]),
     ),
   }),
-  'room.events': Type.Object({ roomId: Id, epoch: Id, events: Type.Array(RoomEvent) }),
+  /** `reset`: as in `room.join`, for a socket that is in the room already. */
+  'room.events': Type.Object({
+    roomId: Id,
+    epoch: Id,
+    events: Type.Array(RoomEvent),
+    reset: Type.Optional(Type.Boolean()),
+  }),
   'room.signal': Type.Union([
     Type.Object({ roomId: Id, kind: Type.Literal('typing'), actor: Actor }),
     /** What changed among the members of a room that is watched; `offline` for who left. At most one a second. */
@@ -182,7 +188,12 @@ export const serverFrames = {
     }),
   ]),
   'auth.expiring': Type.Object({ inMs: Type.Integer() }),
-  /** The server is about to stop: come back after `afterMs`. `closing` with the reason `draining` follows. */
+  /** From now on the span that `hello` named is this one: many more clients have come since. */
+  spread: Type.Object({ spreadMs: Type.Integer() }),
+  /**
+   * The server is about to stop: open another socket after `afterMs`, then close this one, which goes on serving until then.
+   * `closing` with the reason `draining` ends who does not.
+   */
   drain: Type.Object({ afterMs: Type.Integer() }),
   /** The last frame of a socket. */
   closing: Type.Object({

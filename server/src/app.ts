@@ -50,6 +50,7 @@ import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { Neighbours } from '#realtime/neighbours.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
@@ -279,6 +280,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     ),
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
+  const neighbours = born.use(await Neighbours.open({ database, log }))
   born.use(
     new SocketServer({
       http: http.node,
@@ -291,6 +293,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       revocations,
       turns,
       drafts,
+      neighbours,
+      addressOf: http.addressOf,
       crossOrigin: http.crossOrigin,
       clock,
       log,

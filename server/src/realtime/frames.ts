@@ -94,7 +94,7 @@ export class Frames {
     if (socket.closing) return
     let entered = false
     try {
-      if (this.#draining) throw new AtomError('draining')
+      if (this.#draining || socket.retiring) throw new AtomError('draining')
       socket.limits.enter(costOf(body))
       entered = true
       if (!isFrame(name)) {
@@ -118,7 +118,10 @@ export class Frames {
       acknowledge?.({ ok: false, error: frameError(error) })
       if (socket.limits.exhausted) socket.close('too_many_frames')
     } finally {
-      if (entered) socket.limits.leave()
+      if (entered) {
+        socket.limits.leave()
+        socket.answered()
+      }
     }
   }
 

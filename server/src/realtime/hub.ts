@@ -1,4 +1,4 @@
-import type { RoomEvent } from '@atom/contract/rooms.ts'
+import type { EventPage, RoomEvent } from '@atom/contract/rooms.ts'
 import type { RoomSignal, ServerFrame } from '@atom/contract/socket.ts'
 
 /** What the hub needs of a socket. */
@@ -23,6 +23,10 @@ export type Broadcast = {
 /** Events held for a socket that still reads its page; beyond this it reads them from the database instead. */
 const mostHeld = 500
 const eventsPerFrame = 64
+/** A frame ends early when it is larger than this, in UTF-16 code units as they are counted here, but holds at least one event. */
+const framePayload = 32 * 1024
+/** What an event takes besides its text: ids, times, names. */
+const aroundText = 400
 
 /**
  * How one socket stands in one room. `cursor` is the last event handed to it.
@@ -37,6 +41,8 @@ export class Follower<O extends Outlet = Outlet> {
   cursor: number
   mode: 'holding' | 'ahead' | 'live' | 'gone' = 'holding'
   held: RoomEvent[] | undefined = []
+  /** Its cursor is of a timeline that is no more. */
+  stale = false
 
   constructor(outlet: O, room: RoomHere<O>, cursor: number) {
     this.outlet = outlet
@@ -56,6 +62,14 @@ export class Follower<O extends Outlet = Outlet> {
     this.cursor = fresh.at(-1)?.seq ?? this.cursor
     return true
   }
+
+  /** Its cursor is void: says so, with the newest page of the timeline that there is now. */
+  restart({ epoch, head, events }: EventPage): void {
+    const [first = [], ...others] = inFrames(events)
+    this.outlet.emit('room.events', { roomId: this.room.id, epoch, events: first, reset: true })
+    for (const part of others) this.outlet.emit('room.events', { roomId: this.room.id, epoch, events: part })
+    this.cursor = events.at(-1)?.seq ?? head
+  }
 }
 
 /** A room that sockets of this process are in. */
@@ -67,6 +81,8 @@ export interface RoomHere<O extends Outlet = Outlet> {
   position: number | undefined
   /** Number of the newest event heard of. */
   wanted: number
+  /** What came with the news, follows on the position, and is gathered to be delivered in one go. */
+  queued: RoomEvent[]
   readonly followers: Set<Follower<O>>
 }
 
@@ -91,7 +107,7 @@ export class Hub<O extends Outlet = Outlet> {
   follow(outlet: O, roomId: string): Follower<O> {
     let room = this.#rooms.get(roomId)
     if (room === undefined) {
-      room = { id: roomId, epoch: '', position: undefined, wanted: 0, followers: new Set() }
+      room = { id: roomId, epoch: '', position: undefined, wanted: 0, queued: [], followers: new Set() }
       this.#rooms.set(roomId, room)
     }
     const follower = new Follower(outlet, room, 0)
@@ -168,19 +184,37 @@ export class Hub<O extends Outlet = Outlet> {
         else follower.held.push(...events)
       }
     }
-    room.position = last.seq
-    if (live) {
-      for (const part of inFrames(events)) {
-        this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
-      }
+    // Step by step: a socket that falls behind at one of the frames goes on after that one.
+    for (const part of live ? inFrames(events) : []) {
+      room.position = part.at(-1)?.seq ?? last.seq
+      this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
     }
+    room.position = last.seq
     for (const follower of ahead) {
       follower.pass(events)
-      this.#settle(follower)
+      // It may have fallen behind with this.
+      if (follower.mode === 'ahead') this.#settle(follower)
     }
     if (last.type !== 'member.left') return
     for (const follower of room.followers) {
       if (follower.outlet.accountId === last.member.id) this.expel(follower)
+    }
+  }
+
+  /** The timeline was replaced: everybody here starts over with its newest page. */
+  restart(room: RoomHere<O>, page: EventPage): void {
+    room.epoch = page.epoch
+    room.position = page.head
+    room.wanted = page.head
+    room.queued = []
+    for (const follower of room.followers) {
+      if (follower.mode === 'holding') {
+        follower.stale = true
+        follower.held = undefined
+        continue
+      }
+      follower.restart(page)
+      if (follower.mode === 'ahead') this.#settle(follower)
     }
   }
 
@@ -204,7 +238,17 @@ export function takenOut(accountId: string, events: readonly RoomEvent[]): numbe
 
 function inFrames(events: readonly RoomEvent[]): RoomEvent[][] {
   const frames: RoomEvent[][] = []
-  for (let at = 0; at < events.length; at += eventsPerFrame)
-    frames.push(events.slice(at, at + eventsPerFrame))
+  let size = Number.POSITIVE_INFINITY
+  let frame: RoomEvent[] = []
+  for (const event of events) {
+    const more = aroundText + ('text' in event ? event.text.length : 0)
+    if (size + more > framePayload || frame.length === eventsPerFrame) {
+      frame = []
+      frames.push(frame)
+      size = 0
+    }
+    frame.push(event)
+    size += more
+  }
   return frames
 }

@@ -20,7 +20,9 @@ import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
+import { callerAddress } from '#http/caller-address.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
+import { Neighbours } from '#realtime/neighbours.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
 import { Messages } from '#rooms/messages.ts'
@@ -52,8 +54,12 @@ export interface Live extends AsyncDisposable {
 }
 
 export type LiveOptions = Partial<
-  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets'>
-> & { readonly recheckMs?: number; readonly people?: readonly AccountPrincipal[] }
+  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'admission' | 'drain'>
+> & {
+  readonly recheckMs?: number
+  readonly people?: readonly AccountPrincipal[]
+  readonly trustedProxies?: readonly string[]
+}
 
 /** The rooms and their live door, as `app.ts` puts them together, on a port of their own. */
 export async function startLive(database: Database, options: LiveOptions = {}): Promise<Live> {
@@ -80,6 +86,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )
   const tokens = await openTokens(database, revocations, clock)
+  const neighbours = release.use(await Neighbours.open({ database, log }))
   const http = createServer((_request, response) => response.writeHead(404).end())
   const sockets = new SocketServer({
     http,
@@ -92,6 +99,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     revocations,
     turns: { cancel: () => Promise.reject(new Error('no turn here')) },
     drafts: { open: () => [] },
+    neighbours,
+    addressOf: callerAddress(options.trustedProxies ?? []),
     crossOrigin: new CrossOrigin({ allowed: [], own: () => issuer }),
     clock,
     log,
