@@ -203,7 +203,12 @@ export const serverFrames = {
     }),
   ]),
   'auth.expiring': Type.Object({ inMs: Type.Integer() }),
-  /** The server is about to stop: come back after `afterMs`. `closing` with the reason `draining` follows. */
+  /** From now on the span that `hello` named is this one: many more clients have come since. */
+  spread: Type.Object({ spreadMs: Type.Integer() }),
+  /**
+   * The server is about to stop: open another socket after `afterMs`, then close this one, which goes on serving until then.
+   * `closing` with the reason `draining` ends who does not.
+   */
   drain: Type.Object({ afterMs: Type.Integer() }),
   /** The last frame of a socket. */
   closing: Type.Object({

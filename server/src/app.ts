@@ -62,6 +62,7 @@ import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { Neighbours } from '#realtime/neighbours.ts'
 import { Presence } from '#realtime/presence.ts'
 import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
 import { RoomStreams } from '#realtime/room-streams.ts'
@@ -328,6 +329,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     ),
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
+  const neighbours = born.use(await Neighbours.open({ database, log }))
   const presence = born.use(await Presence.open({ database, notes, timeline, rooms, working, log }))
   const socketTraffic = new SocketTraffic()
   const sockets = born.use(
@@ -344,6 +346,8 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       receipts,
       presence,
       drafts,
+      neighbours,
+      addressOf: http.addressOf,
       crossOrigin: http.crossOrigin,
       clock,
       log,

@@ -17,7 +17,7 @@ export interface TurnStreamsOptions {
   readonly turns: Pick<Turns, 'row'>
   readonly rooms: Pick<Rooms, 'hasAccount'>
   readonly timeline: Timeline
-  readonly signals: Pick<Signals, 'subscribe'>
+  readonly signals: Pick<Signals, 'subscribe' | 'follow'>
   readonly drafts: Pick<SharedDrafts, 'open' | 'elsewhere'>
   readonly streams: OpenStreams
   readonly log: Log
@@ -95,6 +95,9 @@ class TurnReader implements Disposable {
   start(): void {
     const { signals, timeline } = this.#with
     const { roomId, id } = this.#turn
+    // What other processes say of the room is brought here meanwhile.
+    this.#release.use(timeline.follow(roomId))
+    this.#release.use(signals.follow(roomId))
     this.#release.use(
       signals.subscribe((signal) => {
         if (signal.kind === 'delta' && signal.turnId === id) this.#hear(signal)

@@ -6,6 +6,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { AtomError } from '#foundation/errors.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { callerAddress } from './caller-address.ts'
 import { CrossOrigin } from './cross-origin.ts'
 import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
 import { RouteTable } from './route-table.ts'
@@ -57,6 +58,8 @@ export class HttpServer implements AsyncDisposable {
   readonly fastify: FastifyInstance
   readonly routes = new RouteTable()
   readonly crossOrigin: CrossOrigin
+  /** Where a request comes from, for those who speak another protocol on the same port. */
+  readonly addressOf: (request: IncomingMessage) => string
   readonly #options: HttpServerOptions
   readonly #givenUrl: string | undefined
   readonly #connections = new Set<Socket>()
@@ -68,6 +71,7 @@ export class HttpServer implements AsyncDisposable {
   constructor(options: HttpServerOptions) {
     this.#options = options
     this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
+    this.addressOf = callerAddress(options.trustedProxies ?? [])
     this.crossOrigin = new CrossOrigin({ allowed: options.allowedOrigins ?? [], own: () => this.publicUrl })
     this.fastify = fastify({
       logger: false,

@@ -1,10 +1,13 @@
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FrameError } from '@atom/contract/errors.ts'
 import { Handshake, protocolVersion } from '@atom/contract/socket.ts'
 import { Compile } from 'typebox/compile'
 import type { OwnPages } from '#access/own-pages.ts'
 import type { AccessTokens, VerifiedToken } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
 
 export interface Admitted {
   readonly token: VerifiedToken
@@ -13,29 +16,75 @@ export interface Admitted {
   readonly cursors: ReadonlyMap<string, { readonly epoch: string; readonly seq: number }>
 }
 
+export interface AdmissionLimits {
+  /** Sockets that this process serves. */
+  readonly sockets: number
+  /** Of them, from one address; of IPv6, from one network of 64 bits, which is what one customer is given. */
+  readonly perAddress: number
+  /** Of them, of one account. */
+  readonly perAccount: number
+  /** Handshakes per second that this process takes for ever. */
+  readonly handshakesPerSecond: number
+  /** Handshakes that it takes at once after a quiet time. */
+  readonly handshakeBurst: number
+}
+
+export const defaultAdmission: AdmissionLimits = {
+  sockets: 20_000,
+  // A proxy that the operator did not name is one address, and so is a large office: enough for them, not for the whole server.
+  perAddress: 5_000,
+  perAccount: 200,
+  handshakesPerSecond: 400,
+  handshakeBurst: 800,
+}
+
 const handshakes = Compile(Handshake)
 const roomId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const fullMs = 5_000
+/** Who is told to come back later than this would rather try elsewhere. */
+const longestWaitMs = 30_000
+/** A limit that is met is met many times: the log says so this often. */
+const sayEveryMs = 60_000
 
-/** Who may open a socket at all: first by the request, before anything is built for it, then by what the client says of itself. */
+/**
+ * Who may open a socket at all: first by the request, before anything is built for it, then by what the client says of itself.
+ * What a request is counted for is given back when its TCP connection is closed, so nothing that ends oddly stays counted.
+ */
 export class Admission {
   readonly #tokens: Pick<AccessTokens, 'verify'>
   readonly #crossOrigin: OwnPages
-  readonly #mostSockets: number
-  readonly #open: () => number
+  readonly #addressOf: (request: IncomingMessage) => string
+  readonly #limits: AdmissionLimits
+  readonly #log: Log
+  readonly #now: () => number
+  readonly #byAddress = new Map<string, number>()
+  readonly #byAccount = new Map<string, number>()
+  readonly #open = new Set<Duplex>()
+  #tokensLeft: number
+  #filledAt: number
+  /** Until when those who were sent away have been given their turn. */
+  #promisedUntil = 0
+  #saidAt = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: {
     readonly tokens: Pick<AccessTokens, 'verify'>
     readonly crossOrigin: OwnPages
-    /** How many sockets this process serves. */
-    readonly mostSockets: number
-    /** How many it has. */
-    readonly open: () => number
+    /** Where a request comes from, behind the proxies that are trusted. */
+    readonly addressOf: (request: IncomingMessage) => string
+    readonly limits: AdmissionLimits
+    readonly log: Log
+    /** In milliseconds, never running backwards. */
+    readonly now?: () => number
   }) {
     this.#tokens = options.tokens
     this.#crossOrigin = options.crossOrigin
-    this.#mostSockets = options.mostSockets
-    this.#open = options.open
+    this.#addressOf = options.addressOf
+    this.#limits = options.limits
+    this.#log = options.log
+    this.#now = options.now ?? (() => performance.now())
+    this.#tokensLeft = options.limits.handshakeBurst
+    this.#filledAt = this.#now()
   }
 
   /** From now on everybody is told to come back in a moment. */
@@ -43,17 +92,33 @@ export class Admission {
     this.#closed = true
   }
 
-  /** Throws `draining`, `busy` or `origin_refused`. */
+  /** Ends every connection that is left: also those that never became a socket. */
+  cut(): void {
+    for (const tcp of this.#open) tcp.destroy()
+  }
+
+  /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `busy` or `origin_refused`. */
   request(request: IncomingMessage): void {
-    if (this.#closed) throw new AtomError('draining')
-    if (this.#open() >= this.#mostSockets) {
-      throw new AtomError('busy', 'This server has as many live connections as it takes.', {
-        retryAfterMs: 5_000,
-      })
-    }
+    if (this.#closed) throw new AtomError('draining', undefined, { retryAfterMs: 1_000 })
     const { origin, host } = request.headers
     // A WebSocket upgrade carries no cookie of ours and the token comes later, so this is a second wall, not the first.
     if (origin !== undefined) this.#crossOrigin.requireOwn({ origin, host })
+    if (this.#open.size >= this.#limits.sockets) {
+      throw this.#full('This server has as many live connections as it takes.')
+    }
+    const from = networkOf(this.#addressOf(request))
+    if ((this.#byAddress.get(from) ?? 0) >= this.#limits.perAddress) {
+      throw this.#full('Your address has as many live connections as one may have.', from)
+    }
+    // Last, so that who is refused for another reason costs nobody a turn.
+    this.#takeTurn()
+    const { socket } = request
+    this.#open.add(socket)
+    count(this.#byAddress, from, 1)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      count(this.#byAddress, from, -1)
+    })
   }
 
   /** Throws `frame_malformed`, `protocol_unsupported`, or what the token deserves. */
@@ -78,6 +143,68 @@ export class Admission {
     }
     return { token: await this.#tokens.verify(auth.token), deviceId: auth.deviceId, cursors }
   }
+
+  /**
+   * Counts a socket of an account; dispose when it has ended. `replaces`: one of the account's sockets goes for it, so that a
+   * device can always come back. Throws `busy`.
+   */
+  enter(accountId: string, replaces: boolean): Disposable {
+    const open = (this.#byAccount.get(accountId) ?? 0) - (replaces ? 1 : 0)
+    if (open >= this.#limits.perAccount) {
+      throw new AtomError('busy', 'You have as many live connections as one person may have. Close some.', {
+        retryAfterMs: fullMs,
+      })
+    }
+    count(this.#byAccount, accountId, 1)
+    return { [Symbol.dispose]: () => count(this.#byAccount, accountId, -1) }
+  }
+
+  /** Where more come than can be taken, each is given a turn of its own, so that they do not all come back at once. */
+  #takeTurn(): void {
+    const now = this.#now()
+    const { handshakesPerSecond, handshakeBurst } = this.#limits
+    const filled = ((now - this.#filledAt) / 1_000) * handshakesPerSecond
+    this.#tokensLeft = Math.min(handshakeBurst, this.#tokensLeft + filled)
+    this.#filledAt = now
+    if (this.#tokensLeft >= 1) {
+      this.#tokensLeft--
+      return
+    }
+    const turn = Math.max(now, this.#promisedUntil) + 1_000 / handshakesPerSecond
+    this.#promisedUntil = Math.min(turn, now + longestWaitMs)
+    throw new AtomError('busy', 'More clients come at once than this server takes.', {
+      retryAfterMs: Math.ceil(this.#promisedUntil - now),
+    })
+  }
+
+  #full(detail: string, address?: string): AtomError {
+    const now = this.#now()
+    if (now - this.#saidAt >= sayEveryMs) {
+      this.#saidAt = now
+      this.#log.warn(
+        { open: this.#open.size, ...(address !== undefined && { address }) },
+        address === undefined
+          ? 'sockets are refused: as many are open as this process serves'
+          : 'sockets of one address are refused; is it a proxy of yours? Then name it in ATOM_TRUSTED_PROXIES',
+      )
+    }
+    return new AtomError('busy', detail, { retryAfterMs: fullMs })
+  }
+}
+
+/** An IPv4 address by itself, an IPv6 address by its first 64 bits; anything else as it is. */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  if (mapped?.[1] !== undefined) return mapped[1]
+  if (isIP(address) !== 6) return address
+  const [before = '', after] = (address.split('%')[0] ?? '').split('::')
+  const head = before === '' ? [] : before.split(':')
+  const tail = after === undefined || after === '' ? [] : after.split(':')
+  // A dotted tail stands for two groups.
+  const written = head.length + tail.length + (tail.at(-1)?.includes('.') === true ? 1 : 0)
+  const zeros = after === undefined ? [] : Array.from({ length: 8 - written }, () => '0')
+  const groups = [...head, ...zeros, ...tail].slice(0, 4)
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
 }
 
 /** An error as it travels in an acknowledgement. */
@@ -89,4 +216,10 @@ export function frameError(thrown: unknown): FrameError {
     retryable: row.retryable,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   }
+}
+
+function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const now = (counts.get(key) ?? 0) + by
+  if (now > 0) counts.set(key, now)
+  else counts.delete(key)
 }

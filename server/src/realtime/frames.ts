@@ -102,7 +102,7 @@ export class Frames {
     if (socket.closing) return
     let entered = false
     try {
-      if (this.#draining) throw new AtomError('draining')
+      if (this.#draining || socket.retiring) throw new AtomError('draining')
       socket.limits.enter(costOf(body))
       entered = true
       if (!isFrame(name)) {
@@ -127,7 +127,10 @@ export class Frames {
       acknowledge?.({ ok: false, error: frameError(error) })
       if (socket.limits.exhausted) socket.close('too_many_frames')
     } finally {
-      if (entered) socket.limits.leave()
+      if (entered) {
+        socket.limits.leave()
+        socket.answered()
+      }
     }
   }
 

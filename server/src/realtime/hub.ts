@@ -25,6 +25,10 @@ export type Broadcast = {
 /** Events held for a socket that still reads its page; beyond this it reads them from the database instead. */
 const mostHeld = 500
 const eventsPerFrame = 64
+/** A frame ends early when it is larger than this, in UTF-16 code units as they are counted here, but holds at least one event. */
+const framePayload = 32 * 1024
+/** What an event takes besides its text: ids, times, names. */
+const aroundText = 400
 
 /**
  * How one socket stands in one room. `cursor` is the last event handed to it.
@@ -36,23 +40,16 @@ const eventsPerFrame = 64
 export class Follower<O extends Outlet = Outlet> {
   readonly outlet: O
   readonly room: RoomHere<O>
-  /** Of the timeline that `cursor` is a place in. */
-  epoch = ''
   cursor: number
   mode: 'holding' | 'ahead' | 'live' | 'gone' = 'holding'
   held: RoomEvent[] | undefined = []
+  /** Its cursor is of a timeline that is no more. */
+  stale = false
 
   constructor(outlet: O, room: RoomHere<O>, cursor: number) {
     this.outlet = outlet
     this.room = room
     this.cursor = cursor
-  }
-
-  /** What it has is of a timeline that is no more, or no longer kept in between: says so, and begins anew with these. */
-  restart({ epoch, head, events }: EventPage): void {
-    this.outlet.emit('room.events', { roomId: this.room.id, epoch, events, reset: true })
-    this.epoch = epoch
-    this.cursor = events.at(-1)?.seq ?? head
   }
 
   /** Hands over the events after its cursor. Never leaves one out: false where they do not follow on. */
@@ -62,10 +59,18 @@ export class Follower<O extends Outlet = Outlet> {
     if (first === undefined) return true
     if (first.seq !== this.cursor + 1) return false
     for (const part of inFrames(fresh)) {
-      this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.epoch, events: part })
+      this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.room.epoch, events: part })
     }
     this.cursor = fresh.at(-1)?.seq ?? this.cursor
     return true
+  }
+
+  /** Its cursor is void: says so, with the newest page of the timeline that there is now. */
+  restart({ epoch, head, events }: EventPage): void {
+    const [first = [], ...others] = inFrames(events)
+    this.outlet.emit('room.events', { roomId: this.room.id, epoch, events: first, reset: true })
+    for (const part of others) this.outlet.emit('room.events', { roomId: this.room.id, epoch, events: part })
+    this.cursor = events.at(-1)?.seq ?? head
   }
 }
 
@@ -78,6 +83,8 @@ export interface RoomHere<O extends Outlet = Outlet> {
   position: number | undefined
   /** Number of the newest event heard of. */
   wanted: number
+  /** What came with the news, follows on the position, and is gathered to be delivered in one go. */
+  queued: RoomEvent[]
   readonly followers: Set<Follower<O>>
   /** What brings news of other processes here. */
   readonly news: Disposable | undefined
@@ -105,7 +112,8 @@ export class Hub<O extends Outlet = Outlet> {
     let room = this.#rooms.get(roomId)
     if (room === undefined) {
       const news = this.#broadcast.follow?.(roomId)
-      room = { id: roomId, epoch: '', position: undefined, wanted: 0, followers: new Set(), news }
+      const followers = new Set<Follower<O>>()
+      room = { id: roomId, epoch: '', position: undefined, wanted: 0, queued: [], followers, news }
       this.#rooms.set(roomId, room)
     }
     const follower = new Follower(outlet, room, 0)
@@ -184,15 +192,16 @@ export class Hub<O extends Outlet = Outlet> {
         else follower.held.push(...events)
       }
     }
-    room.position = last.seq
-    if (live) {
-      for (const part of inFrames(events)) {
-        this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
-      }
+    // Step by step: a socket that falls behind at one of the frames goes on after that one.
+    for (const part of live ? inFrames(events) : []) {
+      room.position = part.at(-1)?.seq ?? last.seq
+      this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
     }
+    room.position = last.seq
     for (const follower of ahead) {
       follower.pass(events)
-      this.#settle(follower)
+      // It may have fallen behind with this.
+      if (follower.mode === 'ahead') this.#settle(follower)
     }
     if (last.type !== 'member.left') return
     for (const follower of room.followers) {
@@ -200,19 +209,21 @@ export class Hub<O extends Outlet = Outlet> {
     }
   }
 
-  /**
-   * The room's position is no place in its timeline any more: everybody here is told so and begins anew with this page. Who
-   * still reads finds out by themselves.
-   */
+  /** The timeline was replaced: everybody here starts over with its newest page. */
   restart(room: RoomHere<O>, page: EventPage): void {
-    for (const follower of room.followers) {
-      if (follower.mode === 'live' || follower.mode === 'ahead') follower.restart(page)
-      else follower.held = undefined
-    }
     room.epoch = page.epoch
-    room.position = page.events.at(-1)?.seq ?? page.head
+    room.position = page.head
     room.wanted = page.head
-    for (const follower of room.followers) if (follower.mode === 'ahead') this.#settle(follower)
+    room.queued = []
+    for (const follower of room.followers) {
+      if (follower.mode === 'holding') {
+        follower.stale = true
+        follower.held = undefined
+        continue
+      }
+      follower.restart(page)
+      if (follower.mode === 'ahead') this.#settle(follower)
+    }
   }
 
   tell(signal: RoomSignal): void {
@@ -235,7 +246,17 @@ export function takenOut(accountId: string, events: readonly RoomEvent[]): numbe
 
 function inFrames(events: readonly RoomEvent[]): RoomEvent[][] {
   const frames: RoomEvent[][] = []
-  for (let at = 0; at < events.length; at += eventsPerFrame)
-    frames.push(events.slice(at, at + eventsPerFrame))
+  let size = Number.POSITIVE_INFINITY
+  let frame: RoomEvent[] = []
+  for (const event of events) {
+    const more = aroundText + ('text' in event ? event.text.length : 0)
+    if (size + more > framePayload || frame.length === eventsPerFrame) {
+      frame = []
+      frames.push(frame)
+      size = 0
+    }
+    frame.push(event)
+    size += more
+  }
   return frames
 }

@@ -10,6 +10,7 @@ import type { DefaultEventsMap, Socket } from 'socket.io'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { VerifiedToken } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
+import type { Movable } from './drain.ts'
 import type { Follower, Hub } from './hub.ts'
 import type { Resume, ResumingOutlet } from './resume.ts'
 import { type BufferBounds, SendBuffer } from './send-buffer.ts'
@@ -34,9 +35,11 @@ export const crowded = 'crowded'
 
 /** A socket that does not close by itself is cut after this long. */
 const closeMs = 2_000
+/** How long a socket whose time is over waits for the answers under way. */
+const retireMs = 3_000
 
 /** One live WebSocket of one person: who it is, which rooms it follows, and when its token ends. */
-export class LiveSocket implements ResumingOutlet {
+export class LiveSocket implements ResumingOutlet, Movable {
   readonly id: string
   readonly deviceId: string
   readonly limits: SocketLimits
@@ -60,6 +63,8 @@ export class LiveSocket implements ResumingOutlet {
   #timer: NodeJS.Timeout | undefined
   #cut: NodeJS.Timeout | undefined
   #closing = false
+  #moving = false
+  #retiring = false
 
   constructor(options: {
     readonly socket: IoSocket
@@ -127,6 +132,16 @@ export class LiveSocket implements ResumingOutlet {
     return this.#closing
   }
 
+  /** Its client was asked to open another one, which may be there already. */
+  get moving(): boolean {
+    return this.#moving
+  }
+
+  /** It takes no new frames. */
+  get retiring(): boolean {
+    return this.#retiring
+  }
+
   /** Frames not yet sent, in UTF-16 code units. */
   get unsent(): number {
     return this.#buffer.unsent
@@ -179,6 +194,26 @@ export class LiveSocket implements ResumingOutlet {
     this.#watchExpiry()
   }
 
+  /** Asks its client to open another socket, and serves it until then. */
+  move(afterMs: number): void {
+    if (this.#closing) return
+    this.#moving = true
+    this.emit('drain', { afterMs })
+  }
+
+  /** Ends it for a restart as soon as it has its answers. */
+  retire(): void {
+    if (this.#closing || this.#retiring) return
+    this.#retiring = true
+    this.#cut = setTimeout(() => this.close('draining'), retireMs)
+    this.answered()
+  }
+
+  /** An answer has left. */
+  answered(): void {
+    if (this.#retiring && this.limits.idle) this.close('draining')
+  }
+
   /** Says why, then closes: for a reason to come back so that a client does so by itself, else so that it stays away. */
   close(reason: CloseReason): void {
     if (this.#closing) return
@@ -188,6 +223,7 @@ export class LiveSocket implements ResumingOutlet {
     // Socket.IO clients take a lost transport as a reason to come back, and the server's DISCONNECT packet as one not to.
     if (closeReasons[reason].comeBack) this.#socket.conn.close()
     else this.#socket.disconnect(true)
+    clearTimeout(this.#cut)
     // Who does not read would not see a goodbye.
     this.#cut = setTimeout(() => this.#tcp.destroy(), reason === 'too_slow' ? 0 : closeMs)
   }

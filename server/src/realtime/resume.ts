@@ -2,9 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type EventPage, limits } from '@atom/contract/rooms.ts'
 import type { RoomSignal } from '@atom/contract/socket.ts'
 import type { Log } from '#foundation/log.ts'
-import type { Standing } from '#rooms/rooms.ts'
-import type { Cursor, Timeline } from '#rooms/timeline.ts'
-import { type Follower, type Hub, type Outlet, takenOut } from './hub.ts'
+import { type Cursor, isVoid } from '#rooms/timeline.ts'
+import { type Follower, type Hub, type Outlet, type RoomHere, takenOut } from './hub.ts'
+import type { Pages } from './pages.ts'
 import type { Relay } from './relay.ts'
 import type { SocketTraffic } from './socket-traffic.ts'
 
@@ -29,7 +29,7 @@ const newestEvents = limits.pageEvents
 export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   readonly #hub: Hub<O>
   readonly #relay: Relay<O>
-  readonly #timeline: Timeline
+  readonly #pages: Pages
   readonly #drafts: Drafts
   readonly #isMember: (accountId: string, roomId: string) => Promise<boolean>
   readonly #log: Log
@@ -38,7 +38,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   constructor(options: {
     readonly hub: Hub<O>
     readonly relay: Relay<O>
-    readonly timeline: Timeline
+    readonly pages: Pages
     readonly drafts: Drafts
     readonly isMember: (accountId: string, roomId: string) => Promise<boolean>
     readonly log: Log
@@ -46,7 +46,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
   }) {
     this.#hub = options.hub
     this.#relay = options.relay
-    this.#timeline = options.timeline
+    this.#pages = options.pages
     this.#drafts = options.drafts
     this.#isMember = options.isMember
     this.#log = options.log
@@ -58,30 +58,27 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
    * Call `begin` once the page is on its way.
    */
   async open(follower: Follower<O>, cursor: Cursor | undefined): Promise<EventPage> {
-    const { id } = follower.room
-    if (cursor !== undefined) return await this.#timeline.since(id, cursor.seq, undefined, cursor.epoch)
+    if (cursor !== undefined) {
+      const page = await this.#pages.since(follower.room, cursor.seq)
+      if (page.reset !== true && !isVoid(cursor, page)) return page
+    }
+    const newest = await this.#pages.newest(follower.room)
     // `more` speaks of what follows.
-    return { ...(await this.#timeline.newest(id)), more: false }
+    return { ...newest, more: false, ...(cursor !== undefined && { reset: true }) }
   }
 
   /** The page was handed over as an answer: the rest follows by itself. */
   begin(follower: Follower<O>, page: EventPage): void {
-    this.#relay.agree(follower.room, page.epoch)
-    follower.epoch = page.epoch
-    follower.cursor = page.events.at(-1)?.seq ?? page.head
-    void this.#catchUp(follower, page.more)
+    this.#resume(follower, page.epoch, page.events.at(-1)?.seq ?? page.head, page.more)
   }
 
   /** Resumes from a known place; where nothing was missed, without reading. */
   resume(follower: Follower<O>, epoch: string, cursor: number, head: number): void {
-    this.#relay.agree(follower.room, epoch)
-    follower.epoch = epoch
-    follower.cursor = cursor
-    void this.#catchUp(follower, cursor < head)
+    this.#resume(follower, epoch, cursor, cursor < head)
   }
 
   /** For a cursor that is void: the newest page, then live. */
-  restart(follower: Follower<O>, { epoch, head, floor }: Standing): void {
+  restart(follower: Follower<O>, { epoch, head, floor }: Extent): void {
     this.resume(follower, epoch, Math.max(floor - 1, head - newestEvents), head)
   }
 
@@ -90,32 +87,48 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     void this.#catchUp(follower, true)
   }
 
+  #resume(follower: Follower<O>, epoch: string, cursor: number, behind: boolean): void {
+    const { room } = follower
+    follower.cursor = cursor
+    if (room.position === undefined) room.epoch = epoch
+    // The room was, or has to be, started over: which of the two is the newer timeline is read.
+    else if (room.epoch !== epoch) follower.stale = true
+    void this.#catchUp(follower, behind || follower.stale)
+  }
+
   async #catchUp(follower: Follower<O>, behind: boolean): Promise<void> {
+    const { room, outlet } = follower
     let read = behind
     while (follower.mode === 'holding') {
       if (read) {
         try {
-          await follower.outlet.room()
+          await outlet.room()
           if (follower.mode !== 'holding') return
           // What is delivered from here on is either in the page or held.
           follower.held = []
+          if (follower.stale) {
+            if (await this.#startOver(follower)) read = false
+            continue
+          }
           this.#traffic.pages++
-          const { room, cursor, epoch } = follower
-          const page = await this.#timeline.since(room.id, cursor, undefined, epoch)
+          const page = await this.#pages.since(room, follower.cursor)
           if (follower.mode !== 'holding') return
-          const end = takenOut(follower.outlet.accountId, page.events)
+          if (page.reset === true || page.epoch !== room.epoch || isVoid({ seq: follower.cursor }, page)) {
+            follower.stale = true
+            continue
+          }
+          const end = takenOut(outlet.accountId, page.events)
           // Long ago, or just now? What came after is for members only.
-          if (end > 0 && !(await this.#isMember(follower.outlet.accountId, follower.room.id))) {
-            if (page.reset !== true) follower.pass(page.events.slice(0, end))
+          if (end > 0 && !(await this.#isMember(outlet.accountId, room.id))) {
+            follower.pass(page.events.slice(0, end))
             this.#hub.expel(follower)
             return
           }
-          if (page.reset === true) follower.restart(page)
-          else follower.pass(page.events)
+          follower.pass(page.events)
           if (page.more) continue
         } catch (error) {
           this.#log.warn(
-            { err: error, roomId: follower.room.id },
+            { err: error, roomId: room.id },
             'a socket could not read what it missed; trying again',
           )
           await delay(retryMs)
@@ -123,14 +136,47 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
         }
       }
       if (this.#hub.cutOver(follower)) {
-        this.#relay.catchUp(follower.room)
-        for (const draft of this.#drafts.open(follower.room.id)) follower.outlet.tell(draft)
-        this.#drafts.elsewhere?.(follower.room.id, (draft) => {
-          if (follower.mode !== 'gone') follower.outlet.tell(draft)
+        this.#relay.catchUp(room)
+        for (const draft of this.#drafts.open(room.id)) outlet.tell(draft)
+        this.#drafts.elsewhere?.(room.id, (draft) => {
+          if (follower.mode !== 'gone') outlet.tell(draft)
         })
         return
       }
       read = true
     }
   }
+
+  /** The newest page instead of what the cursor is void for. False where the room was started over meanwhile: once more. */
+  async #startOver(follower: Follower<O>): Promise<boolean> {
+    const { room, outlet } = follower
+    const { epoch } = room
+    const page = await this.#pages.newest(room)
+    // Whether it was taken out is not seen on a page that begins later.
+    const isMember = await this.#isMember(outlet.accountId, room.id)
+    if (follower.mode !== 'holding' || room.epoch !== epoch) return false
+    if (!isMember) {
+      this.#hub.expel(follower)
+      return false
+    }
+    this.#renew(room, page)
+    follower.stale = false
+    follower.held ??= []
+    follower.restart(page)
+    return true
+  }
+
+  #renew(room: RoomHere<O>, page: EventPage): void {
+    if (room.epoch === page.epoch) return
+    if (room.position === undefined) room.epoch = page.epoch
+    else this.#hub.restart(room, page)
+  }
+}
+
+/** What there is of a timeline. */
+interface Extent {
+  readonly epoch: string
+  readonly head: number
+  /** Oldest event still kept. */
+  readonly floor: number
 }

@@ -5,14 +5,14 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
-import type { RoomNews, Timeline } from '#rooms/timeline.ts'
+import { type Cursor, isVoid, type RoomNews, type Timeline } from '#rooms/timeline.ts'
 import { takenOut } from './hub.ts'
-import { type Cursor, type Drafts, isOf } from './resume.ts'
+import type { Drafts } from './resume.ts'
 
 export interface RoomStreamsOptions {
   readonly rooms: Pick<Rooms, 'requireMember' | 'hasAccount'>
   readonly timeline: Timeline
-  readonly signals: Pick<Signals, 'subscribe'>
+  readonly signals: Pick<Signals, 'subscribe' | 'follow'>
   readonly drafts: Drafts
   readonly streams: OpenStreams
   readonly log: Log
@@ -83,8 +83,13 @@ export class RoomStreams implements Disposable {
     const readers = this.#readers.get(roomId) ?? new Set()
     this.#readers.set(roomId, readers)
     readers.add(reader)
+    // What other processes say of the room is brought here while somebody reads it.
+    const news = timeline.follow(roomId)
+    const told = signals ? this.#with.signals.follow(roomId) : undefined
     stream.once('close', () => {
       readers.delete(reader)
+      news[Symbol.dispose]()
+      told?.[Symbol.dispose]()
       if (readers.size === 0 && this.#readers.get(roomId) === readers) this.#readers.delete(roomId)
     })
     void reader.start(cursor).then(() => {
@@ -156,7 +161,7 @@ class Reader {
   async start(cursor: Cursor | undefined): Promise<void> {
     await this.#untilDone(async () => {
       const page = cursor === undefined ? undefined : await this.#with.page(cursor.seq)
-      if (page !== undefined && cursor !== undefined && isOf(cursor, page) && page.reset !== true) {
+      if (page !== undefined && cursor !== undefined && !isVoid(cursor, page) && page.reset !== true) {
         this.#epoch = page.epoch
         this.#cursor = cursor.seq
         await this.#send(page.events)

@@ -51,6 +51,11 @@ export class SocketLimits {
     this.#inFlight--
   }
 
+  /** Nothing waits for its answer. */
+  get idle(): boolean {
+    return this.#inFlight === 0
+  }
+
   /** The socket goes on sending although it was told to wait. */
   get exhausted(): boolean {
     return this.#refused >= this.#budget.patience

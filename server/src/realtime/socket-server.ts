@@ -1,6 +1,8 @@
-import type { Server as HttpServer, IncomingMessage } from 'node:http'
+import { createHash } from 'node:crypto'
+import { type Server as HttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { errorTable, type FrameError } from '@atom/contract/errors.ts'
 import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
 import { type DefaultEventsMap, Server } from 'socket.io'
 import type { OwnPages } from '#access/own-pages.ts'
@@ -16,7 +18,8 @@ import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
-import { Admission, type Admitted, frameError } from './admission.ts'
+import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
 import {
@@ -27,6 +30,8 @@ import {
   LiveSocket,
   type ServerFrames,
 } from './live-socket.ts'
+import type { Neighbours } from './neighbours.ts'
+import { Pages } from './pages.ts'
 import { People } from './people.ts'
 import type { Presence } from './presence.ts'
 import { Relay } from './relay.ts'
@@ -53,7 +58,11 @@ export interface SocketServerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly traffic?: SocketTraffic
-  readonly mostSockets?: number
+  readonly neighbours: Neighbours
+  /** Where a request comes from, behind the proxies that are trusted. */
+  readonly addressOf: (request: IncomingMessage) => string
+  readonly admission?: Partial<AdmissionLimits>
+  readonly drain?: Partial<DrainPlan>
   readonly budget?: SocketBudget
   readonly bounds?: BufferBounds
   readonly expiry?: Expiry
@@ -61,9 +70,14 @@ export interface SocketServerOptions {
 
 type Conn = IoSocket['conn']
 
-/** Handshakes per second that this process takes well; clients that lost it come back spread over a time that respects it. */
-const handshakesPerSecond = 400
+/** Clients that lost this process come back spread over this much more than the time that their handshakes take. */
 const spreadMargin = 1.25
+/** Reads of timelines and standings for sockets at a time: less than half of the sessions that the process has. */
+const readsAtATime = 4
+/** Below this the clients' own jitter is enough. */
+const leastSpreadMs = 1_000
+/** How long somebody who is turned away may take to read it. */
+const turnAwayMs = 1_000
 /** How long a closing server waits for answers under way, and then for its sockets to be gone. */
 const drainMs = 3_000
 
@@ -71,6 +85,9 @@ const drainMs = 3_000
 export class SocketServer implements AsyncDisposable {
   readonly #io: Server<DefaultEventsMap, ServerFrames>
   readonly #rooms: Rooms
+  readonly #neighbours: Neighbours
+  readonly #drainPlan: DrainPlan
+  readonly #limits: AdmissionLimits
   readonly #clock: Clock
   readonly #log: Log
   readonly #traffic: SocketTraffic
@@ -80,16 +97,22 @@ export class SocketServer implements AsyncDisposable {
   readonly #budget: SocketBudget
   readonly #admission: Admission
   readonly #hub: Hub<LiveSocket>
+  readonly #pages: Pages
   readonly #resume: Resume<LiveSocket>
   readonly #frames: Frames
   readonly #sockets = new Set<LiveSocket>()
   readonly #people: People
-  /** By account and device: a device has one socket, the newest. */
+  /** By the mark of account and device: a device has one socket, the newest. */
   readonly #devices = new Map<string, LiveSocket>()
   readonly #admitted = new WeakMap<IoSocket, Admitted>()
   readonly #tcp = new WeakMap<Conn, Duplex>()
+  /** Engine.IO sockets that have a Socket.IO socket, or are about to. */
+  readonly #taken = new WeakSet<Conn>()
   readonly #release = new DisposableStack()
-  #gone: (() => void) | undefined
+  readonly #nobodyLeft = Promise.withResolvers<void>()
+  #emptying = false
+  /** The widest span that sockets were told since all of them were told. */
+  #toldSpreadMs = 0
   #drained: Promise<void> | undefined
 
   constructor(options: SocketServerOptions) {
@@ -102,12 +125,10 @@ export class SocketServer implements AsyncDisposable {
     this.#expiry = options.expiry ?? defaultExpiry
     this.#bounds = options.bounds ?? defaultBounds
     this.#budget = options.budget ?? defaultBudget
-    this.#admission = new Admission({
-      tokens: options.tokens,
-      crossOrigin: options.crossOrigin,
-      mostSockets: options.mostSockets ?? 20_000,
-      open: () => this.#io.engine.clientsCount,
-    })
+    this.#neighbours = options.neighbours
+    this.#limits = { ...defaultAdmission, ...options.admission }
+    this.#drainPlan = { ...defaultDrain, ...options.drain }
+    this.#admission = new Admission({ ...options, limits: this.#limits })
     this.#io = new Server({
       path: '/socket.io',
       serveClient: false,
@@ -133,11 +154,13 @@ export class SocketServer implements AsyncDisposable {
         return news
       },
     })
-    const relay = new Relay({ hub: this.#hub, timeline: options.timeline, log: options.log })
+    const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
+    this.#pages = pages
+    const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })
     this.#resume = new Resume({
       hub: this.#hub,
       relay,
-      timeline: options.timeline,
+      pages,
       drafts: options.drafts,
       isMember: (accountId, roomId) => options.rooms.hasAccount(accountId, roomId),
       log: options.log,
@@ -147,14 +170,18 @@ export class SocketServer implements AsyncDisposable {
     this.#people = new People(options)
     this.#release.use(this.#people)
     this.#release.use(relay)
-    this.#release.use(options.signals.subscribe((signal) => this.#hub.tell(signal)))
+    this.#release.use(
+      options.signals.subscribe((signal) => {
+        // What a delta goes on with was committed before it.
+        if (signal.kind === 'delta') relay.flush(signal.roomId)
+        this.#hub.tell(signal)
+      }),
+    )
     this.#release.use(options.revocations.subscribe((sessionId) => this.#end(sessionId)))
+    this.#release.use(options.neighbours.subscribe((mark) => this.#cameElsewhere(mark)))
     this.#io.use((socket, next) => {
-      this.#admission.handshake(socket.handshake.auth).then(
-        (admitted) => {
-          this.#admitted.set(socket, admitted)
-          next()
-        },
+      this.#admit(socket).then(
+        () => next(),
         (error: unknown) => next(this.#refusal(error)),
       )
     })
@@ -196,8 +223,9 @@ export class SocketServer implements AsyncDisposable {
   }
 
   /**
-   * Takes no new sockets and no new frames, lets answers under way arrive, then tells every client when to come back and
-   * closes its socket. Resolves when all are gone.
+   * Takes no new sockets. Where another process can take the clients they are sent there in waves, and served here until each
+   * has its new socket; where there is none, or their time is over, answers under way arrive, each client is told when to come
+   * back, and its socket is closed. Resolves when all are gone.
    */
   drain(): Promise<void> {
     this.#drained ??= this.#drain()
@@ -208,20 +236,33 @@ export class SocketServer implements AsyncDisposable {
     await this.drain()
     this.#release.dispose()
     this.#io.engine.close()
+    this.#admission.cut()
   }
 
   async #drain(): Promise<void> {
+    const began = performance.now()
+    const sockets = this.#sockets.size
     this.#admission.close()
+    this.#neighbours.leave()
+    this.#emptying = true
+    if (sockets > 0 && (await this.#neighbours.anybody())) {
+      if (this.#sockets.size === 0) this.#nobodyLeft.resolve()
+      await sendAway([...this.#sockets], this.#drainPlan, this.#nobodyLeft.promise)
+    }
+    const cut = this.#sockets.size
     await Promise.race([this.#frames.drain(), delay(drainMs, undefined, { ref: false })])
     const spreadMs = this.#spreadMs()
     for (const socket of this.#sockets) {
-      socket.emit('drain', { afterMs: Math.round(Math.random() * spreadMs) })
+      if (!socket.moving) socket.move(Math.round(Math.random() * spreadMs))
       socket.close('draining')
     }
-    if (this.#sockets.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#gone = resolve
-    await Promise.race([promise, delay(drainMs, undefined, { ref: false })])
+    if (this.#sockets.size > 0) {
+      await Promise.race([this.#nobodyLeft.promise, delay(drainMs, undefined, { ref: false })])
+    }
+    if (sockets > 0) {
+      const tookMs = Math.round(performance.now() - began)
+      this.#log.info({ sockets, cut, tookMs }, 'sockets were sent away')
+    }
   }
 
   #judge(
@@ -230,13 +271,38 @@ export class SocketServer implements AsyncDisposable {
   ): void {
     try {
       this.#admission.request(request)
-      answer(undefined, true)
     } catch (error) {
-      answer(JSON.stringify(this.#refusal(error).data), false)
+      // Engine.IO would answer 400 to everything; left without an answer it keeps nothing of this request.
+      turnAway(request.socket, this.#refusal(error).data)
+      return
+    }
+    answer(undefined, true)
+  }
+
+  async #admit(socket: IoSocket): Promise<void> {
+    const { conn } = socket
+    // Several handshakes at once on one connection would each become a socket, and only one would be counted.
+    if (this.#taken.has(conn)) {
+      throw new AtomError('frame_malformed', 'One connection carries one handshake at a time.')
+    }
+    this.#taken.add(conn)
+    try {
+      const admitted = await this.#admission.handshake(socket.handshake.auth)
+      const { id } = admitted.token.principal
+      const { deviceId } = admitted
+      const replaces = deviceId !== undefined && this.#devices.has(markOf(id, deviceId))
+      const place = this.#admission.enter(id, replaces)
+      if (conn.readyState === 'open') conn.once('close', () => place[Symbol.dispose]())
+      else place[Symbol.dispose]()
+      this.#admitted.set(socket, admitted)
+    } catch (error) {
+      // A client may try again on it, with a better token.
+      this.#taken.delete(conn)
+      throw error
     }
   }
 
-  #refusal(thrown: unknown): Error & { data: object } {
+  #refusal(thrown: unknown): Error & { data: FrameError } {
     const data = frameError(thrown)
     this.#traffic.refused.add(data.code)
     if (data.code === 'internal') this.#log.error({ err: thrown }, 'a handshake could not be judged')
@@ -262,10 +328,12 @@ export class SocketServer implements AsyncDisposable {
       traffic: this.#traffic,
     })
     this.#traffic.accepted++
-    const device = `${socket.principal.id} ${socket.deviceId}`
+    const device = markOf(socket.principal.id, socket.deviceId)
     this.#sockets.add(socket)
     this.#devices.get(device)?.close('replaced')
     this.#devices.set(device, socket)
+    // A device that was given its name just now has been nowhere else.
+    if (admitted.deviceId !== undefined) this.#neighbours.arrived(device)
     this.#people.arrived(socket)
     io.onAny((name: unknown, ...args: unknown[]) => {
       this.#traffic.framesIn++
@@ -278,8 +346,11 @@ export class SocketServer implements AsyncDisposable {
       this.#people.left(socket)
       if (this.#devices.get(device) === socket) this.#devices.delete(device)
       socket.release()
-      if (this.#sockets.size === 0) this.#gone?.()
+      if (this.#emptying && this.#sockets.size === 0) this.#nobodyLeft.resolve()
+      // Without its Socket.IO socket the connection below serves nobody.
+      io.conn.close()
     })
+    this.#spread()
     // It may have ended between the check of its token and now.
     if (this.#revocations.has(socket.principal.sessionId)) socket.close('session_revoked')
     else void this.#welcome(socket, admitted)
@@ -291,10 +362,12 @@ export class SocketServer implements AsyncDisposable {
     if (roomIds.length > 0) this.#traffic.returned++
     const followers = new Map(roomIds.map((roomId) => [roomId, socket.follow(roomId)]))
     const rooms: ServerFrame<'hello'>['rooms'] = {}
-    const begin: (() => void)[] = []
+    const begin: { readonly activeAt: Date; readonly room: () => void }[] = []
     try {
       const standings =
-        roomIds.length === 0 ? undefined : await this.#rooms.standings(socket.principal, roomIds)
+        roomIds.length === 0
+          ? undefined
+          : await this.#pages.inTurn(() => this.#rooms.standings(socket.principal, roomIds))
       for (const [roomId, follower] of followers) {
         const standing = standings?.get(roomId)
         const cursor = cursors.get(roomId)
@@ -303,13 +376,13 @@ export class SocketServer implements AsyncDisposable {
           this.#giveUp(socket, roomId, follower)
           continue
         }
-        const { epoch, head } = standing
+        const { epoch, head, activeAt } = standing
         if (isVoid(cursor, standing)) {
           rooms[roomId] = { ok: true, epoch, head, reset: true }
-          begin.push(() => this.#resume.restart(follower, standing))
+          begin.push({ activeAt, room: () => this.#resume.restart(follower, standing) })
         } else {
           rooms[roomId] = { ok: true, epoch, head }
-          begin.push(() => this.#resume.resume(follower, epoch, cursor.seq, head))
+          begin.push({ activeAt, room: () => this.#resume.resume(follower, epoch, cursor.seq, head) })
         }
       }
     } catch (error) {
@@ -319,15 +392,19 @@ export class SocketServer implements AsyncDisposable {
       }
       begin.length = 0
     }
+    const spreadMs = this.#spreadMs()
+    this.#toldSpreadMs = this.#toldSpreadMs === 0 ? spreadMs : Math.min(this.#toldSpreadMs, spreadMs)
     socket.emit('hello', {
       deviceId: socket.deviceId,
-      spreadMs: this.#spreadMs(),
+      spreadMs,
       expiresInMs: Math.max(0, Math.round(socket.expiresInMs)),
       v: protocolVersion,
       rooms,
     })
     for (const [roomId, cursor] of cursors) this.#traffic.resumed.add(outcomeOf(rooms[roomId], cursor.seq))
-    for (const room of begin) room()
+    // Where something was said last is where people look first.
+    begin.sort((a, b) => b.activeAt.getTime() - a.activeAt.getTime())
+    for (const { room } of begin) room()
   }
 
   /** Unless the client has joined the room itself meanwhile. */
@@ -348,8 +425,24 @@ export class SocketServer implements AsyncDisposable {
     return slow
   }
 
+  /** Somebody's device has opened a socket in another process: what is here of it is a ghost, or about to be one. */
+  #cameElsewhere(mark: string): void {
+    const socket = this.#devices.get(mark)
+    // One that was sent away is closed by its client, when the new one is in use.
+    if (socket !== undefined && !socket.moving) socket.close('replaced')
+  }
+
+  /** Who came while few were here would come back within a span for few. */
+  #spread(): void {
+    const spreadMs = this.#spreadMs()
+    const told = this.#toldSpreadMs
+    if (this.#emptying || told === 0 || spreadMs < Math.max(leastSpreadMs, 2 * told)) return
+    this.#toldSpreadMs = spreadMs
+    this.#io.local.emit('spread', { spreadMs })
+  }
+
   #spreadMs(): number {
-    return Math.ceil((this.#sockets.size / handshakesPerSecond) * 1_000 * spreadMargin)
+    return Math.ceil((this.#sockets.size / this.#limits.handshakesPerSecond) * 1_000 * spreadMargin)
   }
 }
 
@@ -357,4 +450,29 @@ function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held
   if (room?.ok !== true) return 'refused'
   if (room.reset === true) return 'reset'
   return held < room.head ? 'news' : 'quiet'
+}
+
+/** A device of an account, as processes name it to each other. */
+function markOf(accountId: string, deviceId: string): string {
+  return createHash('sha256').update(`${accountId} ${deviceId}`).digest('base64url').slice(0, 22)
+}
+
+/** Answers a request that asked for a WebSocket, before there is one. */
+function turnAway(tcp: Duplex, refusal: FrameError): void {
+  const { status } = errorTable[refusal.code]
+  const body = JSON.stringify(refusal)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Connection: close',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(refusal.retryAfterMs === undefined
+      ? []
+      : [`Retry-After: ${Math.ceil(refusal.retryAfterMs / 1_000)}`]),
+  ]
+  // It may be gone before it has read that it is not wanted.
+  tcp.on('error', () => tcp.destroy())
+  tcp.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  const cut = setTimeout(() => tcp.destroy(), turnAwayMs)
+  tcp.once('close', () => clearTimeout(cut))
 }

@@ -39,6 +39,8 @@ export interface NewRoom {
 export interface Standing extends Heads {
   readonly kind: Room['kind']
   readonly floor: number
+  /** When something was said last. */
+  readonly activeAt: Date
   /** Undefined: not in the room. */
   readonly role: RoomRole | undefined
 }
@@ -172,9 +174,10 @@ export async function standings(
     epoch: string
     head: number
     floor: number
+    activeAt: Date
     role: RoomRole | null
   }>(sql`
-    select r.id, r.kind, r.epoch, r.seq as head, r.floor, m.role
+    select r.id, r.kind, r.epoch, r.seq as head, r.floor, r.active_at as "activeAt", m.role
     from rooms r
     left join room_members m
       on m.room_id = r.id and m.kind = ${member.kind} and m.member_id = ${member.id} and m.left_at is null

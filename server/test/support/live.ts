@@ -23,7 +23,9 @@ import { parseKeyring } from '#foundation/crypto/keyring.ts'
 import { Notes } from '#foundation/database/notes.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
+import { callerAddress } from '#http/caller-address.ts'
 import { CrossOrigin } from '#http/cross-origin.ts'
+import { Neighbours } from '#realtime/neighbours.ts'
 import { Presence, type PresenceOptions, type PresenceTimes } from '#realtime/presence.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
@@ -58,9 +60,13 @@ export interface Live extends AsyncDisposable {
 }
 
 export type LiveOptions = Partial<
-  Pick<SocketServerOptions, 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'mostSockets' | 'traffic'>
+  Pick<
+    SocketServerOptions,
+    'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
+  >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
+  readonly trustedProxies?: readonly string[]
   readonly people?: readonly AccountPrincipal[]
   readonly publishing?: Pick<MessagesOptions, 'traffic' | 'queue'>
   /** Carries events and signals; where absent, signals go over the database. */
@@ -109,6 +115,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     await Revocations.open({ database, clock, log, tokenLifetimeMs: accessTokenLifetimeMs }),
   )
   const tokens = await openTokens(database, revocations, clock)
+  const neighbours = release.use(await Neighbours.open({ database, log }))
   const http = createServer((_request, response) => response.writeHead(404).end())
   const sockets = new SocketServer({
     http,
@@ -123,6 +130,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     presence,
     turns: { cancel: () => Promise.reject(new Error('no turn here')) },
     drafts: { open: () => [] },
+    neighbours,
+    addressOf: callerAddress(options.trustedProxies ?? []),
     crossOrigin: new CrossOrigin({ allowed: [], own: () => issuer }),
     clock,
     log,
