@@ -36,7 +36,6 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   const connections = useObserved(atom.connections)
   const providers = useAnswer(askProviders)
   const people = useAnswer(askEverybody)
-  const me = useMe().account.id
 
   function then(work: () => unknown): () => void {
     return () => {
