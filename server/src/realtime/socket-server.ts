@@ -18,6 +18,7 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -77,7 +78,6 @@ const drainMs = 3_000
 /** The live door: Socket.IO over WebSocket alone. Knows who is connected; what they may do is in `frames.ts`. */
 export class SocketServer implements AsyncDisposable {
   readonly #io: Server<DefaultEventsMap, ServerFrames>
-  readonly #rooms: Rooms
   readonly #neighbours: Neighbours
   readonly #drainPlan: DrainPlan
   readonly #limits: AdmissionLimits
@@ -89,7 +89,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #budget: SocketBudget
   readonly #admission: Admission
   readonly #hub: Hub<LiveSocket>
-  readonly #pages: Pages
+  readonly #arrivals: Arrivals
   readonly #resume: Resume<LiveSocket>
   readonly #frames: Frames
   readonly #sockets = new Set<LiveSocket>()
@@ -107,7 +107,6 @@ export class SocketServer implements AsyncDisposable {
   #drained: Promise<void> | undefined
 
   constructor(options: SocketServerOptions) {
-    this.#rooms = options.rooms
     this.#clock = options.clock
     this.#log = options.log
     this.#revocations = options.revocations
@@ -135,7 +134,7 @@ export class SocketServer implements AsyncDisposable {
       signal: (roomId, signal) => this.#io.local.to(roomId).except(crowded).emit('room.signal', signal),
     })
     const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
-    this.#pages = pages
+    this.#arrivals = new Arrivals({ rooms: options.rooms, pages })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })
     this.#resume = new Resume({
       hub: this.#hub,
@@ -313,9 +312,7 @@ export class SocketServer implements AsyncDisposable {
     const begin: { readonly activeAt: Date; readonly room: () => void }[] = []
     try {
       const standings =
-        roomIds.length === 0
-          ? undefined
-          : await this.#pages.inTurn(() => this.#rooms.standings(socket.principal, roomIds))
+        roomIds.length === 0 ? undefined : await this.#arrivals.standings(socket.principal, roomIds)
       for (const [roomId, follower] of followers) {
         const standing = standings?.get(roomId)
         const cursor = cursors.get(roomId)
