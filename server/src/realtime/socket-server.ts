@@ -19,6 +19,7 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -84,7 +85,6 @@ const drainMs = 3_000
 /** The live door: Socket.IO over WebSocket alone. Knows who is connected; what they may do is in `frames.ts`. */
 export class SocketServer implements AsyncDisposable {
   readonly #io: Server<DefaultEventsMap, ServerFrames>
-  readonly #rooms: Rooms
   readonly #neighbours: Neighbours
   readonly #drainPlan: DrainPlan
   readonly #limits: AdmissionLimits
@@ -97,7 +97,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #budget: SocketBudget
   readonly #admission: Admission
   readonly #hub: Hub<LiveSocket>
-  readonly #pages: Pages
+  readonly #arrivals: Arrivals
   readonly #resume: Resume<LiveSocket>
   readonly #frames: Frames
   readonly #sockets = new Set<LiveSocket>()
@@ -116,7 +116,6 @@ export class SocketServer implements AsyncDisposable {
   #drained: Promise<void> | undefined
 
   constructor(options: SocketServerOptions) {
-    this.#rooms = options.rooms
     this.#clock = options.clock
     this.#log = options.log
     const traffic = options.traffic ?? new SocketTraffic()
@@ -155,7 +154,7 @@ export class SocketServer implements AsyncDisposable {
       },
     })
     const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
-    this.#pages = pages
+    this.#arrivals = new Arrivals({ rooms: options.rooms, pages })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })
     this.#resume = new Resume({
       hub: this.#hub,
@@ -365,9 +364,7 @@ export class SocketServer implements AsyncDisposable {
     const begin: { readonly activeAt: Date; readonly room: () => void }[] = []
     try {
       const standings =
-        roomIds.length === 0
-          ? undefined
-          : await this.#pages.inTurn(() => this.#rooms.standings(socket.principal, roomIds))
+        roomIds.length === 0 ? undefined : await this.#arrivals.standings(socket.principal, roomIds)
       for (const [roomId, follower] of followers) {
         const standing = standings?.get(roomId)
         const cursor = cursors.get(roomId)

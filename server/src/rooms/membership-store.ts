@@ -161,6 +161,39 @@ export async function lockRoom(db: Queryable, roomId: string): Promise<void> {
   await db.query(sql`select 1 from rooms where id = ${roomId} for no key update`)
 }
 
+export interface StandingAsked {
+  readonly workspaceId: string
+  readonly member: MemberRef
+  readonly roomIds: readonly string[]
+}
+
+/** The same as `standings` for many at once, in one question; in the order of the asked. */
+export async function standingsOfMany(
+  db: Queryable,
+  asked: readonly StandingAsked[],
+): Promise<Map<string, Standing>[]> {
+  const flat = asked.flatMap(({ workspaceId, member, roomIds }, index) =>
+    roomIds.map((roomId) => ({ index, roomId, workspaceId, ...member })),
+  )
+  const rows = await db.query<
+    Omit<Standing, 'role'> & { asked: number; id: string; role: RoomRole | null }
+  >(sql`
+    select a.asked, r.id, r.kind, r.epoch, r.seq as head, r.floor, r.active_at as "activeAt", m.role
+    from unnest(
+      ${flat.map(({ index }) => index)}::int[], ${flat.map(({ roomId }) => roomId)}::uuid[],
+      ${flat.map(({ workspaceId }) => workspaceId)}::uuid[], ${flat.map(({ kind }) => kind)}::text[],
+      ${flat.map(({ id }) => id)}::uuid[]
+    ) as a (asked, room_id, workspace_id, kind, member_id)
+    join rooms r on r.id = a.room_id and r.workspace_id = a.workspace_id
+    left join room_members m
+      on m.room_id = r.id and m.kind = a.kind and m.member_id = a.member_id and m.left_at is null`)
+  const found = asked.map(() => new Map<string, Standing>())
+  for (const { asked: index, id, role, ...standing } of rows) {
+    found[index]?.set(id, { ...standing, role: role ?? undefined })
+  }
+  return found
+}
+
 /** How a person or agent stands to rooms of their workspace: rooms that are absent are unknown or another workspace's. */
 export async function standings(
   db: Queryable,

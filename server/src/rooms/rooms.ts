@@ -306,15 +306,20 @@ export class Rooms {
     roomIds: readonly string[],
   ): Promise<Map<string, Standing | AtomError>> {
     const wanted = roomIds.map((id) => id.toLowerCase())
-    const found = await store.standings(this.#database, principal.workspaceId, principal, wanted)
-    return new Map(
-      wanted.map((id) => {
-        const standing = found.get(id)
-        if (standing === undefined) return [id, new AtomError('not_found', 'There is no such room.')]
-        const { role } = standing
-        return [id, role === undefined ? new AtomError('not_a_member') : { ...standing, role }]
-      }),
-    )
+    return judged(wanted, await store.standings(this.#database, principal.workspaceId, principal, wanted))
+  }
+
+  /** The same for many callers at once, in one question to the database; in their order. */
+  async standingsOfMany(
+    callers: readonly { readonly principal: Principal; readonly roomIds: readonly string[] }[],
+  ): Promise<Map<string, Standing | AtomError>[]> {
+    const asked = callers.map(({ principal, roomIds }) => ({
+      workspaceId: principal.workspaceId,
+      member: { kind: principal.kind, id: principal.id },
+      roomIds: roomIds.map((id) => id.toLowerCase()),
+    }))
+    const found = await store.standingsOfMany(this.#database, asked)
+    return asked.map(({ roomIds }, index) => judged(roomIds, found[index] ?? new Map()))
   }
 
   /** Rooms of the caller's workspace by id, with their names where the caller is in them; others are absent. */
@@ -419,4 +424,18 @@ function readCursor(cursor: string): { at: string; id: string } {
     throw new AtomError('validation_failed', 'The cursor is not one of ours; start again without it.')
   }
   return { at, id }
+}
+
+function judged(
+  roomIds: readonly string[],
+  found: ReadonlyMap<string, store.Standing>,
+): Map<string, Standing | AtomError> {
+  return new Map(
+    roomIds.map((id) => {
+      const standing = found.get(id)
+      if (standing === undefined) return [id, new AtomError('not_found', 'There is no such room.')]
+      const { role } = standing
+      return [id, role === undefined ? new AtomError('not_a_member') : { ...standing, role }]
+    }),
+  )
 }
