@@ -150,7 +150,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             </Item>
             {people.state === 'ready' &&
               people.value
-                .filter(({ id }) => id !== me)
+                .filter(({ id }) => id !== me.account.id)
                 .map((person) => (
                   <Item
                     key={person.id}
