@@ -71,6 +71,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
     /** The connection below. */
     readonly tcp: Duplex
     readonly deviceId: string
+    readonly address: string
     readonly admitted: VerifiedToken
     readonly limits: SocketLimits
     readonly bounds: BufferBounds
@@ -90,7 +91,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
     this.#clock = options.clock
     this.#expiry = options.expiry
     this.#admitted = options.admitted
-    this.address = socket.handshake.address
+    this.address = options.address
     this.since = options.clock.now()
     this.heardAt = this.since
     const reader = {

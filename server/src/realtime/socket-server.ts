@@ -19,7 +19,6 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
-import { Arrivals } from './arrivals.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -32,6 +31,7 @@ import {
   type ServerFrames,
 } from './live-socket.ts'
 import type { Neighbours } from './neighbours.ts'
+import { Newcomers } from './newcomers.ts'
 import { Pages } from './pages.ts'
 import { People } from './people.ts'
 import type { Presence } from './presence.ts'
@@ -97,7 +97,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #budget: SocketBudget
   readonly #admission: Admission
   readonly #hub: Hub<LiveSocket>
-  readonly #arrivals: Arrivals
+  readonly #newcomers: Newcomers
   readonly #resume: Resume<LiveSocket>
   readonly #frames: Frames
   readonly #sockets = new Set<LiveSocket>()
@@ -106,6 +106,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #devices = new Map<string, LiveSocket>()
   readonly #admitted = new WeakMap<IoSocket, Admitted>()
   readonly #tcp = new WeakMap<Conn, Duplex>()
+  readonly #addresses = new WeakMap<Conn, string>()
   /** Engine.IO sockets that have a Socket.IO socket, or are about to. */
   readonly #taken = new WeakSet<Conn>()
   readonly #release = new DisposableStack()
@@ -154,7 +155,7 @@ export class SocketServer implements AsyncDisposable {
       },
     })
     const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
-    this.#arrivals = new Arrivals({ rooms: options.rooms, pages })
+    this.#newcomers = new Newcomers({ rooms: options.rooms, pages })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })
     this.#resume = new Resume({
       hub: this.#hub,
@@ -188,6 +189,7 @@ export class SocketServer implements AsyncDisposable {
     this.#io.attach(options.http)
     this.#io.engine.on('connection', (conn: Conn) => {
       this.#tcp.set(conn, conn.request.socket)
+      this.#addresses.set(conn, options.addressOf(conn.request))
       // The request holds headers and buffers that nobody reads again.
       Object.assign(conn, { request: null })
     })
@@ -317,6 +319,7 @@ export class SocketServer implements AsyncDisposable {
       socket: io,
       tcp,
       deviceId: admitted.deviceId ?? newId(),
+      address: this.#addresses.get(io.conn) ?? '',
       admitted: admitted.token,
       limits: new SocketLimits(this.#budget),
       bounds: this.#bounds,
@@ -364,7 +367,7 @@ export class SocketServer implements AsyncDisposable {
     const begin: { readonly activeAt: Date; readonly room: () => void }[] = []
     try {
       const standings =
-        roomIds.length === 0 ? undefined : await this.#arrivals.standings(socket.principal, roomIds)
+        roomIds.length === 0 ? undefined : await this.#newcomers.standings(socket.principal, roomIds)
       for (const [roomId, follower] of followers) {
         const standing = standings?.get(roomId)
         const cursor = cursors.get(roomId)

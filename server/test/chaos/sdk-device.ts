@@ -186,7 +186,7 @@ export class SdkDevice implements Device {
       const unsubscribe = live.subscribe(() => this.#look(live))
       try {
         const after = this.cursor(room)
-        for await (const event of live.events({ after, signal: open.signal })) {
+        for await (const event of live.feed({ after, signal: open.signal })) {
           if (open.signal.aborted || page.closed.signal.aborted) return
           this.#cursors.set(room.id, event.seq)
           this.#witness.event(room, event)

@@ -17,7 +17,7 @@ const mostTogether = 200
  * How those who come in stand to the rooms that they name. Who comes while a question is under way is asked about with the
  * next one, all together: a thousand clients who come back at once are a handful of questions, and one alone waits for nobody.
  */
-export class Arrivals {
+export class Newcomers {
   readonly #rooms: Pick<Rooms, 'standingsOfMany'>
   readonly #pages: Pages
   #waiting: Waiting[] = []
