@@ -115,3 +115,10 @@ test('[CL3] a lone expired token brings the client back at once; a loop of them 
     [0, 1_000, 2_000],
   )
 })
+
+test('[CL78] who came while few were there comes back over the span for many, as the server says when they have come', () => {
+  const policy = new Reconnect({ random: () => 1 })
+  policy.opened(1_000)
+  policy.spread(30_000)
+  assert.deepEqual(waits(policy, [{ kind: 'dropped' }]), [30_000])
+})

@@ -62,6 +62,11 @@ export class Reconnect {
     this.#spreadMs = spreadMs
   }
 
+  /** Meanwhile there are more, or fewer, who would come back with it. */
+  spread(spreadMs: number): void {
+    this.#spreadMs = spreadMs
+  }
+
   lost(loss: Loss): Verdict {
     const openedAt = this.#openedAt
     this.#openedAt = undefined

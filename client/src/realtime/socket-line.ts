@@ -141,7 +141,7 @@ export class SocketLine implements Line {
     this.#parts.end.become({ state: first })
     while (!signal.aborted) {
       this.#opening = true
-      const opened = await this.#open(signal)
+      const opened = await this.#open(policy, signal)
       this.#opening = false
       if (this.#replaced !== undefined && opened.socket === undefined) this.#away(this.#replaced)
       this.#replaced = undefined
@@ -200,7 +200,7 @@ export class SocketLine implements Line {
     this.#running = false
   }
 
-  async #open(signal: AbortSignal): Promise<Opened> {
+  async #open(policy: Reconnect, signal: AbortSignal): Promise<Opened> {
     const { session, end, url } = this.#parts
     let token: string | undefined
     try {
@@ -217,6 +217,7 @@ export class SocketLine implements Line {
         heard: (frame) => {
           if (frame.name === 'drain') drain(frame.body)
           else if (frame.name === 'auth.expiring') void this.#renew()
+          else if (frame.name === 'spread') policy.spread(frame.body.spreadMs)
           if (!signal.aborted) end.frame(frame)
         },
       })
