@@ -235,7 +235,10 @@ suite('the operator’s live page', () => {
     await until(() => client.first('closing')?.reason === 'moved')
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     // This page's own socket was moved, too, and is back.
-    await page.getByRole('row', { name: /Ada Lovelace \(you\)/ }).waitFor()
+    await page
+      .getByRole('row', { name: /Ada Lovelace \(you\)/ })
+      .filter({ hasNotText: 'the-plai' })
+      .waitFor()
     await page.close()
   })
 
