@@ -1,5 +1,6 @@
-// `npm test`: brings up the real parts (PostgreSQL embedded and Debian's, Redis, Chromium), runs every test against both
-// databases, stops what it started. Extra arguments narrow the run to files whose path contains one of them.
+// `npm test`: brings up the real parts (PostgreSQL embedded and Debian's, Redis, Chromium), runs every test against the
+// embedded database and those of the server against Debian's too, and stops what it started. Extra arguments narrow the run to
+// files whose path contains one of them.
 import { globSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -36,6 +37,8 @@ const promises = ['server/test', 'client/test', 'sandbox/test'].flatMap((place) 
   globSync(`${place}/**/*.test.ts`, { cwd: root }),
 )
 
+const looksAtScreens = /^server\/test\/(?:dashboard|client)-/
+
 {
   await using embedded = await startEmbeddedServer()
   await runSuite('PostgreSQL 18, embedded', [...pure, ...promises], embedded.url)
@@ -43,8 +46,9 @@ const promises = ['server/test', 'client/test', 'sandbox/test'].flatMap((place) 
 {
   await using debian = await startDebianPostgres()
   process.env['ATOM_TEST_EXTERNAL'] = '1'
-  const needDatabase = promises.filter((file) => file.startsWith('server/test'))
-  await runSuite('PostgreSQL 15, Debian', needDatabase, debian.url)
+  // What looks at screens has run: a screen does not know which database is below it, and its server is tested here again.
+  const onServer = promises.filter((file) => file.startsWith('server/test') && !looksAtScreens.test(file))
+  await runSuite('PostgreSQL 15, Debian, without what looks at screens', onServer, debian.url)
 }
 // Once more at the end, where whoever reads only the end of a long log finds it.
 if (failures.length > 0) console.log(`\nFailed:\n${failures.join('\n')}`)
