@@ -355,6 +355,13 @@ function goneSignal(reply: FastifyReply): AbortSignal {
 }
 
 function sendStream(reply: FastifyReply, answer: StreamAnswer): FastifyReply {
+  if (Buffer.isBuffer(answer.body) && reply.request.method !== 'HEAD') {
+    // Node writes head and body of a string in one piece, and of a buffer in two. Latin-1 leaves each byte what it is.
+    reply.hijack()
+    reply.raw.writeHead(answer.status, answer.headers)
+    reply.raw.end(answer.body.toString('latin1'), 'latin1')
+    return reply
+  }
   reply.code(answer.status)
   reply.headers(answer.headers)
   return reply.send(answer.body ?? undefined)
