@@ -1,5 +1,5 @@
 import { limits, type Room } from '@atom/contract/rooms.ts'
-import { type FormEvent, useEffect, useState } from 'react'
+import { type FormEvent, useState } from 'react'
 import { atom, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
@@ -25,22 +25,16 @@ export function NewRoomDialog({
   const me = useMe().account.id
   const everybody = useAnswer(askEverybody)
   const [words, setWords] = useState('')
-  const [chosen, setChosen] = useState<ReadonlySet<string>>()
-  const others = everybody.state === 'ready' ? everybody.value.filter(({ id }) => id !== me) : []
-
+  /** Undefined until something is chosen otherwise than it stands. */
+  const [changed, setChanged] = useState<ReadonlySet<string>>()
   const ready = everybody.state === 'ready'
-  // biome-ignore lint/correctness/useExhaustiveDependencies: chosen once, when it is known who there is.
-  useEffect(() => {
-    if (ready) setChosen(new Set(others.filter(({ kind }) => kind === 'agent').map(({ id }) => id)))
-  }, [ready])
+  const others = ready ? everybody.value.filter(({ id }) => id !== me) : []
+  const chosen = changed ?? new Set(others.filter(({ kind }) => kind === 'agent').map(({ id }) => id))
 
   const create = useAction(async (name: string) => {
     // Where nobody could be asked for, the server puts the default agent in.
-    const members =
-      chosen === undefined
-        ? undefined
-        : others.filter(({ id }) => chosen.has(id)).map(({ kind, id }) => ({ kind, id }))
-    onCreated(await atom.rooms.create({ name, ...(members === undefined ? {} : { members }) }))
+    const members = others.filter(({ id }) => chosen.has(id)).map(({ kind, id }) => ({ kind, id }))
+    onCreated(await atom.rooms.create({ name, ...(ready ? { members } : {}) }))
   })
 
   function submit(event: FormEvent<HTMLFormElement>) {
@@ -52,7 +46,7 @@ export function NewRoomDialog({
   function toggle({ id }: Somebody): void {
     const next = new Set(chosen)
     if (!next.delete(id)) next.add(id)
-    setChosen(next)
+    setChanged(next)
   }
 
   return (
@@ -86,11 +80,7 @@ export function NewRoomDialog({
                 key={each.id}
                 className="flex min-h-9 cursor-pointer items-center gap-2.5 rounded-control px-1.5 hover:bg-hover pointer-coarse:min-h-11"
               >
-                <input
-                  type="checkbox"
-                  checked={chosen?.has(each.id) ?? false}
-                  onChange={() => toggle(each)}
-                />
+                <input type="checkbox" checked={chosen.has(each.id)} onChange={() => toggle(each)} />
                 <MemberMark kind={each.kind} name={each.name} size="small" />
                 <span className="min-w-0 flex-1 truncate">{each.name}</span>
                 {each.kind === 'agent' && <span className="text-sm text-quiet">agent</span>}
