@@ -156,7 +156,9 @@ test('[CN77] a pair that arrives while the database is busy is stored when there
   it.provider.beforeAnswer = async () => {
     // One that works, one that waits, and no room for another; where a question of the house's own was quicker, one of
     // these is the other.
-    busy.push(Promise.allSettled([narrow.query(sql`select pg_sleep(1.5)`), narrow.query(sql`select pg_sleep(1.5)`)]))
+    busy.push(
+      Promise.allSettled([narrow.query(sql`select pg_sleep(1.5)`), narrow.query(sql`select pg_sleep(1.5)`)]),
+    )
     await assert.rejects(narrow.query(sql`select 1`), { code: 'busy' })
   }
   const answer = await it.call()
