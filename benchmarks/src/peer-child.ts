@@ -7,10 +7,13 @@ import type { AccountPrincipal } from '../../server/src/access/principal.ts'
 import { openDatabase } from '../../server/src/foundation/database/pool.ts'
 import { createLog } from '../../server/src/foundation/log.ts'
 import { roomOf, somebody, startLive } from '../../server/test/support/live.ts'
-import type { Cursors, Order, Peer, PeerOptions } from './rooms/peers.ts'
+import type { Cursors, Guest, Order, Peer, PeerOptions } from './rooms/peers.ts'
 
 const kind = process.argv[2] as Peer
 const options: PeerOptions = JSON.parse(process.argv[3] ?? '{}')
+
+/** People who share a room. */
+const perRoom = 100
 
 interface Serving {
   readonly url: string
@@ -60,6 +63,21 @@ async function atom(): Promise<Serving> {
   for (let room = roomIds.length; room < (options.rooms ?? 1); room++) {
     roomIds.push(await roomOf(database, live, person))
   }
+  const crowd: Guest[] = []
+  while (crowd.length < (options.crowd ?? 0)) {
+    const people = Array.from({ length: Math.min(perRoom, (options.crowd ?? 0) - crowd.length) }, () =>
+      somebody(person.workspaceId),
+    )
+    const roomId = await roomOf(database, live, person, ...people)
+    const { epoch, head } = await live.rooms.requireMember(person, roomId)
+    for (const guest of people) {
+      const tokens: string[] = []
+      for (let visit = 0; visit < (options.visits ?? 1); visit++) {
+        tokens.push((await live.tokens.mint(guest)).accessToken)
+      }
+      crowd.push({ tokens, deviceId: guest.id, cursors: { [roomId]: { epoch, seq: head } } })
+    }
+  }
   const cursors: Cursors = {}
   for (const roomId of roomIds) {
     const { epoch, head } = await live.rooms.requireMember(person, roomId)
@@ -68,7 +86,7 @@ async function atom(): Promise<Serving> {
   let number = 0
   return {
     url: live.url,
-    more: { token: await live.token(person), person, cursors },
+    more: { token: await live.token(person), person, cursors, crowd },
     say: (room, text) =>
       live.messages.send(person, roomIds[room] ?? '', { clientId: `${process.pid}-${++number}`, text }),
     held: () => Math.max(0, ...live.sockets.unsent()),
@@ -102,8 +120,10 @@ async function bareWs(): Promise<Serving> {
   let seq = 0
   return {
     url: await listening(http),
-    say: (_room, text) => {
+    say: (room, text) => {
       const data = JSON.stringify(['room.events', frame(++seq, text)])
+      // Everybody is in the first room and nobody in the others.
+      if (room > 0) return
       for (const client of server.clients) if (client.readyState === WebSocket.OPEN) client.send(data)
     },
     held: () => Math.max(0, ...[...server.clients].map((client) => client.bufferedAmount)),

@@ -24,6 +24,16 @@ export interface PeerOptions {
   /** Of another process on the same database. */
   readonly person?: AccountPrincipal
   readonly roomIds?: readonly string[]
+  /** So many people, each with as many tokens as they visit, a hundred to a room. */
+  readonly crowd?: number
+  readonly visits?: number
+}
+
+/** Somebody who can come to Atom: with a token that no server has seen for each visit, and one room. */
+export interface Guest {
+  readonly tokens: readonly string[]
+  readonly deviceId: string
+  readonly cursors: Cursors
 }
 
 export type Order = { readonly id: number } & (
@@ -44,6 +54,7 @@ interface Ready {
   readonly token?: string
   readonly person?: AccountPrincipal
   readonly cursors?: Cursors
+  readonly crowd?: readonly Guest[]
 }
 
 const program = join(import.meta.dirname, '..', 'peer-child.ts')
@@ -109,7 +120,8 @@ export class Server implements AsyncDisposable {
 }
 
 export interface LineOptions {
-  readonly deviceId?: string
+  readonly token?: string | undefined
+  readonly deviceId?: string | undefined
   readonly cursors?: Cursors | undefined
 }
 
@@ -124,7 +136,7 @@ export class Line {
   heard: (name: string, frame: Record<string, unknown>) => void = () => undefined
   readonly socket: WebSocket
 
-  constructor(kind: Peer, { url, token }: Ready, { deviceId, cursors }: LineOptions = {}) {
+  constructor(kind: Peer, { url, token: own }: Ready, { token = own, deviceId, cursors }: LineOptions = {}) {
     const path = kind === 'ws' ? '' : '/socket.io/?EIO=4&transport=websocket'
     this.socket = new WebSocket(url.replace('http', 'ws') + path, { perMessageDeflate: false })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -165,12 +177,18 @@ export class Line {
   }
 }
 
-/** Opens so many, a few at a time. */
-export async function lines(kind: Peer, server: Server, count: number, atOnce = 25): Promise<Line[]> {
+/** Opens so many, a few at a time; each as `who` says, or else with the cursors of all the server's rooms. */
+export async function lines(
+  kind: Peer,
+  server: Server,
+  count: number,
+  who: (index: number) => LineOptions = () => ({ cursors: server.ready.cursors }),
+  atOnce = 25,
+): Promise<Line[]> {
   const opened: Line[] = []
   const open = async () => {
     while (opened.length < count) {
-      const line = new Line(kind, server.ready, { cursors: server.ready.cursors })
+      const line = new Line(kind, server.ready, who(opened.length))
       opened.push(line)
       await line.connected
     }

@@ -8,7 +8,10 @@ import pg from 'pg'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate, readMigrations } from '#foundation/database/migrate.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
-import { createLog, type Log } from '#foundation/log.ts'
+import type { Log } from '#foundation/log.ts'
+import { testLog } from './log.ts'
+
+export { testLog }
 
 export interface TestDatabase extends AsyncDisposable {
   readonly connection: DatabaseAddress
@@ -21,9 +24,6 @@ export interface TestDatabaseOptions {
 }
 
 export const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
-
-/** Keeps what the parts say when a test fails; set ATOM_TEST_LOG=debug to see it. */
-export const testLog = createLog({ level: process.env['ATOM_TEST_LOG'] ?? 'silent' })
 
 /**
  * A fresh, migrated database for one test: a copy of a template that is migrated once for each state of the migrations.
