@@ -7,17 +7,14 @@ export interface Outlet {
   /** Whose socket it is. */
   readonly accountId: string
   emit(name: 'room.events', frame: ServerFrame<'room.events'>): void
-  /** Live frames of the room now reach this socket with everybody else's. */
-  enter(roomId: string): void
-  exit(roomId: string): void
   /** The room is closed to this socket's person from now on. */
   expelled(roomId: string): void
 }
 
-/** Sends one frame, encoded once, to every socket that has entered the room. */
-export type Broadcast = {
-  events(roomId: string, frame: ServerFrame<'room.events'>): void
-  signal(roomId: string, signal: RoomSignal): void
+/** Sends one frame, encoded once, to every follower of the room that is live. */
+export type Broadcast<O extends Outlet = Outlet> = {
+  events(room: RoomHere<O>, frame: ServerFrame<'room.events'>): void
+  signal(room: RoomHere<O>, signal: RoomSignal): void
   /** The first socket of this process has come to the room. Disposed when the last one leaves. */
   follow?(roomId: string): Disposable
 }
@@ -92,10 +89,10 @@ export interface RoomHere<O extends Outlet = Outlet> {
 
 /** The sockets of this process, by room. */
 export class Hub<O extends Outlet = Outlet> {
-  readonly #broadcast: Broadcast
+  readonly #broadcast: Broadcast<O>
   readonly #rooms = new Map<string, RoomHere<O>>()
 
-  constructor(broadcast: Broadcast) {
+  constructor(broadcast: Broadcast<O>) {
     this.#broadcast = broadcast
   }
 
@@ -122,7 +119,6 @@ export class Hub<O extends Outlet = Outlet> {
   }
 
   leave(follower: Follower<O>): void {
-    if (follower.mode === 'live') follower.outlet.exit(follower.room.id)
     follower.mode = 'gone'
     follower.held = undefined
     const { room } = follower
@@ -135,10 +131,7 @@ export class Hub<O extends Outlet = Outlet> {
   /** Stops live events for this socket; what it misses it reads later, from its cursor. False: they had not begun. */
   suspend(follower: Follower<O>): boolean {
     if (follower.mode !== 'live' && follower.mode !== 'ahead') return false
-    if (follower.mode === 'live') {
-      follower.cursor = follower.room.position ?? follower.cursor
-      follower.outlet.exit(follower.room.id)
-    }
+    if (follower.mode === 'live') follower.cursor = follower.room.position ?? follower.cursor
     follower.mode = 'holding'
     follower.held = undefined
     return true
@@ -195,7 +188,7 @@ export class Hub<O extends Outlet = Outlet> {
     // Step by step: a socket that falls behind at one of the frames goes on after that one.
     for (const part of live ? inFrames(events) : []) {
       room.position = part.at(-1)?.seq ?? last.seq
-      this.#broadcast.events(room.id, { roomId: room.id, epoch: room.epoch, events: part })
+      this.#broadcast.events(room, { roomId: room.id, epoch: room.epoch, events: part })
     }
     room.position = last.seq
     for (const follower of ahead) {
@@ -227,15 +220,12 @@ export class Hub<O extends Outlet = Outlet> {
   }
 
   tell(signal: RoomSignal): void {
-    if (this.#rooms.has(signal.roomId)) this.#broadcast.signal(signal.roomId, signal)
+    const room = this.#rooms.get(signal.roomId)
+    if (room !== undefined) this.#broadcast.signal(room, signal)
   }
 
   #settle(follower: Follower<O>): void {
-    if (follower.cursor !== follower.room.position) follower.mode = 'ahead'
-    else {
-      follower.mode = 'live'
-      follower.outlet.enter(follower.room.id)
-    }
+    follower.mode = follower.cursor === follower.room.position ? 'live' : 'ahead'
   }
 }
 

@@ -11,6 +11,7 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import type { VerifiedToken } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Movable } from './drain.ts'
+import { EncodedFrame } from './encoded-frame.ts'
 import type { Follower, Hub } from './hub.ts'
 import type { Resume, ResumingOutlet } from './resume.ts'
 import { type BufferBounds, SendBuffer } from './send-buffer.ts'
@@ -29,9 +30,6 @@ export interface Expiry {
 }
 
 export const defaultExpiry: Expiry = { noticeMs: 60_000, graceMs: 25_000 }
-
-/** Sockets in this Socket.IO room get no signals for now. */
-export const crowded = 'crowded'
 
 /** A socket that does not close by itself is cut after this long. */
 const closeMs = 2_000
@@ -95,7 +93,6 @@ export class LiveSocket implements ResumingOutlet, Movable {
     this.since = options.clock.now()
     this.heardAt = this.since
     const reader = {
-      crowded: (full: boolean) => void (full ? socket.join(crowded) : socket.leave(crowded)),
       behind: () => {
         for (const follower of this.followers.values()) {
           if (hub.suspend(follower)) resume.again(follower)
@@ -103,7 +100,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
       },
       stalled: () => this.close('too_slow'),
     }
-    this.#buffer = new SendBuffer(socket.conn, options.bounds, reader, options.traffic)
+    this.#buffer = new SendBuffer(socket.conn, options.tcp, options.bounds, reader, options.traffic)
     this.#watchExpiry()
   }
 
@@ -149,19 +146,15 @@ export class LiveSocket implements ResumingOutlet, Movable {
   }
 
   emit<N extends ServerFrameName>(name: N, frame: ServerFrame<N>): void {
-    this.#socket.emit(name, ...([frame] as Parameters<ServerFrames[N]>))
+    this.send(EncodedFrame.of(name, frame))
+  }
+
+  send(frame: EncodedFrame): void {
+    this.#buffer.send(frame)
   }
 
   tell(signal: RoomSignal): void {
     this.emit('room.signal', signal)
-  }
-
-  enter(roomId: string): void {
-    void this.#socket.join(roomId)
-  }
-
-  exit(roomId: string): void {
-    void this.#socket.leave(roomId)
   }
 
   expelled(roomId: string): void {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import sql from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
@@ -11,6 +12,8 @@ export interface NeighboursOptions {
 }
 
 const channel = 'atom_sockets'
+/** Devices that arrive within this time are told together. */
+const gatherMs = 10
 /** PostgreSQL takes a payload below 8,000 bytes. */
 const payloadBytes = 7_900
 
@@ -109,6 +112,7 @@ export class Neighbours implements AsyncDisposable {
   /** What comes while a notification is on its way goes with the next one. */
   async #send(): Promise<void> {
     while (this.#words.length > 0 || this.#arrivals.length > 0) {
+      if (this.#words.length === 0) await delay(gatherMs)
       const payloads = [...this.#words, ...packed(`arrived ${this.#self}`, this.#arrivals)]
       const marks = this.#arrivals
       this.#words = []

@@ -1,5 +1,7 @@
+import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises'
 import type { Principal } from '#access/principal.ts'
 import type { Rooms } from '#rooms/rooms.ts'
+import { Pace } from './pace.ts'
 import type { Pages } from './pages.ts'
 
 type Standings = Awaited<ReturnType<Rooms['standings']>>
@@ -14,12 +16,14 @@ interface Waiting {
 const mostTogether = 200
 
 /**
- * How those who come in stand to the rooms that they name. Who comes while a question is under way is asked about with the
- * next one, all together: a thousand clients who come back at once are a handful of questions, and one alone waits for nobody.
+ * How those who come in stand to the rooms that they name. Who comes in one turn of the event loop is asked about together, and
+ * so is who comes while a question is under way, and in a storm who comes within a few milliseconds: a thousand clients who
+ * come back at once are a handful of questions, and one alone waits for nobody.
  */
 export class Newcomers {
   readonly #rooms: Pick<Rooms, 'standingsOfMany'>
   readonly #pages: Pages
+  readonly #pace = new Pace()
   #waiting: Waiting[] = []
   #asking = false
 
@@ -38,6 +42,9 @@ export class Newcomers {
   async #ask(): Promise<void> {
     this.#asking = true
     while (this.#waiting.length > 0) {
+      const { gatherMs } = this.#pace
+      if (gatherMs === 0) await endOfTurn()
+      else await delay(gatherMs)
       await this.#pages.inTurn(async () => {
         const together = this.#waiting.splice(0, mostTogether)
         try {

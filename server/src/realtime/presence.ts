@@ -147,7 +147,8 @@ export class Presence implements AsyncDisposable {
     clearTimeout(person.leaving)
     person.leaving = undefined
     person.devices.set(device, 'active')
-    this.#settle(device.accountId, person)
+    // What the others are at does not matter any more.
+    this.#stand(device.accountId, person, 'active')
   }
 
   left(device: Device): void {
@@ -213,7 +214,10 @@ export class Presence implements AsyncDisposable {
   // People here
 
   #settle(accountId: string, person: PersonHere): void {
-    const state = [...person.devices.values()].includes('active') ? 'active' : 'away'
+    this.#stand(accountId, person, [...person.devices.values()].includes('active') ? 'active' : 'away')
+  }
+
+  #stand(accountId: string, person: PersonHere, state: DeviceState): void {
     if (person.state === state) return
     person.state = state
     this.#changed(accountId)

@@ -45,8 +45,6 @@ function scene(pace: { gatherMs: number }) {
     id: 'socket',
     accountId: newId(),
     emit: () => undefined,
-    enter: () => undefined,
-    exit: () => undefined,
     expelled: () => undefined,
   }
   const follower = hub.follow(outlet, roomId)

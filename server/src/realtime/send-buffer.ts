@@ -1,4 +1,6 @@
+import type { Duplex } from 'node:stream'
 import type { Socket } from 'socket.io'
+import type { EncodedFrame } from './encoded-frame.ts'
 import type { SocketTraffic } from './socket-traffic.ts'
 
 export interface BufferBounds {
@@ -15,8 +17,6 @@ export const defaultBounds: BufferBounds = { soft: 256 * 1024, hard: 1024 * 1024
 type Conn = Socket['conn']
 
 interface Reader {
-  /** `true`: over the soft bound now. `false`: below it again. */
-  crowded(crowded: boolean): void
   /** Over the hard bound: stop live events. */
   behind(): void
   stalled(): void
@@ -26,9 +26,13 @@ interface Reader {
  * What one socket has not sent yet. Engine.IO keeps it without any bound, and the WebSocket's own `bufferedAmount` does not
  * show it: packets wait in `conn.writeBuffer` until the batch before them has left. So they are counted here on their way in
  * and out: created → waiting → (flush) → leaving → (the transport is ready again) → gone.
+ *
+ * Where nothing waits anywhere a frame is written to the connection itself: what the engine does for each packet costs as much
+ * again as the write. The last such frame is not counted while the kernel has not taken all of it; the ones after it are.
  */
 export class SendBuffer {
   readonly #conn: Conn
+  readonly #tcp: Duplex
   readonly #bounds: BufferBounds
   readonly #reader: Reader
   readonly #traffic: SocketTraffic
@@ -39,8 +43,10 @@ export class SendBuffer {
   #stall: NodeJS.Timeout | undefined
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
-  constructor(conn: Conn, bounds: BufferBounds, reader: Reader, traffic: SocketTraffic) {
+  /** `tcp`: the connection that the WebSocket of `conn` is on. */
+  constructor(conn: Conn, tcp: Duplex, bounds: BufferBounds, reader: Reader, traffic: SocketTraffic) {
     this.#conn = conn
+    this.#tcp = tcp
     this.#bounds = bounds
     this.#reader = reader
     this.#traffic = traffic
@@ -62,6 +68,17 @@ export class SendBuffer {
   /** Live events are stopped. */
   get behind(): boolean {
     return this.#behind
+  }
+
+  /** In the order of all that is sent to this socket. To one that is closing nothing is. */
+  send(frame: EncodedFrame): void {
+    const { readyState, transport } = this.#conn
+    const tcp = this.#tcp
+    // The engine has handed over all it had, and the connection has passed on all it was handed.
+    if (readyState === 'open' && transport.writable && tcp.writableLength === 0 && tcp.writable) {
+      this.#traffic.framesOut++
+      tcp.write(frame.bytes)
+    } else this.#conn.write(frame.packet, frame.options)
   }
 
   /** Resolves when it is below the soft bound, or closed. */
@@ -91,7 +108,6 @@ export class SendBuffer {
     if (unsent > this.#bounds.soft && !this.#crowded) {
       this.#crowded = true
       this.#traffic.slow.add('crowded')
-      this.#reader.crowded(true)
     }
     if (unsent > this.#bounds.hard && !this.#behind) {
       this.#behind = true
@@ -116,7 +132,6 @@ export class SendBuffer {
     this.#stall = undefined
     this.#crowded = false
     this.#behind = false
-    this.#reader.crowded(false)
     this.#room?.resolve()
     this.#room = undefined
   }

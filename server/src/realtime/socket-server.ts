@@ -20,16 +20,10 @@ import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
+import { EncodedFrame } from './encoded-frame.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
-import {
-  crowded,
-  defaultExpiry,
-  type Expiry,
-  type IoSocket,
-  LiveSocket,
-  type ServerFrames,
-} from './live-socket.ts'
+import { defaultExpiry, type Expiry, type IoSocket, LiveSocket, type ServerFrames } from './live-socket.ts'
 import type { Neighbours } from './neighbours.ts'
 import { Newcomers } from './newcomers.ts'
 import { Pages } from './pages.ts'
@@ -142,10 +136,16 @@ export class SocketServer implements AsyncDisposable {
       allowRequest: (request, answer) => this.#judge(request, answer),
     })
     this.#hub = new Hub<LiveSocket>({
-      events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
-      signal: (roomId, signal) => {
-        if (this.#io.of('/').adapter.rooms.has(crowded)) traffic.signalsDropped += this.#slowIn(roomId)
-        this.#io.local.to(roomId).except(crowded).emit('room.signal', signal)
+      events: (room, frame) => {
+        const encoded = EncodedFrame.of('room.events', frame)
+        for (const { mode, outlet } of room.followers) if (mode === 'live') outlet.send(encoded)
+      },
+      signal: (room, signal) => {
+        const encoded = EncodedFrame.of('room.signal', signal)
+        for (const { mode, outlet } of room.followers) {
+          if (outlet.crowded) traffic.signalsDropped++
+          else if (mode === 'live') outlet.send(encoded)
+        }
       },
       follow: (roomId) => {
         const news = new DisposableStack()
@@ -277,6 +277,9 @@ export class SocketServer implements AsyncDisposable {
       turnAway(request.socket, this.#refusal(error).data)
       return
     }
+    // The answer to the request and the engine's first packet, both made in this turn, leave in one piece.
+    request.socket.cork()
+    setImmediate(() => request.socket.uncork())
     answer(undefined, true)
   }
 
@@ -418,13 +421,6 @@ export class SocketServer implements AsyncDisposable {
     }
   }
 
-  /** How many sockets in a room get no signals now. */
-  #slowIn(roomId: string): number {
-    let slow = 0
-    for (const { outlet } of this.#hub.room(roomId)?.followers ?? []) if (outlet.crowded) slow++
-    return slow
-  }
-
   /** Somebody's device has opened a socket in another process: what is here of it is a ghost, or about to be one. */
   #cameElsewhere(mark: string): void {
     const socket = this.#devices.get(mark)
@@ -438,7 +434,8 @@ export class SocketServer implements AsyncDisposable {
     const told = this.#toldSpreadMs
     if (this.#emptying || told === 0 || spreadMs < Math.max(leastSpreadMs, 2 * told)) return
     this.#toldSpreadMs = spreadMs
-    this.#io.local.emit('spread', { spreadMs })
+    const encoded = EncodedFrame.of('spread', { spreadMs })
+    for (const socket of this.#sockets) socket.send(encoded)
   }
 
   #spreadMs(): number {
