@@ -149,6 +149,11 @@ export class LiveSocket implements ResumingOutlet, Movable {
     this.send(EncodedFrame.of(name, frame))
   }
 
+  /** The first frame that it gets. */
+  greet(frame: ServerFrame<'hello'>): void {
+    this.#buffer.greet(EncodedFrame.of('hello', frame))
+  }
+
   send(frame: EncodedFrame): void {
     this.#buffer.send(frame)
   }
@@ -213,6 +218,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
     if (this.#closing) return
     this.#closing = true
     this.closedFor = reason
+    this.#buffer.letGo()
     this.emit('closing', { reason })
     // Socket.IO clients take a lost transport as a reason to come back, and the server's DISCONNECT packet as one not to.
     if (closeReasons[reason].comeBack) this.#socket.conn.close()

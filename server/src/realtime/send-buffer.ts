@@ -16,6 +16,9 @@ export const defaultBounds: BufferBounds = { soft: 256 * 1024, hard: 1024 * 1024
 
 type Conn = Socket['conn']
 
+/** A database that is slow keeps nobody waiting longer for the word that the socket is connected. */
+const longestHoldMs = 100
+
 interface Reader {
   /** Over the hard bound: stop live events. */
   behind(): void
@@ -40,6 +43,8 @@ export class SendBuffer {
   #leaving = 0
   #crowded = false
   #behind = false
+  #held: boolean
+  #holding: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
@@ -54,6 +59,8 @@ export class SendBuffer {
     conn.on('flush', this.#flushed)
     conn.transport.on('ready', this.#ready)
     conn.once('close', () => this.release())
+    this.#held = tcp.writableCorked > 0
+    if (this.#held) this.#holding = setTimeout(() => this.letGo(), longestHoldMs)
   }
 
   /** Signals are dropped. */
@@ -81,6 +88,26 @@ export class SendBuffer {
     } else this.#conn.write(frame.packet, frame.options)
   }
 
+  /**
+   * The first frame to a socket whose connection holds back what the engine has sent it (`holdBack`): both leave in one write.
+   * To any other it is sent.
+   */
+  greet(frame: EncodedFrame): void {
+    if (this.#held && this.#conn.readyState === 'open' && this.#tcp.writable && waitsFor(this.#conn) === 0) {
+      this.#traffic.framesOut++
+      this.#tcp.write(frame.bytes)
+    } else this.send(frame)
+    this.letGo()
+  }
+
+  /** What is held back leaves now. */
+  letGo(): void {
+    if (!this.#held) return
+    this.#held = false
+    clearTimeout(this.#holding)
+    this.#tcp.uncork()
+  }
+
   /** Resolves when it is below the soft bound, or closed. */
   async room(): Promise<void> {
     if (!this.#crowded) return
@@ -92,6 +119,7 @@ export class SendBuffer {
   }
 
   release(): void {
+    this.letGo()
     this.#conn.off('packetCreate', this.#created)
     this.#conn.off('flush', this.#flushed)
     this.#conn.transport.off('ready', this.#ready)
@@ -135,4 +163,17 @@ export class SendBuffer {
     this.#room?.resolve()
     this.#room = undefined
   }
+}
+
+/**
+ * Holds back what the engine sends to a socket that is about to be connected, so that the word that it is, and the greeting,
+ * leave in one piece: writing is the larger part of what a handshake costs. `SendBuffer` lets it go.
+ */
+export function holdBack(conn: Conn, tcp: Duplex): void {
+  if (conn.transport.writable && tcp.writableLength === 0) tcp.cork()
+}
+
+/** Packets that the engine has not handed over yet: public in all but its types. */
+function waitsFor(conn: Conn): number {
+  return (conn as unknown as { readonly writeBuffer: readonly unknown[] }).writeBuffer.length
 }

@@ -31,7 +31,7 @@ import { People } from './people.ts'
 import type { Presence } from './presence.ts'
 import { Relay } from './relay.ts'
 import { type Drafts, Resume } from './resume.ts'
-import { type BufferBounds, defaultBounds } from './send-buffer.ts'
+import { type BufferBounds, defaultBounds, holdBack } from './send-buffer.ts'
 import { defaultBudget, type SocketBudget, SocketLimits } from './socket-limits.ts'
 import { SocketTraffic } from './socket-traffic.ts'
 
@@ -299,6 +299,8 @@ export class SocketServer implements AsyncDisposable {
       if (conn.readyState === 'open') conn.once('close', () => place[Symbol.dispose]())
       else place[Symbol.dispose]()
       this.#admitted.set(socket, admitted)
+      const tcp = this.#tcp.get(conn)
+      if (tcp !== undefined) holdBack(conn, tcp)
     } catch (error) {
       // A client may try again on it, with a better token.
       this.#taken.delete(conn)
@@ -397,7 +399,7 @@ export class SocketServer implements AsyncDisposable {
     }
     const spreadMs = this.#spreadMs()
     this.#toldSpreadMs = this.#toldSpreadMs === 0 ? spreadMs : Math.min(this.#toldSpreadMs, spreadMs)
-    socket.emit('hello', {
+    socket.greet({
       deviceId: socket.deviceId,
       spreadMs,
       expiresInMs: Math.max(0, Math.round(socket.expiresInMs)),
