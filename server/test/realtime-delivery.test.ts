@@ -477,3 +477,38 @@ test('[RT41] who came while few were here is told when many more have come, so t
     for (const client of clients) client[Symbol.dispose]()
   }
 })
+
+test('[RT96] a slow database holds back the greeting of who connects, never the word that they are connected', async () => {
+  await using own = await testDatabase()
+  await using live = await startLive(own.database)
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  const { epoch } = await live.rooms.get(ada, roomId)
+  const token = await live.token(ada)
+  const answers = Promise.withResolvers<void>()
+  const query = own.database.query.bind(own.database)
+  own.database.query = async <Row extends object>(statement: Sql): Promise<Row[]> => {
+    if (statement.text.includes('left join room_members')) await answers.promise
+    return await query<Row>(statement)
+  }
+  using client = new PlainClient(live.url, { token, cursors: { [roomId]: { epoch, seq: 0 } } })
+  await until(() => client.socket.connected, 'it is connected')
+  assert.equal(client.first('hello'), undefined)
+  answers.resolve()
+  const hello = await client.hello()
+  assert.equal(hello.rooms[roomId]?.ok, true)
+  // And one that is turned away while it waits is told so.
+  const again = Promise.withResolvers<void>()
+  own.database.query = async <Row extends object>(statement: Sql): Promise<Row[]> => {
+    if (statement.text.includes('left join room_members')) await again.promise
+    return await query<Row>(statement)
+  }
+  const cursors = { [roomId]: { epoch, seq: 0 } }
+  const deviceId = 'the-same-device'
+  using first = new PlainClient(live.url, { token, deviceId, cursors })
+  await until(() => live.sockets.count === 2, 'it is admitted')
+  using second = new PlainClient(live.url, { token, deviceId, cursors })
+  await until(() => first.first('closing')?.reason === 'replaced', 'the older one is told')
+  again.resolve()
+  await second.hello()
+})
