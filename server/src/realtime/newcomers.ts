@@ -1,7 +1,6 @@
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises'
 import type { Principal } from '#access/principal.ts'
 import type { Rooms } from '#rooms/rooms.ts'
-import { Pace } from './pace.ts'
 import type { Pages } from './pages.ts'
 
 type Standings = Awaited<ReturnType<Rooms['standings']>>
@@ -12,18 +11,20 @@ interface Waiting {
   readonly answered: PromiseWithResolvers<Standings>
 }
 
+/** Between two questions there is so much time: a question costs the same for one client and for a hundred. */
+const apartMs = 10
 /** Clients in one question: beyond this the next ones wait for the next. */
 const mostTogether = 200
 
 /**
  * How those who come in stand to the rooms that they name. Who comes in one turn of the event loop is asked about together, and
- * so is who comes while a question is under way, and in a storm who comes within a few milliseconds: a thousand clients who
- * come back at once are a handful of questions, and one alone waits for nobody.
+ * so is who comes while a question is under way or shortly after the one before: a thousand clients who come back at once are
+ * a handful of questions, and one alone waits for nobody.
  */
 export class Newcomers {
   readonly #rooms: Pick<Rooms, 'standingsOfMany'>
   readonly #pages: Pages
-  readonly #pace = new Pace()
+  #askedAt = Number.NEGATIVE_INFINITY
   #waiting: Waiting[] = []
   #asking = false
 
@@ -42,9 +43,10 @@ export class Newcomers {
   async #ask(): Promise<void> {
     this.#asking = true
     while (this.#waiting.length > 0) {
-      const { gatherMs } = this.#pace
-      if (gatherMs === 0) await endOfTurn()
-      else await delay(gatherMs)
+      const waitMs = this.#askedAt + apartMs - performance.now()
+      if (waitMs > 0) await delay(waitMs)
+      else await endOfTurn()
+      this.#askedAt = performance.now()
       await this.#pages.inTurn(async () => {
         const together = this.#waiting.splice(0, mostTogether)
         try {
