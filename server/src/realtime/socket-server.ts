@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type Server as HttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -98,7 +98,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #people: People
   /** By the mark of account and device: a device has one socket, the newest. */
   readonly #devices = new Map<string, LiveSocket>()
-  readonly #admitted = new WeakMap<IoSocket, Admitted>()
+  readonly #admitted = new WeakMap<IoSocket, Admitted & { readonly mark: string | undefined }>()
   readonly #tcp = new WeakMap<Conn, Duplex>()
   readonly #addresses = new WeakMap<Conn, string>()
   /** Engine.IO sockets that have a Socket.IO socket, or are about to. */
@@ -294,11 +294,12 @@ export class SocketServer implements AsyncDisposable {
       const admitted = await this.#admission.handshake(socket.handshake.auth)
       const { id } = admitted.token.principal
       const { deviceId } = admitted
-      const replaces = deviceId !== undefined && this.#devices.has(markOf(id, deviceId))
+      const mark = deviceId === undefined ? undefined : markOf(id, deviceId)
+      const replaces = mark !== undefined && this.#devices.has(mark)
       const place = this.#admission.enter(id, replaces)
       if (conn.readyState === 'open') conn.once('close', () => place[Symbol.dispose]())
       else place[Symbol.dispose]()
-      this.#admitted.set(socket, admitted)
+      this.#admitted.set(socket, { ...admitted, mark })
       const tcp = this.#tcp.get(conn)
       if (tcp !== undefined) holdBack(conn, tcp)
     } catch (error) {
@@ -335,12 +336,12 @@ export class SocketServer implements AsyncDisposable {
       traffic: this.#traffic,
     })
     this.#traffic.accepted++
-    const device = markOf(socket.principal.id, socket.deviceId)
+    const device = admitted.mark ?? markOf(socket.principal.id, socket.deviceId)
     this.#sockets.add(socket)
     this.#devices.get(device)?.close('replaced')
     this.#devices.set(device, socket)
     // A device that was given its name just now has been nowhere else.
-    if (admitted.deviceId !== undefined) this.#neighbours.arrived(device)
+    if (admitted.mark !== undefined) this.#neighbours.arrived(device)
     this.#people.arrived(socket)
     io.onAny((name: unknown, ...args: unknown[]) => {
       this.#traffic.framesIn++
@@ -453,7 +454,7 @@ function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held
 
 /** A device of an account, as processes name it to each other. */
 function markOf(accountId: string, deviceId: string): string {
-  return createHash('sha256').update(`${accountId} ${deviceId}`).digest('base64url').slice(0, 22)
+  return hash('sha256', `${accountId} ${deviceId}`, 'base64url').slice(0, 22)
 }
 
 /** Answers a request that asked for a WebSocket, before there is one. */
