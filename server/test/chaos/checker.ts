@@ -722,11 +722,18 @@ export function streamFigures(lines: readonly HistoryLine[]): { followed: number
  * worst moment of the run.
  */
 export function longestGap(lines: readonly HistoryLine[]): number {
-  const { event } = sorted(lines)
   const open = new Map<string, number>()
   let longest = 0
-  for (const { device, room, at, committedAt } of event) {
+  const holders = new Map<string, string>()
+  for (const line of lines) {
+    // Who is taken out is without it for as long as they are.
+    if (line.is === 'member' && line.change === 'removing') {
+      for (const [key, of] of holders) if (of === `${line.account} ${line.room}`) open.delete(key)
+    }
+    if (line.is !== 'event') continue
+    const { device, room, at, committedAt } = line
     const key = `${device} ${room}`
+    holders.set(key, `${line.account} ${room}`)
     const since = open.get(key)
     if (since === undefined) open.set(key, at)
     else if (committedAt >= since) longest = Math.max(longest, at - committedAt)
