@@ -166,3 +166,26 @@ for (const [where, moment] of [
     await finishAndCheck(house, tracker, cast, where)
   })
 }
+
+test('[RM72] what a process stored and died before it had read it for the agent is answered by another one, once', async () => {
+  await using db = await testDatabase()
+  const settings = { database: db.database, providerUrl: 'http://127.0.0.1:9', models: [obedient()] as const }
+  await using house = await AgentHouse.open({ ...settings, patienceMs: 50 })
+  const cast = await house.cast()
+  const { person, roomId } = cast
+  const writer = { connection: db.connection, person, roomId, text: 'Is anybody there?' }
+  const dying = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('support/silent-writer.ts', import.meta.url))],
+    {
+      env: { ...process.env, ATOM_TEST_WRITER: JSON.stringify(writer) },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
+  const [, signal] = (await once(dying, 'exit')) as [number | null, NodeJS.Signals | null]
+  assert.equal(signal, 'SIGKILL')
+  const ended = await house.nth(roomId, 'turn.ended')
+  assert.equal(ended.status, 'succeeded')
+  const types = (await house.events(roomId)).map((event) => event.type)
+  assert.deepEqual(types, ['message.created', 'turn.started', 'message.final', 'turn.ended'])
+})

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { socketLimits } from '@atom/contract/socket.ts'
+import type { Sql } from 'sql-template-tag'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
@@ -380,12 +381,12 @@ test('[RM71] where a message of a frame is refused for now, so are those behind 
   await using live = await startLive(own.database)
   const ada = somebody()
   const roomId = await roomOf(own.database, live, ada)
-  const { query } = own.database
+  const query = own.database.query.bind(own.database)
   // The question whom it names is lost; everything else of the database goes on.
-  own.database.query = (statement) =>
+  own.database.query = <Row extends object>(statement: Sql) =>
     statement.values.includes('names somebody')
       ? Promise.reject(new AtomError('unavailable'))
-      : query.call(own.database, statement)
+      : query<Row>(statement)
   const results = await live.messages.sendInOrder(ada, roomId, [
     { clientId: 'before', text: 'before' },
     { clientId: 'names somebody', text: 'named', mentions: [ada.id] },
