@@ -377,7 +377,7 @@ export const errorTable = {
     'medium',
     true,
     'The server is busy',
-    'Send it again after `retryAfterMs`; nothing was stored.',
+    'Send it again after `retryAfterMs`, with the same `clientId` or `Idempotency-Key`: nothing is stored twice.',
   ),
   starting: row(503, 'capacity', 'low', true, 'The server is starting', 'Try again in a moment.'),
   draining: row(503, 'capacity', 'low', true, 'The server is restarting', 'Connect again in a moment.'),
@@ -387,7 +387,7 @@ export const errorTable = {
     'high',
     true,
     'The database or the key service cannot be reached',
-    'Try again in a moment; nothing was stored.',
+    'Try again in a moment with the same `clientId` or `Idempotency-Key`: what was stored is not stored twice.',
   ),
   internal: row(
     500,

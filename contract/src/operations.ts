@@ -47,7 +47,7 @@ export const LiveSummary = Type.Object({
   handshakes: Type.Number({ description: 'Handshakes accepted per second.' }),
   returned: Type.Number({ description: 'Of these, by clients that come back.' }),
   spreadMs: Type.Integer({ description: 'Who loses a socket now comes back within this time.' }),
-  moving: Type.Integer({ description: 'Sockets still to be moved by a drain.' }),
+  moving: Type.Integer({ description: 'Sockets that a drain moves and that are still here.' }),
 })
 export type LiveSummary = Static<typeof LiveSummary>
 
@@ -223,7 +223,7 @@ export const operationRoutes = {
     method: 'POST',
     path: '/v1/operations/drain',
     summary:
-      'Move all sockets of this process: they are closed in waves and come back where the balancer sends them',
+      'Move all sockets of this process, in waves: each client opens another one, where the balancer sends it, before the old one ends',
     audience: 'operator',
     body: Type.Object(
       { confirm: Type.String({ maxLength: 200, description: 'The `node` that is meant.' }) },
@@ -232,7 +232,7 @@ export const operationRoutes = {
     answers: {
       202: Type.Object({
         moving: Type.Integer(),
-        withinMs: Type.Integer({ description: 'When the last one has been closed.' }),
+        withinMs: Type.Integer({ description: 'When the last one has been closed, at the latest.' }),
       }),
     },
     errors: ['validation_failed'],

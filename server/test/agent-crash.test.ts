@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Checkpoint } from '#agents/turn.ts'
+import { AtomError } from '#foundation/errors.ts'
 import { AgentHouse, type Cast } from './support/agent-house.ts'
 import { IssueTracker } from './support/issue-tracker.ts'
 import { type TestDatabase, testDatabase } from './support/postgres.ts'
@@ -165,4 +166,41 @@ for (const [where, moment] of [
     await exited
     await finishAndCheck(house, tracker, cast, where)
   })
+}
+
+for (const fails of [false, true]) {
+  const besides = fails ? ', also where the first look at it fails' : ''
+  test(`[RM72] what a process stored and died before it had read it for the agent is answered by another one, once${besides}`, async () => {
+    await tookUp(fails)
+  })
+}
+
+async function tookUp(firstLookFails: boolean): Promise<void> {
+  await using db = await testDatabase()
+  const settings = { database: db.database, providerUrl: 'http://127.0.0.1:9', models: [obedient()] as const }
+  await using house = await AgentHouse.open({ ...settings, patienceMs: 50 })
+  const cast = await house.cast()
+  const { person, roomId } = cast
+  const { agentsIn } = house.rooms
+  if (firstLookFails) {
+    house.rooms.agentsIn = async () => {
+      house.rooms.agentsIn = agentsIn
+      throw new AtomError('unavailable')
+    }
+  }
+  const writer = { connection: db.connection, person, roomId, text: 'Is anybody there?' }
+  const dying = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('support/silent-writer.ts', import.meta.url))],
+    {
+      env: { ...process.env, ATOM_TEST_WRITER: JSON.stringify(writer) },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
+  const [, signal] = (await once(dying, 'exit')) as [number | null, NodeJS.Signals | null]
+  assert.equal(signal, 'SIGKILL')
+  const ended = await house.nth(roomId, 'turn.ended')
+  assert.equal(ended.status, 'succeeded')
+  const types = (await house.events(roomId)).map((event) => event.type)
+  assert.deepEqual(types, ['message.created', 'turn.started', 'message.final', 'turn.ended'])
 }

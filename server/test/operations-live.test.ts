@@ -271,7 +271,7 @@ test('[OP7] an operator ends one socket within a second, so that it stays away o
 })
 
 test('[OP8] a drain needs the name of the process; then every socket is moved, in waves, and who comes back is taken in and stays', async () => {
-  await using house = await startOperatorHouse()
+  await using house = await startOperatorHouse({ drain: { handshakesPerSecond: 40, graceMs: 300 } })
   const people = range(1, 60).map((number) => somebody(house.operator.workspaceId, `Person ${number}`))
   using release = new DisposableStack()
   const clients = await Promise.all(people.map(async (person) => release.use(await connected(house, person))))
@@ -285,11 +285,13 @@ test('[OP8] a drain needs the name of the process; then every socket is moved, i
   })
   assert.equal(began.status, 202)
   assert.equal(began.body.moving, 60)
-  // 60 sockets at the rate of 400 a second and a quarter of ease.
-  assert.equal(began.body.withinMs, 200)
+  // Waves of 10, a quarter of a second between, and the last one's grace.
+  assert.equal(began.body.withinMs, 6 * 250 + 300)
   // Who comes back while others are still to go is not moved again.
   using back = await connected(house, somebody(house.operator.workspaceId, 'Newcomer'))
   await until(() => clients.every((client) => !client.socket.connected), 'all are moved')
+  // None of them opens another one when it is asked to.
+  assert.ok(clients.every((client) => (client.first('drain')?.afterMs ?? -1) >= 0))
   assert.ok(clients.every((client) => client.first('closing')?.reason === 'moved'))
   await eventually(async () => {
     const { summary } = await listed(house)

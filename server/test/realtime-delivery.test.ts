@@ -267,6 +267,47 @@ test('[RT35] a server that stops sends its clients away in waves while it goes o
   }
 })
 
+test('[RT111] a process that an operator empties sends its clients away as one that stops does, and takes back who comes to it again: each has its new socket before the old one ends, and nothing is lost or doubled', async () => {
+  await using own = await testDatabase()
+  const ada = somebody()
+  await using live = await startLive(own.database, { drain: { handshakesPerSecond: 20, graceMs: 60_000 } })
+  const roomId = await roomOf(own.database, live, ada)
+  const { epoch } = await live.rooms.get(ada, roomId)
+  const token = await live.token(ada)
+  const movers = range(1, 12).map(
+    (number) => new Mover(live, live, { token, deviceId: `the-mover-${number}` }, { id: roomId, epoch }),
+  )
+  let over = false
+  try {
+    await Promise.all(movers.map(({ client }) => client.hello()))
+    const before = [...live.sockets.open()].map(({ id }) => id)
+    let said = 0
+    const talk = async () => {
+      while (!over) await say(live, roomId, ++said, said, ada)
+    }
+    const talking = talk()
+    await until(() => movers.every(({ seen }) => seen.length > 0), 'the conversation has begun')
+    assert.deepEqual(live.sockets.moveAll(), { sockets: 12, withinMs: 3 * 250 + 60_000 })
+    assert.equal(live.sockets.moveAll().sockets, 0, 'all of them are on their way')
+    await Promise.all(movers.map(({ movedAt }) => movedAt))
+    over = true
+    await talking
+    await until(() => movers.every(({ seen }) => seen.at(-1) === said), 'everybody has everything')
+    for (const { seen, gap } of movers) {
+      assert.deepEqual(seen, range(1, said))
+      assert.equal(gap, false, 'the old socket served until the new one did')
+    }
+    await until(() => live.sockets.moving === 0 && live.sockets.count === 12, 'the old ones are gone')
+    assert.deepEqual(
+      [...live.sockets.open()].filter(({ id }) => before.includes(id)),
+      [],
+    )
+  } finally {
+    over = true
+    for (const { client } of movers) client[Symbol.dispose]()
+  }
+})
+
 test('[RT36] a client that does not move is closed when its time is over, after its answers; where there is nobody to move to, a server does not wait', async () => {
   await using own = await testDatabase()
   const ada = somebody()

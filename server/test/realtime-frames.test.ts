@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { socketLimits } from '@atom/contract/socket.ts'
+import type { Sql } from 'sql-template-tag'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
@@ -345,4 +346,63 @@ test('[RT11] stopping a turn goes to whoever runs turns, with the caller’s rig
   const answer = await client.ask('turn.cancel', { turnId })
   assert.ok(!answer.ok && answer.error.code === 'turn_not_active')
   assert.deepEqual(asked, [[ada.id, turnId]])
+})
+
+test('[RM70] messages of one frame take their places in the order in which they stand there, whomever some of them name or answer', async () => {
+  await using own = await testDatabase()
+  await using live = await startLive(own.database)
+  const ada = somebody()
+  const bob = somebody(ada.workspaceId, 'Bob')
+  const roomId = await roomOf(own.database, live, ada, bob)
+  using client = new PlainClient(live.url, { token: await live.token(ada) })
+  await client.hello()
+  const first = await client.ask('message.send', { roomId, clientId: newId(), text: 'the first' })
+  assert.ok(first.ok)
+  const stranger = newId()
+  const items = range(1, 24).map((number) => ({
+    clientId: `client-${number}`,
+    text: `message ${number}`,
+    ...(number % 3 === 1 && { mentions: [bob.id] }),
+    ...(number % 3 === 2 && number !== 11 && { replyTo: 1 }),
+    ...(number === 11 && { mentions: [stranger] }),
+  }))
+  const answer = await client.ask('message.send', { roomId, items })
+  assert.ok(answer.ok && 'results' in answer)
+  const refused = answer.results.flatMap((result, index) => (result.ok ? [] : [index + 1]))
+  assert.deepEqual(refused, [11], 'one that names nobody who is there is refused alone')
+  assert.deepEqual(
+    answer.results.flatMap((result) => (result.ok ? [result.seq] : [])),
+    range(2, 24),
+  )
+})
+
+test('[RM71] where a message of a frame is refused for now, so are those behind it: none overtakes it', async () => {
+  await using own = await testDatabase()
+  await using live = await startLive(own.database)
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  const query = own.database.query.bind(own.database)
+  // The question whom it names is lost; everything else of the database goes on.
+  own.database.query = <Row extends object>(statement: Sql) =>
+    statement.values.includes('names somebody')
+      ? Promise.reject(new AtomError('unavailable'))
+      : query<Row>(statement)
+  const results = await live.messages.sendInOrder(ada, roomId, [
+    { clientId: 'before', text: 'before' },
+    { clientId: 'names somebody', text: 'named', mentions: [ada.id] },
+    { clientId: 'behind', text: 'behind' },
+  ])
+  own.database.query = query
+  assert.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? 'stored' : result.reason.code)),
+    ['stored', 'unavailable', 'unavailable'],
+  )
+  const again = await live.messages.sendInOrder(ada, roomId, [
+    { clientId: 'names somebody', text: 'named', mentions: [ada.id] },
+    { clientId: 'behind', text: 'behind' },
+  ])
+  assert.deepEqual(
+    again.map((result) => (result.status === 'fulfilled' ? result.value.seq : result.reason)),
+    [2, 3],
+  )
 })

@@ -15,6 +15,7 @@ import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { openDatabase } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
+import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { type Live, PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { migrationsFolder, testDatabase, testLog } from './support/postgres.ts'
 
@@ -261,6 +262,30 @@ test('[RT18] a reader that never reads again is closed', async () => {
   for (let number = 1; live.sockets.count > 0; number++) {
     await live.messages.send(ada, roomId, { clientId: `client-${number}`, text })
   }
+})
+
+test('[RT112] somebody who comes in and does not read what they missed is closed, although nothing live ever waits for them', async () => {
+  await using own = await testDatabase()
+  const traffic = new SocketTraffic()
+  // So far above everything that the engine could only be met by its soft bound.
+  const bounds = { soft: 10_000, hard: Number.MAX_SAFE_INTEGER, stalledMs: 300 }
+  await using live = await startLive(own.database, { bounds, traffic })
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  const { epoch } = await live.rooms.get(ada, roomId)
+  // More than the kernel's buffers take.
+  const text = 'x'.repeat(16_000)
+  for (let number = 1; number < 1_000; number += 50) await say(live, ada, roomId, number, number + 49, text)
+  using client = new PlainClient(live.url, {
+    token: await live.token(ada),
+    deviceId: 'stands-still',
+    cursors: { [roomId]: { epoch, seq: 0 } },
+  })
+  await client.hello()
+  tcpOf(client).pause()
+  await until(() => new Map(traffic.closed).get('too_slow') === 1, 'it is closed', 40_000)
+  assert.equal(new Map(traffic.slow).get('behind'), 0)
+  assert.equal(live.sockets.count, 0)
 })
 
 test('[RT19] a server that stops answers what is under way, tells each client when to come back, and takes nobody new', async () => {

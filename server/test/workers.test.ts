@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { AtomProcess } from './support/atom-process.ts'
 import { PlainClient, range, until } from './support/live.ts'
 import { TestRedis } from './support/redis.ts'
@@ -23,6 +24,26 @@ async function post<T>(url: string, body: object, token?: string): Promise<T> {
   })
   assert.ok(answer.ok, `${url}: ${answer.status}`)
   return (await answer.json()) as T
+}
+
+/** Child processes of a server that run it as well, as its workers do; its database does not. */
+async function workersUnder(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+  const found: number[] = []
+  for (const child of children.split(' ').filter((id) => id !== '')) {
+    const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes('main.ts') && command.includes('--workers')) found.push(Number(child))
+  }
+  return found
+}
+
+async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; ) {
+    const found = await look()
+    if (found !== undefined) return found
+    await delay(5)
+  }
+  throw new Error('it did not happen')
 }
 
 /** Processes whose command or environment names this folder. */
@@ -109,6 +130,22 @@ test('[RT59] with --workers several processes serve one port as nodes of one ins
   for (const client of late) await until(() => client.seqs().includes(last), 'at the new one too', patienceMs)
 
   assert.equal(await atom.stop(), 0)
+  assert.deepEqual(await processesOf(atom.dataDir), [])
+})
+
+test('[RT113] SIGTERM while workers start ends them at once, and the server with 0', async () => {
+  await using atom = await AtomProcess.prepare({ ATOM_LOG_LEVEL: 'info' }, ['--workers', '2'])
+  const ended = atom.runToEnd()
+  const { pid } = atom
+  const starting = await eventually(async () => {
+    const workers = await workersUnder(pid)
+    return workers.length === 2 ? workers : undefined
+  })
+  // So that none of them ever serves, however slow this test is.
+  for (const worker of starting) process.kill(worker, 'SIGSTOP')
+  process.kill(pid, 'SIGTERM')
+  assert.equal((await ended).code, 0)
+  assert.equal(workersOf(atom).length, 0)
   assert.deepEqual(await processesOf(atom.dataDir), [])
 })
 

@@ -25,8 +25,8 @@ export function DrainDialog({
       <div className="grid gap-2">
         <p>
           All {plural(summary.sockets, 'socket')} of <code className="font-mono text-xs">{summary.node}</code>{' '}
-          are closed in waves within {durationText(Math.max(summary.spreadMs, 100))}. Each comes back by
-          itself, where your balancer sends it, and misses nothing.
+          are moved, in waves over {durationText(Math.max(summary.spreadMs, 100))}. Each client opens another
+          one, where your balancer sends it, and misses nothing.
         </p>
         <p className="text-quiet">
           To empty the process for good, take it out of the balancer first, or stop it: that drains it, too.

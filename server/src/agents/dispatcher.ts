@@ -67,12 +67,16 @@ export class Dispatcher implements AsyncDisposable {
     if (news.ended === true) return
     if (news.echo === true) {
       this.#elsewhere.set(news.roomId, Math.max(this.#elsewhere.get(news.roomId) ?? 0, news.head))
-      this.#waiting ??= setTimeout(() => void this.#takeUp(), this.#with.patienceMs ?? 1_000)
+      this.#takeUpLater()
       return
     }
     // An agent's own events are skipped without a look; the cursor passes them with the next message.
     if (news.events !== undefined && !news.events.some(concerns)) return
     void this.#read(news.roomId)
+  }
+
+  #takeUpLater(): void {
+    this.#waiting ??= setTimeout(() => void this.#takeUp(), this.#with.patienceMs ?? 1_000)
   }
 
   /**
@@ -97,6 +101,11 @@ export class Dispatcher implements AsyncDisposable {
       }
     } catch (error) {
       this.#log(error, 'rooms of other processes could not be looked at')
+      // Nobody will speak of these rooms again.
+      for (const [roomId, head] of heads) {
+        this.#elsewhere.set(roomId, Math.max(this.#elsewhere.get(roomId) ?? 0, head))
+      }
+      if (!this.#ended) this.#takeUpLater()
     }
   }
 

@@ -72,8 +72,11 @@ async function serveWithWorkers(config: Config, log: Log, began: number, count: 
   const { openAtomDatabase } = await theApp()
   const { database, address } = await openAtomDatabase(config, { log, born, processes: count })
   await database[Symbol.asyncDispose]()
-  const { workers, first } = await Workers.start({
+  const stopping = new AbortController()
+  void stopped.then(() => stopping.abort())
+  const started = await Workers.start({
     count,
+    signal: stopping.signal,
     environment: {
       DATABASE_URL: config.databaseUrl?.reveal() ?? addressAsUrl(address),
       // One link opens every worker's setup page.
@@ -82,8 +85,10 @@ async function serveWithWorkers(config: Config, log: Log, began: number, count: 
     },
     log,
   })
-  born.use(workers)
-  announce(began, first, count)
+  if (started !== undefined) {
+    born.use(started.workers)
+    announce(began, started.first, count)
+  }
   noteEnd(log, await stopped)
 }
 

@@ -17,6 +17,8 @@ export interface WorkersOptions {
   readonly count: number
   /** Over this process's own environment. */
   readonly environment: Readonly<Record<string, string>>
+  /** Ends the start at once: who does not serve yet has nothing to drain. */
+  readonly signal?: AbortSignal
   readonly log: Log
 }
 
@@ -34,6 +36,7 @@ export class Workers implements AsyncDisposable {
   readonly #options: WorkersOptions
   /** By worker its place, from 1 on. */
   readonly #alive = new Map<Worker, number>()
+  readonly #serving = new WeakSet<Worker>()
   readonly #ended = new AbortController()
   #started = false
   #failures = 0
@@ -42,12 +45,24 @@ export class Workers implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Resolves when all of them serve. @throws StartError one of them could not start, and has said why */
-  static async start(options: WorkersOptions): Promise<{ workers: Workers; first: WorkerReady }> {
+  /**
+   * Resolves when all of them serve; with undefined, and none of them there any more, where `signal` came first.
+   * @throws StartError one of them could not start, and has said why
+   */
+  static async start(options: WorkersOptions): Promise<{ workers: Workers; first: WorkerReady } | undefined> {
     const workers = new Workers(options)
     try {
+      if (options.signal?.aborted) return undefined
       const places = Array.from({ length: options.count }, (_, index) => index + 1)
-      const [first] = await Promise.all(places.map((place) => workers.#begin(place)))
+      const served = Promise.all(places.map((place) => workers.#begin(place)))
+      const ready = await Promise.race([served, aborted(options.signal)])
+      if (ready === undefined) {
+        // Each ends in its own way; that it never served is no failure now.
+        served.catch((error) => options.log.debug({ err: error }, 'workers were ended while they started'))
+        await workers[Symbol.asyncDispose]()
+        return undefined
+      }
+      const [first] = ready
       if (first === undefined) throw new StartError('There is nobody to start.')
       workers.#started = true
       // One may have died while the others came.
@@ -60,13 +75,14 @@ export class Workers implements AsyncDisposable {
     }
   }
 
-  /** Lets every worker drain, and resolves when none is left. */
+  /** Lets every worker drain, and resolves when none is left. Who does not serve yet has nothing to drain, and is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort()
     await Promise.all(
       [...this.#alive.keys()].map(async (worker) => {
         const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-        if (worker.isConnected()) worker.send(drainWord)
+        if (!this.#serving.has(worker)) worker.process.kill('SIGKILL')
+        else if (worker.isConnected()) worker.send(drainWord)
         const late = setTimeout(() => {
           this.#options.log.warn({ worker: worker.process.pid }, 'a worker did not end in time and is killed')
           worker.process.kill('SIGKILL')
@@ -85,6 +101,7 @@ export class Workers implements AsyncDisposable {
     let readyAt: number | undefined
     worker.on('message', (word: WorkerReady) => {
       readyAt = performance.now()
+      this.#serving.add(worker)
       this.#options.log.info({ worker: place, pid: worker.process.pid }, 'a worker serves')
       resolve(word)
     })
@@ -113,4 +130,12 @@ export class Workers implements AsyncDisposable {
       this.#options.log.debug({ err: error, worker: place }, 'a worker was not replaced')
     }
   }
+}
+
+/** Never rejects; never resolves without a signal. */
+function aborted(signal: AbortSignal | undefined): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) resolve(undefined)
+    signal?.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
 }

@@ -31,6 +31,10 @@ export interface RoomHere {
 export interface SocketsHere {
   readonly count: number
   readonly spreadMs: number
+  /** Sockets that `moveAll` has still to see gone. */
+  readonly moving: number
+  /** Has every client open another socket before this one ends, in waves. */
+  moveAll(): { readonly sockets: number; readonly withinMs: number }
   open(): Iterable<SocketHere>
   rooms(): Iterable<RoomHere>
 }

@@ -27,7 +27,6 @@ interface Place {
 }
 
 const states = ['behind', 'crowded', 'live'] as const
-const waveMs = 100
 /** How often the positions of rooms are remembered, of which two lie behind a rate. */
 const markMs = 5_000
 
@@ -44,8 +43,6 @@ export class Live implements Disposable {
   #newer = new Map<string, number>()
   #olderAt = performance.now()
   #newerAt = performance.now()
-  #moving: SocketHere[] = []
-  #wave: NodeJS.Timeout | undefined
 
   constructor(options: LiveOptions) {
     this.node = options.node
@@ -88,7 +85,7 @@ export class Live implements Disposable {
       handshakes: this.#history.rate('handshakes'),
       returned: this.#history.rate('returned'),
       spreadMs: sockets.spreadMs,
-      moving: this.#moving.length,
+      moving: sockets.moving,
     }
   }
 
@@ -171,36 +168,24 @@ export class Live implements Disposable {
   }
 
   /**
-   * Moves every socket that is open now, in even waves over the time that the server hints at, so that they come back at a rate
-   * it takes well. Throws `validation_failed` where `confirm` is not this process.
+   * Moves every socket that is open now, in waves at a rate that servers take well; each serves until its client has another one,
+   * here or elsewhere. Throws `validation_failed` where `confirm` is not this process.
    */
   drain(principal: AccountPrincipal, confirm: string): { moving: number; withinMs: number } {
     if (confirm !== this.node) {
       throw new AtomError('validation_failed', `This process is ${this.node}. Nothing was moved.`)
     }
-    const moving = [...this.#sources.sockets.open()]
-    const withinMs = Math.ceil(this.#sources.sockets.spreadMs / waveMs) * waveMs
+    const { sockets, withinMs } = this.#sources.sockets.moveAll()
     this.#log.warn(
-      { operatorId: principal.id, node: this.node, sockets: moving.length, withinMs },
+      { operatorId: principal.id, node: this.node, sockets, withinMs },
       'an operator moves all sockets',
     )
-    this.#moving = [...moving]
-    const each = Math.max(1, Math.ceil(moving.length / Math.max(1, withinMs / waveMs)))
-    clearInterval(this.#wave)
-    this.#wave = setInterval(() => this.#move(each), waveMs)
-    this.#move(each)
-    return { moving: moving.length, withinMs }
+    return { moving: sockets, withinMs }
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#marker)
-    clearInterval(this.#wave)
     this.#history[Symbol.dispose]()
-  }
-
-  #move(count: number): void {
-    for (const socket of this.#moving.splice(0, count)) socket.close('moved')
-    if (this.#moving.length === 0) clearInterval(this.#wave)
   }
 
   #rate({ id, position }: RoomHere, now: number): number {

@@ -19,6 +19,12 @@ export interface Movable {
 
 const waveMs = 250
 
+/** How long `sendAway` takes at most for so many, in ms: the last one is told, and its grace is over. */
+export function timeToSendAway(count: number, plan: DrainPlan): number {
+  const { waves, spacing } = wavesOf(count, plan)
+  return Math.ceil(waves * spacing + plan.graceMs)
+}
+
 /**
  * Sends clients away in waves, in no particular order, each within its wave at a random moment, so that their handshakes
  * elsewhere are flat. Resolves when the last one's time is over, or at once when nobody is left.
@@ -29,10 +35,7 @@ export async function sendAway(
   nobodyLeft: Promise<void>,
 ): Promise<void> {
   const order = shuffled(sockets)
-  const perWave = Math.max(1, Math.round((plan.handshakesPerSecond * waveMs) / 1_000))
-  const waves = Math.ceil(order.length / perWave)
-  // The last wave still has its grace.
-  const spacing = Math.min(waveMs, Math.max(0, plan.deadlineMs - plan.graceMs) / Math.max(1, waves))
+  const { perWave, waves, spacing } = wavesOf(order.length, plan)
   let over = false
   const finished = nobodyLeft.then(() => {
     over = true
@@ -51,6 +54,14 @@ export async function sendAway(
   } finally {
     for (const timer of timers) clearTimeout(timer)
   }
+}
+
+function wavesOf(count: number, plan: DrainPlan): { perWave: number; waves: number; spacing: number } {
+  const perWave = Math.max(1, Math.round((plan.handshakesPerSecond * waveMs) / 1_000))
+  const waves = Math.ceil(count / perWave)
+  // The last wave still has its grace.
+  const spacing = Math.min(waveMs, Math.max(0, plan.deadlineMs - plan.graceMs) / Math.max(1, waves))
+  return { perWave, waves, spacing }
 }
 
 async function atMost(ms: number, finished: Promise<void>): Promise<void> {

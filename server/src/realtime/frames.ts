@@ -185,13 +185,11 @@ function handlersOf(options: FramesOptions): Handlers {
         const { id, seq } = await messages.send(socket.principal, body.roomId, body)
         return { answer: { id, seq } }
       }
-      const results = await Promise.all(
-        body.items.map((item) =>
-          messages.send(socket.principal, body.roomId, item).then(
-            ({ id, seq }) => ({ ok: true as const, id, seq }),
-            (error: unknown) => ({ ok: false as const, error: frameError(error) }),
-          ),
-        ),
+      const outcomes = await messages.sendInOrder(socket.principal, body.roomId, body.items)
+      const results = outcomes.map((outcome) =>
+        outcome.status === 'fulfilled'
+          ? { ok: true as const, id: outcome.value.id, seq: outcome.value.seq }
+          : { ok: false as const, error: frameError(outcome.reason) },
       )
       return { answer: { results } }
     },

@@ -62,7 +62,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
   #cut: NodeJS.Timeout | undefined
   #closing = false
   #moving = false
-  #retiring = false
+  #retiring: 'draining' | 'moved' | undefined
 
   constructor(options: {
     readonly socket: IoSocket
@@ -137,7 +137,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
 
   /** It takes no new frames. */
   get retiring(): boolean {
-    return this.#retiring
+    return this.#retiring !== undefined
   }
 
   /** Frames not yet sent, in UTF-16 code units. */
@@ -195,22 +195,22 @@ export class LiveSocket implements ResumingOutlet, Movable {
 
   /** Asks its client to open another socket, and serves it until then. */
   move(afterMs: number): void {
-    if (this.#closing) return
+    if (this.#closing || this.#moving) return
     this.#moving = true
     this.emit('drain', { afterMs })
   }
 
-  /** Ends it for a restart as soon as it has its answers. */
-  retire(): void {
-    if (this.#closing || this.#retiring) return
-    this.#retiring = true
-    this.#cut = setTimeout(() => this.close('draining'), retireMs)
+  /** Ends it, for a restart or because an operator has moved it, as soon as it has its answers. */
+  retire(reason: 'draining' | 'moved' = 'draining'): void {
+    if (this.#closing || this.#retiring !== undefined) return
+    this.#retiring = reason
+    this.#cut = setTimeout(() => this.close(reason), retireMs)
     this.answered()
   }
 
   /** An answer has left. */
   answered(): void {
-    if (this.#retiring && this.limits.idle) this.close('draining')
+    if (this.#retiring !== undefined && this.limits.idle) this.close(this.#retiring)
   }
 
   /** Says why, then closes: for a reason to come back so that a client does so by itself, else so that it stays away. */

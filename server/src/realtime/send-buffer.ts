@@ -8,7 +8,7 @@ export interface BufferBounds {
   readonly soft: number
   /** Unsent beyond this: live events stop, and the socket resumes from its cursor when it has caught up. */
   readonly hard: number
-  /** A socket that has read nothing for this long while it was over the hard bound is closed. */
+  /** A socket that has read nothing for this long while it was over the soft bound is closed. */
   readonly stalledMs: number
 }
 
@@ -135,12 +135,13 @@ export class SendBuffer {
     const { unsent } = this
     if (unsent > this.#bounds.soft && !this.#crowded) {
       this.#crowded = true
+      // Whoever waits for its pages gets nothing live, and never comes to the hard bound.
+      this.#stall = setTimeout(() => this.#reader.stalled(), this.#bounds.stalledMs)
       this.#traffic.slow.add('crowded')
     }
     if (unsent > this.#bounds.hard && !this.#behind) {
       this.#behind = true
       this.#traffic.slow.add('behind')
-      this.#stall = setTimeout(() => this.#reader.stalled(), this.#bounds.stalledMs)
       this.#reader.behind()
     }
   }

@@ -19,7 +19,7 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
-import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
+import { type DrainPlan, defaultDrain, sendAway, timeToSendAway } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -105,6 +105,8 @@ export class SocketServer implements AsyncDisposable {
   readonly #taken = new WeakSet<Conn>()
   readonly #release = new DisposableStack()
   readonly #nobodyLeft = Promise.withResolvers<void>()
+  /** Those that an operator moves, by the order to do so: they may come back here. */
+  readonly #moves = new Set<{ readonly left: Set<LiveSocket>; readonly over: () => void }>()
   #emptying = false
   /** The widest span that sockets were told since all of them were told. */
   #toldSpreadMs = 0
@@ -223,6 +225,36 @@ export class SocketServer implements AsyncDisposable {
     return [...this.#sockets].map((socket) => socket.unsent)
   }
 
+  /** Sockets that were to be moved and are still here. */
+  get moving(): number {
+    let count = 0
+    for (const { left } of this.#moves) count += left.size
+    return count
+  }
+
+  /**
+   * Sends every socket that is open now away in waves, as a stop does: each serves until its client has another one, here or at
+   * another process, or its time is over. New ones are taken in all the while; asked again, it moves those.
+   */
+  moveAll(): { readonly sockets: number; readonly withinMs: number } {
+    const left = new Set(this.#sockets)
+    for (const move of this.#moves) for (const socket of move.left) left.delete(socket)
+    // Nothing stops here, so nothing is in a hurry.
+    const plan = { ...this.#drainPlan, deadlineMs: Number.POSITIVE_INFINITY }
+    const sockets = left.size
+    if (sockets > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#moves.add({ left, over: resolve })
+      const movable = [...left].map((socket) => ({
+        move: (afterMs: number) => socket.move(afterMs),
+        retire: () => socket.retire('moved'),
+      }))
+      this.#release.defer(resolve)
+      void sendAway(movable, plan, promise)
+    }
+    return { sockets, withinMs: timeToSendAway(sockets, plan) }
+  }
+
   /**
    * Takes no new sockets. Where another process can take the clients they are sent there in waves, and served here until each
    * has its new socket; where there is none, or their time is over, answers under way arrive, each client is told when to come
@@ -338,7 +370,9 @@ export class SocketServer implements AsyncDisposable {
     this.#traffic.accepted++
     const device = admitted.mark ?? markOf(socket.principal.id, socket.deviceId)
     this.#sockets.add(socket)
-    this.#devices.get(device)?.close('replaced')
+    const older = this.#devices.get(device)
+    // One that is being moved is closed by its client, when the new one is in use.
+    if (older?.moving === false) older.close('replaced')
     this.#devices.set(device, socket)
     // A device that was given its name just now has been nowhere else.
     if (admitted.mark !== undefined) this.#neighbours.arrived(device)
@@ -355,6 +389,7 @@ export class SocketServer implements AsyncDisposable {
       if (this.#devices.get(device) === socket) this.#devices.delete(device)
       socket.release()
       if (this.#emptying && this.#sockets.size === 0) this.#nobodyLeft.resolve()
+      this.#gone(socket)
       // Without its Socket.IO socket the connection below serves nobody.
       io.conn.close()
     })
@@ -421,6 +456,14 @@ export class SocketServer implements AsyncDisposable {
   #end(sessionId: string): void {
     for (const socket of this.#sockets) {
       if (socket.principal.sessionId === sessionId) socket.close('session_revoked')
+    }
+  }
+
+  #gone(socket: LiveSocket): void {
+    for (const move of this.#moves) {
+      if (!move.left.delete(socket) || move.left.size > 0) continue
+      this.#moves.delete(move)
+      move.over()
     }
   }
 

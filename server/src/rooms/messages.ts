@@ -7,6 +7,13 @@ import { type LaneLoad, PublishTraffic } from './publish-traffic.ts'
 import * as store from './room-store.ts'
 import type { Timeline } from './timeline.ts'
 
+export interface NewMessage {
+  readonly clientId: string
+  readonly text: string
+  readonly replyTo?: number | undefined
+  readonly mentions?: readonly string[] | undefined
+}
+
 export interface SentMessage {
   readonly id: string
   readonly roomId: string
@@ -68,21 +75,46 @@ export class Messages implements AsyncDisposable {
    * `not_a_member`, `message_too_large`, `validation_failed`, `busy`, `unavailable`; after the last two the same call with
    * the same `clientId` is safe, whatever happened to the first.
    */
-  async send(
+  async send(principal: Principal, roomId: string, message: NewMessage): Promise<SentMessage> {
+    await this.#check(principal, roomId, message)
+    return await this.#say(principal, roomId, message)
+  }
+
+  /**
+   * Says several things, which take their places in this order, whomever they name. Never rejects: for each what became of it,
+   * as `send` would throw it. Where one is refused for now, so are those behind it, or they would overtake it.
+   */
+  async sendInOrder(
     principal: Principal,
     roomId: string,
-    message: {
-      readonly clientId: string
-      readonly text: string
-      readonly replyTo?: number | undefined
-      readonly mentions?: readonly string[] | undefined
-    },
-  ): Promise<SentMessage> {
+    messages: readonly NewMessage[],
+  ): Promise<PromiseSettledResult<SentMessage>[]> {
+    const checks = await Promise.allSettled(
+      messages.map((message) => this.#check(principal, roomId, message)),
+    )
+    const waits = checks.find((check) => check.status === 'rejected' && passes(check.reason))
+    const stop = waits === undefined ? messages.length : checks.indexOf(waits)
+    // In one go: what is published comes into one queue, in order.
+    return await Promise.allSettled(
+      messages.map((message, index) => {
+        const check = index < stop ? checks[index] : waits
+        return check?.status === 'rejected'
+          ? Promise.reject(check.reason)
+          : this.#say(principal, roomId, message)
+      }),
+    )
+  }
+
+  /** Throws as `send` does, for what can be known before it is stored. */
+  async #check(principal: Principal, roomId: string, message: NewMessage): Promise<void> {
     checkText(message.text)
     const { replyTo, mentions = [] } = message
-    if (replyTo !== undefined || mentions.length > 0) {
-      await this.#checkReferences(principal, roomId, { ...message, mentions })
-    }
+    if (replyTo === undefined && mentions.length === 0) return
+    await this.#checkReferences(principal, roomId, { ...message, mentions })
+  }
+
+  async #say(principal: Principal, roomId: string, message: NewMessage): Promise<SentMessage> {
+    const { replyTo, mentions = [] } = message
     const appended = await this.#publish(
       {
         roomId,
@@ -317,4 +349,9 @@ function sqlState(error: unknown): string {
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** The same may be taken later. */
+function passes(thrown: unknown): boolean {
+  return thrown instanceof AtomError && thrown.row.retryable
 }

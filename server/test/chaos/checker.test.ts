@@ -483,3 +483,174 @@ test('[RT90] a message refused while its author was being removed is no violatio
   )
   assert.deepEqual(check(lines), [])
 })
+
+/**
+ * A1 (D1) lets A2 (D2) in (event 1), takes them out (event 3) and lets them in again (event 5). Both have everything in the
+ * end; D2 was told of 4 only when it was back.
+ */
+function comingAndGoing(): HistoryLine[] {
+  const lines: HistoryLine[] = []
+  let at = 0
+  const add = (line: object) => {
+    at += 1_000
+    lines.push({ at, ...line } as HistoryLine)
+  }
+  const of = (number: number) => ({ device: `D${number}`, account: `A${number}`, room: 'R1' })
+  const stored: object[] = []
+  const committed = (seq: number, rest: object) =>
+    stored.push({
+      is: 'stored',
+      room: 'R1',
+      seq,
+      id: `id ${seq}`,
+      digest: `event ${seq}`,
+      committedAt: at,
+      ...rest,
+    })
+  const comes = (seq: number, type: string) =>
+    committed(seq, { type, actor: 'A1', clientId: `move-${seq}`, member: 'A2' })
+  const got = (device: number, seq: number) =>
+    add({ is: 'event', ...of(device), seq, digest: `event ${seq}`, committedAt: at })
+  const says = (seq: number) => {
+    const message = { ...of(1), clientId: `message-${seq}` }
+    add({ is: 'publish', ...message, text: `text ${seq}`, order: seq, ordered: true })
+    committed(seq, { type: 'message.created', actor: 'A1', clientId: message.clientId, text: `text ${seq}` })
+    add({ is: 'ack', ...message, seq, id: `id ${seq}` })
+    got(1, seq)
+  }
+  const moves = (seq: number, type: string, change: readonly [string, string]) => {
+    add({ is: 'member', account: 'A2', room: 'R1', change: change[0] })
+    comes(seq, type)
+    got(1, seq)
+    add({ is: 'member', account: 'A2', room: 'R1', change: change[1] })
+  }
+  add({ is: 'member', account: 'A1', room: 'R1', change: 'added' })
+  moves(1, 'member.joined', ['adding', 'added'])
+  add({ is: 'follow', ...of(2), follow: 1, after: 0 })
+  got(2, 1)
+  says(2)
+  got(2, 2)
+  moves(3, 'member.left', ['removing', 'removed'])
+  got(2, 3)
+  add({ is: 'left', ...of(2) })
+  says(4)
+  at += 5_000
+  add({ is: 'trespass', ...of(2), way: 'join', code: 'not_a_member', since: at })
+  moves(5, 'member.joined', ['adding', 'added'])
+  add({ is: 'follow', ...of(2), follow: 2, after: 3 })
+  got(2, 4)
+  got(2, 5)
+  add({ is: 'signal', ...of(2), kind: 'typing' })
+  add({ is: 'quiet' })
+  for (const device of [1, 2]) add({ is: 'following', ...of(device), from: 1 })
+  for (const line of stored) add(line)
+  add({ is: 'head', room: 'R1', head: 5 })
+  return lines
+}
+
+const wrongMoves: readonly (readonly [what: string, rules: readonly Rule[], lines: () => HistoryLine[]])[] = [
+  [
+    'an event from behind a removal, however soon after it',
+    ['seen_by_an_outsider'],
+    () => moved(comingAndGoing(), 'event', ({ device, seq }) => device === 'D2' && seq === 4, 'left'),
+  ],
+  [
+    'a signal heard by somebody who was told that they are out',
+    ['seen_by_an_outsider'],
+    () => moved(comingAndGoing(), 'signal', () => true, 'trespass'),
+  ],
+  [
+    'somebody let in between two memberships',
+    ['outsider_let_in'],
+    () =>
+      comingAndGoing().map((line) => {
+        if (line.is !== 'trespass') return line
+        const { code: _code, ...letIn } = line
+        return letIn
+      }),
+  ],
+  [
+    'a message that took its place while its author was out',
+    ['outsider_let_in'],
+    () =>
+      comingAndGoing().map((line) => {
+        if (
+          (line.is === 'stored' && line.seq === 4) ||
+          ('clientId' in line && line.clientId === 'message-4')
+        ) {
+          return { ...line, ...(line.is === 'stored' ? { actor: 'A2' } : { account: 'A2', device: 'D2' }) }
+        }
+        return line
+      }) as HistoryLine[],
+  ],
+  [
+    'a removal that was acknowledged and never happened',
+    ['acknowledged_and_lost'],
+    () =>
+      comingAndGoing().flatMap((line) =>
+        line.is === 'stored' && line.seq === 3
+          ? { ...line, type: 'turn.ended' as const, member: 'A9' }
+          : line,
+      ),
+  ],
+  [
+    'a membership that nobody could change',
+    ['deed_failed'],
+    () => [
+      ...comingAndGoing(),
+      { at: 99_999, is: 'deed_failed', deed: 'POST /members', answer: 'nobody answered' },
+    ],
+  ],
+  [
+    'agents that are asked and never answer',
+    ['nemesis_idle'],
+    () => [
+      ...comingAndGoing(),
+      ...Array.from(
+        { length: 12 },
+        (_, step): HistoryLine => ({
+          at: 99_999,
+          is: 'action',
+          step,
+          action: { do: 'ask', device: 0, room: 0 },
+        }),
+      ),
+    ],
+  ],
+  [
+    'a nemesis that breaks nothing',
+    ['nemesis_idle'],
+    () => [
+      ...comingAndGoing(),
+      ...[1, 2, 3, 4].map(
+        (step): HistoryLine => ({ at: 99_999, is: 'action', step, action: { do: 'freeze', node: 0 } }),
+      ),
+    ],
+  ],
+]
+
+/** The line now stands right behind the first one of another kind, at its time. */
+function moved<K extends HistoryLine['is']>(
+  lines: HistoryLine[],
+  is: K,
+  matches: (line: Kind<K>) => boolean,
+  behind: HistoryLine['is'],
+): HistoryLine[] {
+  const line = where(lines, is, matches)
+  lines.splice(lines.indexOf(line), 1)
+  const before = where(lines, behind)
+  lines.splice(lines.indexOf(before) + 1, 0, { ...line, at: before.at })
+  return lines
+}
+
+test('[RT110] who went and came back, and was told meanwhile only of what lies before their going, is no violation', () => {
+  assert.deepEqual(check(comingAndGoing()), [])
+})
+
+for (const [what, rules, lines] of wrongMoves) {
+  test(`[RT110] the checker catches ${what}`, () => {
+    const violations = check(lines())
+    assert.deepEqual([...new Set(violations.map(({ rule }) => rule))].sort(), [...rules].sort())
+    for (const { sentence, evidence } of violations) assert.ok(sentence.endsWith('.') && evidence.length > 0)
+  })
+}

@@ -3,12 +3,16 @@ import type {
   DraftLine,
   EventLine,
   FinalLine,
+  FollowLine,
   FrameLine,
   HistoryLine,
+  LeftLine,
   MemberLine,
   PublishLine,
+  SignalLine,
   StoredLine,
 } from './history.ts'
+import { type Fault, isFault } from './schedule.ts'
 
 export type Rule =
   /** Places of a room are 1, 2, 3, … up to its head. */
@@ -41,6 +45,10 @@ export type Rule =
   | 'stream_not_exact'
   | 'checksum_wrong'
   | 'node_died'
+  /** A room takes somebody in or out, within its time, when it is asked to. */
+  | 'deed_failed'
+  /** What was to break something broke nothing, again and again: the run proves less than it says. */
+  | 'nemesis_idle'
 
 /** A promise that was not kept, with the smallest part of the history that shows it. */
 export interface Violation {
@@ -68,6 +76,8 @@ export function check(lines: readonly HistoryLine[]): Violation[] {
     ...wires(history),
     ...memberships(history),
     ...streams(history),
+    ...deeds(history),
+    ...idleness(lines),
     ...lines.flatMap((line): Violation[] =>
       line.is === 'died'
         ? [
@@ -80,6 +90,62 @@ export function check(lines: readonly HistoryLine[]): Violation[] {
         : [],
     ),
   ]
+}
+
+function deeds({ deed_failed }: Kinds): Violation[] {
+  return deed_failed.map((line) => ({
+    rule: 'deed_failed',
+    sentence: `${line.deed} was not done: ${line.answer}.`,
+    evidence: [line],
+  }))
+}
+
+/** A fault may come to nothing, as when a process is just starting; not always. */
+const mostIdle = 4
+/** So many questions in vain are no accident. */
+const mostUnanswered = 12
+
+function idleness(lines: readonly HistoryLine[]): Violation[] {
+  const asked = lines.filter((line) => line.is === 'action' && line.action.do === 'ask')
+  const unanswered: Violation[] =
+    asked.length < mostUnanswered || lines.some(({ is }) => is === 'draft')
+      ? []
+      : [
+          {
+            rule: 'nemesis_idle',
+            sentence: `Agents were asked ${asked.length} times, and nobody saw an answer being written.`,
+            evidence: asked.slice(0, 1),
+          },
+        ]
+  const idle = [...strikes(lines)].flatMap(([fault, { due, struck }]): Violation[] =>
+    struck > 0 || due < mostIdle
+      ? []
+      : [
+          {
+            rule: 'nemesis_idle',
+            sentence: `${fault} was due ${due} times and never struck.`,
+            evidence: lines.filter((line) => line.is === 'action' && line.action.do === fault).slice(0, 1),
+          },
+        ],
+  )
+  return [...unanswered, ...idle]
+}
+
+/** By kind of fault: how many were due, and how many really struck. */
+export function strikes(
+  lines: readonly HistoryLine[],
+): Map<Fault['do'], { readonly due: number; readonly struck: number }> {
+  const counts = new Map<Fault['do'], { due: number; struck: number }>()
+  const of = (fault: Fault['do']) => {
+    const count = counts.get(fault) ?? { due: 0, struck: 0 }
+    counts.set(fault, count)
+    return count
+  }
+  for (const line of lines) {
+    if (line.is === 'action' && isFault(line.action)) of(line.action.do).due++
+    if (line.is === 'struck') of(line.fault).struck++
+  }
+  return counts
 }
 
 type Kinds = { readonly [K in HistoryLine['is']]: readonly Extract<HistoryLine, { is: K }>[] }
@@ -108,6 +174,9 @@ function sorted(lines: readonly HistoryLine[]): Kinds {
     stored: [],
     head: [],
     turn: [],
+    left: [],
+    deed_failed: [],
+    struck: [],
   }
   for (const line of lines) (kinds[line.is] as HistoryLine[]).push(line)
   return kinds
@@ -151,7 +220,7 @@ function messageKey(line: { readonly room: string; readonly clientId: string }, 
 
 /** Each publish has one place; acknowledged ones above all. */
 function publishes({ publish, ack, settled, refused, stored, quiet, trespass, member }: Kinds): Violation[] {
-  const stays = new Stays(member)
+  const stays = new Stays({ member, stored })
   const said = stored.filter(({ type }) => type === 'message.created')
   const places = grouped(said, (event) => messageKey(event, event.actor))
   const acks = grouped(ack, (line) => messageKey(line, line.account))
@@ -203,6 +272,8 @@ function publishes({ publish, ack, settled, refused, stored, quiet, trespass, me
   for (const event of said) {
     if (published.has(messageKey(event, event.actor))) continue
     const trespassed = strangers.has(`${event.actor} ${event.room}`)
+    // Let in again by a question of long ago, of which only the log knows: then they may speak.
+    if (trespassed && stays.log({ account: event.actor, room: event.room }) !== undefined) continue
     violations.push({
       rule: trespassed ? 'outsider_let_in' : 'stored_and_never_said',
       sentence: `Event ${event.seq} of ${event.room} is a message that ${trespassed ? 'an outsider slipped in' : 'nobody said'}.`,
@@ -355,20 +426,48 @@ function followKey(line: {
   return `${line.device} ${line.room} ${line.follow}`
 }
 
-/** When somebody may have been in a room: from the first thought of adding them until their removal is in force. */
+/** One time in a room, as the room's own log tells it. */
+interface Stay {
+  /** Place of the coming, and a time at which it was not yet committed or just then; 0: there from the beginning. */
+  readonly from: { readonly seq: number; readonly at: number }
+  /** Place of the going; undefined: still there. */
+  readonly to: { readonly seq: number; readonly at: number } | undefined
+}
+
+/**
+ * When somebody was in a room. The room's log says it by places, exactly; what was asked and answered says it by times. A
+ * question whose answer was lost may take effect late, so of the two only the log knows.
+ */
 class Stays {
   readonly #lines: ReadonlyMap<string, readonly MemberLine[]>
+  readonly #log = new Map<string, readonly Stay[]>()
 
-  constructor(lines: readonly MemberLine[]) {
-    this.#lines = grouped(lines, ({ account, room }) => `${account} ${room}`)
+  constructor({ member, stored }: Pick<Kinds, 'member' | 'stored'>) {
+    this.#lines = grouped(member, ({ account, room }) => `${account} ${room}`)
+    const moves = grouped(
+      stored.filter((line) => line.member !== undefined),
+      ({ member: account, room }) => `${account} ${room}`,
+    )
+    for (const [key, lines] of moves) this.#log.set(key, staysOf(lines))
   }
 
   of(line: { readonly account: string; readonly room: string }): readonly MemberLine[] {
     return this.#lines.get(`${line.account} ${line.room}`) ?? []
   }
 
+  /** Undefined where the log says nothing of them: they were there from the beginning, or never. */
+  log(line: { readonly account: string; readonly room: string }): readonly Stay[] | undefined {
+    return this.#log.get(`${line.account} ${line.room}`)
+  }
+
   /** May have been in the room at some time from `from` to `to`. */
   possible(line: { readonly account: string; readonly room: string }, from: number, to: number): boolean {
+    const log = this.log(line)
+    if (log !== undefined) {
+      return log.some(
+        (stay) => stay.from.at <= to + clocksMs && from <= this.#over(line, stay) + removalGraceMs,
+      )
+    }
     let since: number | undefined
     for (const { change, at } of this.of(line)) {
       if (change === 'adding' || change === 'added') since ??= at
@@ -379,8 +478,12 @@ class Stays {
     return since !== undefined && since <= to
   }
 
-  /** Was in the room all the time from `from` to `to`. */
+  /** Was in the room all the time from `from` to `to`, and had been told so. */
   certain(line: { readonly account: string; readonly room: string }, from: number, to: number): boolean {
+    const log = this.log(line)
+    if (log?.some((stay) => stay.from.at <= from && (stay.to === undefined || to < stay.to.at)) === false) {
+      return false
+    }
     let since: number | undefined
     for (const { change, at } of this.of(line)) {
       if (change === 'added' && at <= from) since ??= at
@@ -388,25 +491,59 @@ class Stays {
     }
     return since !== undefined
   }
+
+  /** When the end of a stay was surely committed: when somebody was told so, or long after it was begun. */
+  #over(line: { readonly account: string; readonly room: string }, { to }: Stay): number {
+    if (to === undefined) return Number.POSITIVE_INFINITY
+    const told = this.of(line).find(({ change, at }) => change === 'removed' && at >= to.at - clocksMs)?.at
+    return Math.min(told ?? Number.POSITIVE_INFINITY, to.at + trespassMs)
+  }
 }
 
-/** How long a trespasser's question may have been on its way, in ms. */
+function staysOf(moves: readonly StoredLine[]): Stay[] {
+  const stays: Stay[] = []
+  let from: Stay['from'] | undefined
+  for (const [index, { type, seq, committedAt: at = 0 }] of moves
+    .toSorted((a, b) => a.seq - b.seq)
+    .entries()) {
+    if (type === 'member.joined') from ??= { seq, at }
+    else if (type === 'member.left') {
+      if (index === 0) from ??= { seq: 0, at: 0 }
+      if (from !== undefined) stays.push({ from, to: { seq, at } })
+      from = undefined
+    }
+  }
+  if (from !== undefined) stays.push({ from, to: undefined })
+  return stays
+}
+
+/** What the clock that stamps events and the one of this history may differ by, in ms: rounding, on one machine. */
+const clocksMs = 250
+/** How long a question may have been on its way, in ms. */
 const trespassMs = 60_000
 
-function memberships({ member, event, signal, trespass }: Kinds): Violation[] {
-  const stays = new Stays(member)
+function memberships({ member, stored, event, signal, trespass, left, follow }: Kinds): Violation[] {
+  const stays = new Stays({ member, stored })
   const violations: Violation[] = []
   for (const line of event) {
-    // A slow line may bring late what was rightly sent in time, so whoever ever was in the room may get it late.
-    if (stays.possible(line, 0, line.at)) continue
+    const log = stays.log(line)
+    // By places: all up to the going, whenever it comes; what lies after it only when they are in again.
+    const theirs =
+      log === undefined
+        ? stays.possible(line, 0, line.at)
+        : log.some(
+            ({ from, to }) => (to === undefined || line.seq <= to.seq) && from.at <= line.at + clocksMs,
+          )
+    if (theirs) continue
     violations.push({
       rule: 'seen_by_an_outsider',
       sentence: `${line.device} of ${line.account} got event ${line.seq} of ${line.room} without being in it.`,
       room: line.room,
-      evidence: [...stays.of(line), line],
+      evidence: [...goings(stored, line), ...stays.of(line), line],
     })
   }
   for (const line of afterRemoval(member, event)) {
+    if (stays.log(line) !== undefined) continue
     violations.push({
       rule: 'seen_by_an_outsider',
       sentence: `${line.device} of ${line.account} got event ${line.seq} of ${line.room}, committed after they had been removed.`,
@@ -415,16 +552,18 @@ function memberships({ member, event, signal, trespass }: Kinds): Violation[] {
     })
   }
   for (const line of signal) {
-    if (stays.possible(line, 0, line.at)) continue
+    const farewell = farewellBefore(line, left, follow)
+    if (farewell === undefined && stays.possible(line, 0, line.at)) continue
     violations.push({
       rule: 'seen_by_an_outsider',
-      sentence: `${line.device} of ${line.account} heard a signal (${line.kind}) of ${line.room} without being in it.`,
+      sentence: `${line.device} of ${line.account} heard a signal (${line.kind}) of ${line.room} ${farewell === undefined ? 'without being in it' : 'after it was told that it is out'}.`,
       room: line.room,
-      evidence: [...stays.of(line), line],
+      evidence: [...(farewell === undefined ? stays.of(line) : [farewell]), line],
     })
   }
   for (const line of trespass) {
-    if (line.code !== undefined || stays.possible(line, line.at - trespassMs, line.at)) continue
+    if (line.code !== undefined) continue
+    if (stays.possible(line, line.since ?? line.at - trespassMs, line.at)) continue
     violations.push({
       rule: 'outsider_let_in',
       sentence: `${line.device} of ${line.account} was let into ${line.room} (${line.way}) without being in it.`,
@@ -432,7 +571,74 @@ function memberships({ member, event, signal, trespass }: Kinds): Violation[] {
       evidence: [...stays.of(line), line],
     })
   }
-  return violations
+  return [...violations, ...strangersWords(stays, stored), ...promisedMemberships(stays, member)]
+}
+
+/** The device's word that it is out, unless it has followed the room since. */
+function farewellBefore(
+  { device, room, at }: SignalLine,
+  left: readonly LeftLine[],
+  follow: readonly FollowLine[],
+): LeftLine | undefined {
+  const own = (line: LeftLine | FollowLine) => line.device === device && line.room === room && line.at <= at
+  const farewell = left.findLast(own)
+  if (farewell === undefined) return undefined
+  return follow.some((line) => own(line) && line.at >= farewell.at) ? undefined : farewell
+}
+
+/** Messages whose place lies where their author was not in the room. */
+function strangersWords(stays: Stays, stored: readonly StoredLine[]): Violation[] {
+  return stored.flatMap((line): Violation[] => {
+    if (line.type !== 'message.created') return []
+    const log = stays.log({ account: line.actor, room: line.room })
+    if (log === undefined) return []
+    if (log.some(({ from, to }) => from.seq < line.seq && (to === undefined || line.seq < to.seq))) return []
+    return [
+      {
+        rule: 'outsider_let_in',
+        sentence: `Event ${line.seq} of ${line.room} is a message of ${line.actor}, who was not in the room at that place.`,
+        room: line.room,
+        evidence: [...goings(stored, { account: line.actor, room: line.room }), line],
+      },
+    ]
+  })
+}
+
+/** Who was said to be in, or out, was. */
+function promisedMemberships(stays: Stays, member: readonly MemberLine[]): Violation[] {
+  const asked = new Map<string, MemberLine>()
+  return member.flatMap((line): Violation[] => {
+    const key = `${line.account} ${line.room}`
+    const log = stays.log(line)
+    const before = asked.get(key)
+    asked.set(key, line)
+    if (log === undefined || before === undefined) return []
+    if (line.change !== 'added' && line.change !== 'removed') return []
+    const kept =
+      line.change === 'added'
+        ? log.some(
+            ({ from, to }) =>
+              from.at <= line.at + clocksMs && (to === undefined || to.at >= before.at - clocksMs),
+          )
+        : !log.some(({ from, to }) => from.at < before.at && (to === undefined || to.at > line.at + clocksMs))
+    if (kept) return []
+    return [
+      {
+        rule: 'acknowledged_and_lost',
+        sentence: `${line.account} was said to be ${line.change} (${line.room}); the log knows nothing of it.`,
+        room: line.room,
+        evidence: [before, line],
+      },
+    ]
+  })
+}
+
+/** When somebody came and went, by the log; the last few. */
+function goings(
+  stored: readonly StoredLine[],
+  { account, room }: { readonly account: string; readonly room: string },
+): StoredLine[] {
+  return stored.filter((line) => line.member === account && line.room === room).slice(-3)
 }
 
 /**
@@ -478,9 +684,11 @@ function streams({ draft, final, turn }: Kinds): Violation[] {
   for (const line of draft) {
     const answer = finals.get(line.messageId)
     if (answer === undefined) continue
-    // What was streamed of an attempt that was given up is void, and an answer that was stopped may end as other words.
+    // What was streamed of an attempt that was given up is void. Who stops an answer keeps what they have read of it.
     const ended = turns.get(line.messageId)
-    const valid = ended === undefined || (ended.attempt === line.attempt && ended.status === 'succeeded')
+    const valid =
+      ended === undefined ||
+      (ended.attempt === line.attempt && ['succeeded', 'cancelled'].includes(ended.status))
     if (!line.contradicted && (!valid || answer.text.startsWith(line.text))) continue
     violations.push({
       rule: 'stream_not_exact',
@@ -514,11 +722,18 @@ export function streamFigures(lines: readonly HistoryLine[]): { followed: number
  * worst moment of the run.
  */
 export function longestGap(lines: readonly HistoryLine[]): number {
-  const { event } = sorted(lines)
   const open = new Map<string, number>()
   let longest = 0
-  for (const { device, room, at, committedAt } of event) {
+  const holders = new Map<string, string>()
+  for (const line of lines) {
+    // Who is taken out is without it for as long as they are.
+    if (line.is === 'member' && line.change === 'removing') {
+      for (const [key, of] of holders) if (of === `${line.account} ${line.room}`) open.delete(key)
+    }
+    if (line.is !== 'event') continue
+    const { device, room, at, committedAt } = line
     const key = `${device} ${room}`
+    holders.set(key, `${line.account} ${room}`)
     const since = open.get(key)
     if (since === undefined) open.set(key, at)
     else if (committedAt >= since) longest = Math.max(longest, at - committedAt)

@@ -28,6 +28,8 @@ interface Node {
 export const setupToken = 'the-setup-token-of-the-chaos'
 /** How long before a start that failed, because the database was away just then, is tried again. */
 const startAgainMs = 500
+/** How long a process may take to end, or to stand still, when it was told to. */
+const endsWithinMs = 5_000
 
 /** Several servers, each a process of its own, on one PostgreSQL. */
 export class Cluster implements AsyncDisposable {
@@ -115,19 +117,23 @@ export class Cluster implements AsyncDisposable {
     })
   }
 
-  kill(at: number): Promise<void> {
+  /** Whether there was one to kill; resolves when it is dead. */
+  kill(at: number): Promise<boolean> {
     return this.#then(at, async (node) => {
-      if (node.state === 'down') return
+      if (node.state === 'down') return false
       node.state = 'down'
       await node.atom.kill()
+      return true
     })
   }
 
-  freeze(at: number): Promise<void> {
+  /** Whether it stands still now. */
+  freeze(at: number): Promise<boolean> {
     return this.#then(at, async (node) => {
-      if (node.state !== 'up') return
+      if (node.state !== 'up') return false
       process.kill(node.atom.pid, 'SIGSTOP')
       node.state = 'frozen'
+      return await standsStill(node.atom.pid)
     })
   }
 
@@ -139,24 +145,35 @@ export class Cluster implements AsyncDisposable {
     })
   }
 
-  /** SIGTERM, and a new process in its place when it has ended. */
-  async drain(at: number): Promise<void> {
-    await this.#then(at, async (node) => {
-      if (node.state !== 'up') return
+  /** SIGTERM, and a new process in its place when it has ended. Whether one drained to its end: killed ones do not. */
+  async drain(at: number): Promise<boolean> {
+    const drained = await this.#then(at, async (node) => {
+      if (node.state !== 'up') return false
       node.state = 'leaving'
-      await node.atom.stop()
+      const code = await node.atom.stop()
       node.state = 'down'
+      return code === 0
     })
     await this.start(at)
+    return drained
   }
 
-  /** PostgreSQL ends at once, as with a failing machine; it is started again and recovers from its log. */
-  async crashDatabase(): Promise<void> {
+  /**
+   * PostgreSQL ends at once, as with a failing machine; it is started again and recovers from its log. Whether it was there to
+   * end, and has.
+   */
+  async crashDatabase(): Promise<boolean> {
     if (this.#folder === undefined) throw new Error('this database is not ours to crash')
     const words = await readFile(join(this.#folder, 'database', 'postmaster.pid'), 'utf8').catch(() => '')
     const pid = Number(words.split('\n')[0])
     // Without a number it is just starting again.
-    if (Number.isSafeInteger(pid) && pid > 1) process.kill(pid, 'SIGQUIT')
+    if (!Number.isSafeInteger(pid) || pid <= 1 || !isRunning(pid)) return false
+    process.kill(pid, 'SIGQUIT')
+    for (const deadline = performance.now() + endsWithinMs; performance.now() < deadline; ) {
+      if (!isRunning(pid)) return true
+      await delay(20)
+    }
+    return false
   }
 
   /** Looks for servers that ended by themselves, says so, and starts them again. */
@@ -188,17 +205,32 @@ export class Cluster implements AsyncDisposable {
     await this.#release.disposeAsync()
   }
 
-  #then(at: number, work: (node: Node) => Promise<void>): Promise<void> {
+  #then<T>(at: number, work: (node: Node) => Promise<T>): Promise<T> {
     const node = this.nodes[at]
     if (node === undefined) throw new Error(`there is no node ${at}`)
-    node.last = node.last.then(() => work(node))
-    return node.last
+    const done = node.last.then(() => work(node))
+    node.last = done.then(() => undefined)
+    return done
   }
 }
 
 function isAlive(atom: AtomProcess): boolean {
+  return isRunning(atom.pid)
+}
+
+/** Stopped by a signal, as the system sees it: the letter behind the name in parentheses (proc_pid_stat(5)). */
+export async function standsStill(pid: number): Promise<boolean> {
+  for (const deadline = performance.now() + endsWithinMs; performance.now() < deadline; ) {
+    const words = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+    if (/\) T /.test(words)) return true
+    await delay(10)
+  }
+  return false
+}
+
+function isRunning(pid: number): boolean {
   try {
-    process.kill(atom.pid, 0)
+    process.kill(pid, 0)
     return true
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false

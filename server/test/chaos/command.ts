@@ -1,4 +1,5 @@
-// `npm run chaos -- --seed N --minutes 10 --nodes 3 --clients 40 --rooms 12`: the long run. Ends with the verdict; its exit
+// `npm run chaos -- --seed N --minutes 10 --nodes 3 --clients 40 --rooms 12 --redis`: the long run, with `--redis` over a
+// Redis of its own (or one that REDIS_URL names, which is not killed). Ends with the verdict; its exit
 // status is 0 where every promise was kept, 1 where not, 2 for a wrong call.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
@@ -7,7 +8,7 @@ import { reportOf } from './report.ts'
 import { type ChaosOptions, runChaos } from './run.ts'
 
 const usage =
-  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--keep] [--peer socket.io]'
+  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--redis] [--keep] [--peer socket.io]'
 
 const { values } = parsed()
 const seed = numberOf('seed', values.seed ?? String(randomInt(1, 1_000_000)))
@@ -15,7 +16,7 @@ const minutes = numberOf('minutes', values.minutes)
 const nodes = numberOf('nodes', values.nodes)
 const clients = numberOf('clients', values.clients)
 const rooms = numberOf('rooms', values.rooms)
-const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${clients} --rooms ${rooms}`
+const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${clients} --rooms ${rooms}${values.redis ? ' --redis' : ''}`
 const stepMs = 250
 
 const hurry = new AbortController()
@@ -39,7 +40,7 @@ const options: ChaosOptions = {
   longestFreeze: 60,
   database: 'own',
   breakModel: true,
-  redisUrl: process.env['REDIS_URL'],
+  redis: values.redis ? 'own' : process.env['REDIS_URL'],
   quietWithinMs: 180_000,
   keep: values.keep,
   say: (line) => console.log(line),
@@ -72,6 +73,7 @@ function parsed() {
         nodes: { type: 'string', default: '3' },
         clients: { type: 'string', default: '40' },
         rooms: { type: 'string', default: '12' },
+        redis: { type: 'boolean', default: false },
         peer: { type: 'string' },
         keep: { type: 'boolean', default: false },
       },

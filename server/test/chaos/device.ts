@@ -13,7 +13,8 @@ export interface Device extends AsyncDisposable {
   readonly owed: number
   follow(room: ChaosRoom): void
   unfollow(room: ChaosRoom): void
-  say(room: ChaosRoom, text: string): void
+  /** @param mentions ids of members that it names */
+  say(room: ChaosRoom, text: string, mentions?: readonly string[]): void
   /** Stops the answer that is being written in the room, where there is one. */
   stop(room: ChaosRoom): void
   /** As when a person reloads the page: only what is kept stays. */

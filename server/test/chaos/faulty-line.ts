@@ -43,18 +43,23 @@ export class FaultyLine implements AsyncDisposable {
     return `http://127.0.0.1:${address.port}`
   }
 
-  /** Resets what is connected; new connections are taken at once. */
-  cut(): void {
+  /** Resets what is connected; new connections are taken at once. How many there were. */
+  cut(): number {
+    const { size } = this.#pairs
     for (const pair of this.#pairs) destroy(pair)
+    return size
   }
 
-  /** What is connected now goes dumb: neither side learns of it, not even when the other one dies. */
-  halfOpen(): void {
+  /** What is connected now goes dumb: neither side learns of it, not even when the other one dies. How many there were. */
+  halfOpen(): number {
     for (const pair of this.#pairs) pair.halfOpen = true
+    return this.#pairs.size
   }
 
-  throttle(bytesPerSecond: number): void {
+  /** How many connections are slow from now on, beside those to come. */
+  throttle(bytesPerSecond: number): number {
     this.#bytesPerSecond = bytesPerSecond
+    return this.#pairs.size
   }
 
   /** As it should be: full speed, and what was half open is reset. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, writeFileSync } from 'node:fs'
 import type { RoomEvent } from '@atom/contract/rooms.ts'
-import type { Action, Way } from './schedule.ts'
+import type { Action, Fault, Way } from './schedule.ts'
 
 /** What is common to every line: when it was written, in ms since the run began. */
 interface Line {
@@ -87,12 +87,32 @@ export interface TrespassLine extends OfDevice {
   readonly way: Way
   /** The code of the refusal; undefined: let in. */
   readonly code?: string
+  /** When it was asked, on the scale of `at`. */
+  readonly since?: number
 }
 
 /** Something was told that is not stored. */
 export interface SignalLine extends OfDevice {
   readonly is: 'signal'
   readonly kind: string
+}
+
+/** The device was told that its person is out of the room: until it follows anew, nothing more of it may come. */
+export interface LeftLine extends OfDevice {
+  readonly is: 'left'
+}
+
+/** Something that should have been done within its time was not, or was answered as it never should be. */
+export interface DeedFailedLine extends Line {
+  readonly is: 'deed_failed'
+  readonly deed: string
+  readonly answer: string
+}
+
+/** A fault has really struck: the process is dead, or stands still; connections were there to be broken. */
+export interface StruckLine extends Line {
+  readonly is: 'struck'
+  readonly fault: Fault['do']
 }
 
 /** What the device had put together of an answer when the answer itself came. */
@@ -158,6 +178,10 @@ export interface StoredLine extends Line {
   readonly digest: string
   /** Digest of the text, of what people said. */
   readonly text?: string
+  /** Who came or went, where it is that. */
+  readonly member?: string
+  /** When it was committed, or a little before, by the server's clock, on the scale of `at`. */
+  readonly committedAt?: number
 }
 
 /** The number that the room itself has for its newest event. */
@@ -197,6 +221,9 @@ export type HistoryLine =
   | StoredLine
   | HeadLine
   | TurnLine
+  | LeftLine
+  | DeedFailedLine
+  | StruckLine
 
 type Unstamped<L> = L extends Line ? Omit<L, 'at'> : never
 
@@ -209,7 +236,12 @@ export class History {
 
   add(line: Unstamped<HistoryLine>): void {
     // The spread of a union loses which member it is.
-    this.lines.push({ at: Math.round(performance.now() - this.#began), ...line } as HistoryLine)
+    this.lines.push({ at: this.now, ...line } as HistoryLine)
+  }
+
+  /** In ms since the run began. */
+  get now(): number {
+    return Math.round(performance.now() - this.#began)
   }
 
   count<K extends HistoryLine['is']>(is: K): number {

@@ -12,6 +12,8 @@ export interface ChaosRoom {
   readonly name: string
   readonly id: string
   readonly epoch: string
+  /** Who answers there when it is named; undefined: people only talk. */
+  readonly agentId: string | undefined
 }
 
 export const password = 'nine loud herons argue'
@@ -171,7 +173,9 @@ export async function populate(
         id,
       })
     }
-    rooms.push({ name: `R${at}`, id: room.id, epoch: room.epoch })
+    const agentId = agent ? room.members.find(({ kind }) => kind === 'agent')?.id : undefined
+    if (agent && agentId === undefined) throw new Error('a new room has no agent')
+    rooms.push({ name: `R${at}`, id: room.id, epoch: room.epoch, agentId })
   }
   return { people, rooms }
 }

@@ -18,6 +18,8 @@ import type { Seeded } from './seeded.ts'
 interface Followed {
   readonly room: ChaosRoom
   wanted: boolean
+  /** The server said that its person is out: nothing more should come before it has been joined anew. */
+  out: boolean
   /** Up to where everything is held. */
   cursor: number
   /** Number of the following that is in force on this socket; undefined: none. */
@@ -31,6 +33,7 @@ interface Owed {
   readonly room: ChaosRoom
   readonly clientId: string
   readonly text: string
+  readonly mentions: readonly string[] | undefined
   onItsWay: boolean
 }
 
@@ -75,6 +78,7 @@ export class PlainDevice implements Device {
       this.#followed.set(room.id, {
         room,
         wanted: false,
+        out: false,
         cursor: 0,
         follow: undefined,
         joining: false,
@@ -106,11 +110,11 @@ export class PlainDevice implements Device {
     if (this.#ready) void this.#ask('room.leave', { roomId: room.id })
   }
 
-  say(room: ChaosRoom, text: string): void {
+  say(room: ChaosRoom, text: string, mentions?: readonly string[]): void {
     const clientId = randomUUID()
     const order = (this.#orders.get(room.id) ?? 0) + 1
     this.#orders.set(room.id, order)
-    this.#owed.set(clientId, { room, clientId, text, onItsWay: false })
+    this.#owed.set(clientId, { room, clientId, text, mentions, onItsWay: false })
     this.#parts.history.add({
       is: 'publish',
       ...this.#witness.of(room),
@@ -190,6 +194,7 @@ export class PlainDevice implements Device {
     socket.on('hello', (hello: ServerFrame<'hello'>) => mine() && this.#hello(hello))
     socket.on('room.events', (frame: ServerFrame<'room.events'>) => mine() && this.#events(frame))
     socket.on('room.signal', (signal: RoomSignal) => mine() && this.#signal(signal))
+    socket.on('room.left', ({ roomId }: ServerFrame<'room.left'>) => mine() && this.#left(roomId))
     socket.on('auth.expiring', () => mine() && this.renew())
     socket.on('disconnect', (reason) => {
       if (!mine()) return
@@ -245,7 +250,18 @@ export class PlainDevice implements Device {
     this.#flush()
   }
 
+  #left(roomId: string): void {
+    const followed = this.#followed.get(roomId)
+    if (followed === undefined) return
+    followed.out = true
+    followed.follow = undefined
+    this.#parts.history.add({ is: 'left', ...this.#witness.of(followed.room) })
+    // Perhaps let in again already; its person has not put the room away.
+    if (followed.wanted) void this.#join(followed)
+  }
+
   #begin(followed: Followed, after: number): void {
+    followed.out = false
     followed.follow = ++this.#follows
     this.#parts.history.add({
       is: 'follow',
@@ -258,14 +274,15 @@ export class PlainDevice implements Device {
   #events({ roomId, events }: ServerFrame<'room.events'>): void {
     const followed = this.#followed.get(roomId)
     if (followed === undefined) return
-    const { room, follow, wanted } = followed
+    const { room, follow, wanted, out } = followed
     if (follow !== undefined) {
       const seqs = events.map(({ seq }) => seq)
       this.#parts.history.add({ is: 'frame', ...this.#witness.of(room), follow, seqs })
     }
     // What was on its way when the device stepped out of the room is nothing to it. In a room where it never was, it should
-    // not have come at all, and goes into the history.
-    if (wanted || followed.cursor === 0) this.#take(followed, events)
+    // not have come at all, and goes into the history; as in one that it was told to be out of.
+    if (out && !wanted) for (const event of events) this.#witness.event(room, event)
+    else if (wanted || followed.cursor === 0) this.#take(followed, events)
   }
 
   #take(followed: Followed, events: readonly RoomEvent[]): void {
@@ -283,8 +300,8 @@ export class PlainDevice implements Device {
   #signal(signal: RoomSignal): void {
     const followed = this.#followed.get(signal.roomId)
     if (followed === undefined) return
-    if (!followed.wanted) {
-      if (followed.cursor === 0) {
+    if (!followed.wanted || followed.out) {
+      if (followed.cursor === 0 || followed.out) {
         this.#parts.history.add({ is: 'signal', ...this.#witness.of(followed.room), kind: signal.kind })
       }
       return
@@ -312,8 +329,10 @@ export class PlainDevice implements Device {
         this.#begin(followed, after)
         this.#events({ roomId: room.id, epoch: heard.epoch, events: heard.events })
       })
-      if (answer?.ok === true) break
-      if (generation === this.#generation) await delay(answer?.error.retryAfterMs ?? retryMs)
+      // It may have been taken out again right behind the answer.
+      if (answer?.ok === true && !followed.out) break
+      const waitMs = answer?.ok === false ? answer.error.retryAfterMs : undefined
+      if (generation === this.#generation) await delay(waitMs ?? retryMs)
     }
     if (generation === this.#generation) followed.joining = false
   }
@@ -352,7 +371,11 @@ export class PlainDevice implements Device {
     const generation = this.#generation
     this.#onTheWay++
     for (const owed of batch) owed.onItsWay = true
-    const items = batch.map(({ clientId, text }) => ({ clientId, text }))
+    const items = batch.map(({ clientId, text, mentions }) => ({
+      clientId,
+      text,
+      ...(mentions !== undefined && { mentions: [...mentions] }),
+    }))
     const [only] = items
     const answer = await this.#ask('message.send', {
       roomId: room.id,

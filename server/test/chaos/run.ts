@@ -2,12 +2,13 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { roomRoutes } from '@atom/contract/rooms.ts'
+import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import { testLog } from '../support/postgres.ts'
-import { check, longestGap, streamFigures, type Violation } from './checker.ts'
+import { Bus } from './bus.ts'
+import { check, longestGap, streamFigures, strikes, type Violation } from './checker.ts'
 import { Cluster } from './cluster.ts'
 import type { Device } from './device.ts'
 import { FaultyLine } from './faulty-line.ts'
@@ -15,7 +16,15 @@ import { eventDigest, History, textDigest } from './history.ts'
 import { trespass } from './outsider.ts'
 import { type ChaosRoom, type Person, populate } from './person.ts'
 import { PlainDevice } from './plain-device.ts'
-import { type Action, isFault, type Plan, type Schedule, scheduleOf } from './schedule.ts'
+import {
+  type Action,
+  type Fault,
+  isFault,
+  ownerOf,
+  type Plan,
+  type Schedule,
+  scheduleOf,
+} from './schedule.ts'
 import { SdkDevice } from './sdk-device.ts'
 import { Seeded } from './seeded.ts'
 import { Talker } from './talker.ts'
@@ -37,8 +46,11 @@ export interface ChaosOptions {
   readonly database: 'own' | 'suite'
   /** The model breaks off now and then, so that the built-in agent, with all that it has to load, answers instead. */
   readonly breakModel: boolean
-  /** A Redis on loopback, for the servers to share; they reach it over a line that can be dropped. */
-  readonly redisUrl: string | undefined
+  /**
+   * A Redis for the servers to share: `own`, which can be killed and frozen, or the address of one on loopback. They reach it
+   * over a line that can be dropped.
+   */
+  readonly redis: string | undefined
   /** How long everybody may take to be whole again when the nemesis rests. */
   readonly quietWithinMs: number
   /** Write the history down even where nothing is wrong with it. */
@@ -60,6 +72,8 @@ export interface Figures {
   readonly answersFollowed: number
   readonly answersWhole: number
   readonly longestGapMs: number
+  /** By kind of fault: how many were due, and how many really struck. */
+  readonly nemesis: ReadonlyMap<Fault['do'], { readonly due: number; readonly struck: number }>
   readonly seconds: number
 }
 
@@ -77,16 +91,15 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     ...options,
     can: {
       crashDatabase: options.database === 'own',
-      dropBus: options.redisUrl !== undefined,
-      // Not yet: who adds and who is taken out would have to be told apart from who is no longer there to do it.
-      remove: false,
+      dropBus: options.redis !== undefined,
+      breakBus: options.redis === 'own',
       breakModel: options.breakModel,
     },
   }
   const schedule = scheduleOf(plan)
   {
     await using talker = await Talker.start()
-    await using bus = options.redisUrl === undefined ? undefined : await Bus.open(options.redisUrl)
+    await using bus = options.redis === undefined ? undefined : await Bus.open(options.redis)
     await using cluster = await Cluster.open({
       nodes: options.nodes,
       database: options.database,
@@ -105,42 +118,6 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   const violations = check(history.lines)
   const file = violations.length === 0 && !options.keep ? undefined : await writtenDown(history, options)
   return { violations, figures: figuresOf(history), file }
-}
-
-/** The way to Redis: while it is dropped nobody gets through. */
-class Bus implements AsyncDisposable {
-  readonly url: string
-  readonly #line: FaultyLine
-  readonly #state: { dropped: boolean }
-
-  private constructor(url: string, line: FaultyLine, state: { dropped: boolean }) {
-    this.url = url
-    this.#line = line
-    this.#state = state
-  }
-
-  static async open(redisUrl: string): Promise<Bus> {
-    const state = { dropped: false }
-    const there = new URL(redisUrl)
-    const port = Number(there.port === '' ? 6379 : there.port)
-    const line = await FaultyLine.open(() => (state.dropped ? undefined : port))
-    const here = new URL(redisUrl)
-    here.host = new URL(line.url).host
-    return new Bus(here.href, line, state)
-  }
-
-  drop(): void {
-    this.#state.dropped = true
-    this.#line.cut()
-  }
-
-  restore(): void {
-    this.#state.dropped = false
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#line[Symbol.asyncDispose]()
-  }
 }
 
 interface StageParts {
@@ -162,6 +139,8 @@ class Stage implements AsyncDisposable {
   /** Deeds under way that no later one waits for. */
   readonly #underWay = new Set<Promise<void>>()
   readonly #texts = new Seeded('texts')
+  /** Comings and goings of a room happen one after the other, in the order of the schedule. */
+  readonly #changes = new Map<ChaosRoom, Promise<void>>()
   #said = 0
 
   private constructor(
@@ -195,6 +174,7 @@ class Stage implements AsyncDisposable {
       const own = { name: `D${at}`, person, line, history, known: rooms }
       devices.push(born.use(kind === 'plain' ? new PlainDevice({ ...own, random }) : new SdkDevice(own)))
     }
+    parts.talker.broke = () => history.add({ is: 'struck', fault: 'break_model' })
     const stage = new Stage(parts, people, rooms, devices, born.move())
     for (const [at, { members }] of schedule.cast.rooms.entries()) {
       const room = stage.#room(at)
@@ -226,7 +206,7 @@ class Stage implements AsyncDisposable {
   async rest(): Promise<void> {
     const { cluster, talker, bus, history, options } = this.#parts
     talker.breaking = 0
-    bus?.restore()
+    await bus?.calm()
     for (const device of this.#devices) device.line.mend()
     await cluster.calm()
     for (const device of this.#devices) device.networkIsBack()
@@ -252,8 +232,10 @@ class Stage implements AsyncDisposable {
   /** Writes down what the database holds, and who must have all of it. */
   async reckon(): Promise<void> {
     const { cluster, history } = this.#parts
+    const members = await this.#members()
     for (const device of this.#devices) {
       for (const room of device.rooms) {
+        if (!members.has(`${room.id} ${device.person.id}`)) continue
         history.add({
           is: 'following',
           device: device.name,
@@ -287,16 +269,16 @@ class Stage implements AsyncDisposable {
         }
         return
       case 'ask':
-        this.#device(action.device).say(this.#room(action.room), `Tell me something, number ${++this.#said}.`)
+        this.#ask(this.#device(action.device), this.#room(action.room))
         return
       case 'stop':
         this.#device(action.device).stop(this.#room(action.room))
         return
       case 'add':
-        this.#begin(this.#add(this.#device(action.by), action.account, this.#room(action.room)))
+        this.#change(action.room, (room) => this.#add(action.by, action.account, room))
         return
       case 'remove':
-        this.#begin(this.#remove(this.#device(action.by), action.account, this.#room(action.room)))
+        this.#change(action.room, (room) => this.#remove(action.by, action.account, room))
         return
       case 'trespass':
         this.#begin(this.#trespass(this.#device(action.device), this.#room(action.room), action.way))
@@ -314,37 +296,49 @@ class Stage implements AsyncDisposable {
         this.#device(action.device).renew()
         return
       case 'kill':
-        this.#begin(cluster.kill(action.node))
+        this.#strike(action.do, cluster.kill(action.node))
         return
       case 'start':
         this.#begin(cluster.start(action.node))
         return
       case 'freeze':
-        this.#begin(cluster.freeze(action.node))
+        this.#strike(action.do, cluster.freeze(action.node))
         return
       case 'thaw':
         this.#begin(cluster.thaw(action.node))
         return
       case 'drain':
-        this.#begin(cluster.drain(action.node))
+        this.#strike(action.do, cluster.drain(action.node))
         return
       case 'crash_database':
-        this.#begin(cluster.crashDatabase())
+        this.#strike(action.do, cluster.crashDatabase())
         return
       case 'drop_bus':
-        bus?.drop()
+        this.#strike(action.do, bus?.drop())
         return
       case 'restore_bus':
         bus?.restore()
         return
+      case 'kill_bus':
+        this.#strike(action.do, bus?.kill())
+        return
+      case 'start_bus':
+        this.#begin(bus?.start())
+        return
+      case 'freeze_bus':
+        this.#strike(action.do, bus?.freeze())
+        return
+      case 'thaw_bus':
+        this.#begin(bus?.thaw())
+        return
       case 'cut':
-        this.#device(action.device).line.cut()
+        this.#strike(action.do, this.#device(action.device).line.cut() > 0)
         return
       case 'half_open':
-        this.#device(action.device).line.halfOpen()
+        this.#strike(action.do, this.#device(action.device).line.halfOpen() > 0)
         return
       case 'throttle':
-        this.#device(action.device).line.throttle(action.bytesPerSecond)
+        this.#strike(action.do, this.#device(action.device).line.throttle(action.bytesPerSecond) > 0)
         return
       case 'mend':
         this.#device(action.device).line.mend()
@@ -353,6 +347,12 @@ class Stage implements AsyncDisposable {
         talker.breaking++
         return
     }
+  }
+
+  /** By name: in company an agent answers nobody else. */
+  #ask(device: Device, room: ChaosRoom): void {
+    const agent = room.agentId === undefined ? undefined : [room.agentId]
+    device.say(room, `Tell me something, number ${++this.#said}.`, agent)
   }
 
   /** All different, so that each can be told from every other. */
@@ -367,52 +367,100 @@ class Stage implements AsyncDisposable {
       .toWellFormed()
   }
 
-  #begin(work: Promise<void>): void {
-    const tracked: Promise<void> = work.finally(() => this.#underWay.delete(tracked))
+  #begin(work: Promise<unknown> | undefined): void {
+    if (work === undefined) return
+    const tracked: Promise<void> = work.then(() => {
+      this.#underWay.delete(tracked)
+    })
     this.#underWay.add(tracked)
   }
 
-  async #add(by: Device, account: number, room: ChaosRoom): Promise<void> {
+  /** Does what breaks something, and notes whether it has. */
+  #strike(fault: Fault['do'], work: Promise<boolean> | boolean | undefined): void {
     const { history } = this.#parts
-    const person = this.#people[account]
-    if (person === undefined) throw new Error(`there is no account ${account}`)
+    this.#begin(
+      Promise.resolve(work).then((struck) => {
+        if (struck === true) history.add({ is: 'struck', fault })
+      }),
+    )
+  }
+
+  #change(at: number, work: (room: ChaosRoom) => Promise<void>): void {
+    const room = this.#room(at)
+    const change = (this.#changes.get(room) ?? Promise.resolve()).then(() => work(room))
+    this.#changes.set(room, change)
+    this.#begin(change)
+  }
+
+  async #add(by: number, account: number, room: ChaosRoom): Promise<void> {
+    const { history } = this.#parts
+    const person = this.#person(account)
     history.add({ is: 'member', account: person.name, room: room.name, change: 'adding' })
     const path = roomRoutes.addMember.path.replace('{id}', room.id)
-    await this.#insist(by, 'POST', path, { kind: 'account', id: person.id })
+    const done = await this.#insist([this.#device(by), this.#ownersDevice(room)], 'POST', path, {
+      kind: 'account',
+      id: person.id,
+    })
+    if (!done) return
     history.add({ is: 'member', account: person.name, room: room.name, change: 'added' })
     for (const device of this.#devicesOf([account])) device.follow(room)
   }
 
-  async #remove(by: Device, account: number, room: ChaosRoom): Promise<void> {
+  /** Their devices have the room open until they are told: what the server sends them then is what is looked at. */
+  async #remove(by: number, account: number, room: ChaosRoom): Promise<void> {
     const { history } = this.#parts
-    const person = this.#people[account]
-    if (person === undefined) throw new Error(`there is no account ${account}`)
-    for (const device of this.#devicesOf([account])) device.unfollow(room)
+    const person = this.#person(account)
     history.add({ is: 'member', account: person.name, room: room.name, change: 'removing' })
     const { method, path } = roomRoutes.removeMember
-    await this.#insist(by, method, path.replace('{id}', room.id).replace('{memberId}', person.id))
+    const there = path.replace('{id}', room.id).replace('{memberId}', person.id)
+    const device = this.#device(by)
+    // Who went by themselves and lost the answer is told that they are no member; of anybody else, that there is none.
+    const gone = device.person === person ? 'not_a_member' : 'not_found'
+    const done = await this.#insist([device, this.#ownersDevice(room)], method, there, undefined, gone)
+    if (!done) return
     history.add({ is: 'member', account: person.name, room: room.name, change: 'removed' })
+    for (const each of this.#devicesOf([account])) each.unfollow(room)
   }
 
-  /** Asks until there is an answer: what it asks for may be done twice. */
-  async #insist(by: Device, method: string, path: string, body?: object): Promise<void> {
-    for (;;) {
+  /**
+   * Asks until there is an answer: what it asks for may be done twice. An answer that was lost on its way may take effect after
+   * a later question, as when a server that stood still goes on; so who asks may be in the room no more, and the next one asks.
+   * False: it was not done, which is written down.
+   *
+   * @param done the code of a refusal that says that it is done already
+   */
+  async #insist(
+    askers: readonly Device[],
+    method: string,
+    path: string,
+    body?: object,
+    done?: string,
+  ): Promise<boolean> {
+    const deadline = performance.now() + this.#parts.options.quietWithinMs
+    let said = 'nobody answered'
+    let [by, ...others] = askers
+    while (by !== undefined && performance.now() < deadline) {
       const answer = await by.person.call(by.line.url, method, path, body)
-      if (answer !== undefined && answer.status < 300) return
-      // Whoever asks may have been added a moment ago, in the schedule, and not yet in the room.
-      if (answer !== undefined && ![401, 403, 429].includes(answer.status) && answer.status < 500) {
-        throw new Error(`${method} ${path} of ${by.name}: ${answer.status} ${JSON.stringify(answer.body)}`)
+      if (answer !== undefined) {
+        const { code } = answer.body
+        if (answer.status < 300 || (done !== undefined && code === done)) return true
+        said = `${by.name}: ${answer.status} ${JSON.stringify(answer.body)}`
+        if (code === 'not_a_member') [by, ...others] = others
+        else if (![401, 429].includes(answer.status) && answer.status < 500) break
       }
       await delay(300)
     }
+    this.#parts.history.add({ is: 'deed_failed', deed: `${method} ${path}`, answer: said })
+    return false
   }
 
   async #trespass(device: Device, room: ChaosRoom, way: Parameters<typeof trespass>[2]): Promise<void> {
     const { history } = this.#parts
+    const since = history.now
     const done = await trespass(device, room, way)
     if (done === undefined) return
     const own = { device: `${device.name}x`, account: device.person.name, room: room.name }
-    history.add({ is: 'trespass', ...own, way, ...(done.code !== undefined && { code: done.code }) })
+    history.add({ is: 'trespass', ...own, way, since, ...(done.code !== undefined && { code: done.code }) })
     for (const event of done.events) {
       const committedAt = Date.parse(event.at) - history.began
       history.add({ is: 'event', ...own, seq: event.seq, digest: eventDigest(event), committedAt })
@@ -434,8 +482,10 @@ class Stage implements AsyncDisposable {
         sql`select id, seq from rooms`,
       )
       const head = new Map(heads.map(({ id, seq }) => [id, seq]))
+      const members = await this.#members()
       const behind = this.#devices.flatMap((device) =>
         [...device.rooms]
+          .filter((room) => members.has(`${room.id} ${device.person.id}`))
           .filter((room) => device.cursor(room) < (head.get(room.id) ?? 0))
           .map((room) => `${device.name} in ${room.name} (${device.cursor(room)} of ${head.get(room.id)})`),
       )
@@ -443,6 +493,13 @@ class Stage implements AsyncDisposable {
     } catch (error) {
       return `the database (${error instanceof Error ? error.message : String(error)})`
     }
+  }
+
+  /** Room and account of everybody who is in a room now. */
+  async #members(): Promise<ReadonlySet<string>> {
+    const rows = await this.#parts.cluster.database.query<{ place: string }>(sql`
+      select room_id || ' ' || member_id as place from room_members where kind = 'account' and left_at is null`)
+    return new Set(rows.map(({ place }) => place))
   }
 
   #progress(step: number): string {
@@ -464,6 +521,19 @@ class Stage implements AsyncDisposable {
     const room = this.#rooms[at]
     if (room === undefined) throw new Error(`there is no room ${at}`)
     return room
+  }
+
+  #person(at: number): Person {
+    const person = this.#people[at]
+    if (person === undefined) throw new Error(`there is no account ${at}`)
+    return person
+  }
+
+  #ownersDevice(room: ChaosRoom): Device {
+    const owner = ownerOf(this.#parts.schedule.cast, this.#rooms.indexOf(room))
+    const [device] = this.#devicesOf([owner])
+    if (device === undefined) throw new Error(`the owner of ${room.name} has no device`)
+    return device
   }
 
   #device(at: number): Device {
@@ -503,13 +573,10 @@ async function writeTimeline(
   }>(sql`
     select seq, id, actor_id, client_id, body ->> 'text' as text
     from room_events where room_id = ${room.id} order by seq`)
-  const events = new Map<
-    number,
-    { readonly digest: string; readonly type: Parameters<typeof eventDigest>[0]['type'] }
-  >()
+  const events = new Map<number, RoomEvent>()
   for (let after = 0, more = true; more; ) {
     const page = await timeline.since(room.id, after)
-    for (const event of page.events) events.set(event.seq, { digest: eventDigest(event), type: event.type })
+    for (const event of page.events) events.set(event.seq, event)
     after = page.events.at(-1)?.seq ?? after
     more = page.more && page.events.length > 0
   }
@@ -524,7 +591,11 @@ async function writeTimeline(
       type: event.type,
       actor: names.get(actor_id) ?? actor_id,
       clientId: client_id,
-      digest: event.digest,
+      digest: eventDigest(event),
+      committedAt: Date.parse(event.at) - history.began,
+      ...((event.type === 'member.joined' || event.type === 'member.left') && {
+        member: names.get(event.member.id) ?? event.member.id,
+      }),
       ...(event.type === 'message.created' && text !== null && { text: textDigest(text) }),
     })
   }
@@ -549,6 +620,7 @@ function figuresOf(history: History): Figures {
     answersFollowed: streams.followed,
     answersWhole: streams.whole,
     longestGapMs: Math.round(longestGap(lines)),
+    nemesis: strikes(lines),
     seconds: Math.round((lines.at(-1)?.at ?? 0) / 1_000),
   }
 }

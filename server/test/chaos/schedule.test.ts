@@ -8,7 +8,7 @@ const plan: Plan = {
   nodes: 3,
   clients: 20,
   rooms: 8,
-  can: { crashDatabase: true, dropBus: true, remove: true, breakModel: true },
+  can: { crashDatabase: true, dropBus: true, breakBus: true, breakModel: true },
   bursts: 2,
   floods: 0.01,
   faults: 0.3,
@@ -45,6 +45,8 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
     'drain',
     'crash_database',
     'drop_bus',
+    'kill_bus',
+    'freeze_bus',
     'cut',
     'half_open',
     'throttle',
@@ -55,6 +57,8 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
     ['kill', 'start'],
     ['freeze', 'thaw'],
     ['drop_bus', 'restore_bus'],
+    ['kill_bus', 'start_bus'],
+    ['freeze_bus', 'thaw_bus'],
   ]) {
     const begun = actions.filter((action) => action.do === begin).length
     const ended = actions.filter((action) => action.do === end).length

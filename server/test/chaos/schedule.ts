@@ -44,9 +44,15 @@ export type Fault =
   | { readonly do: 'drain'; readonly node: number }
   /** PostgreSQL goes down at once, without a checkpoint, and recovers from its log. */
   | { readonly do: 'crash_database' }
-  /** Redis goes away, and comes back. */
+  /** Redis is out of reach: connections are reset and new ones refused. */
   | { readonly do: 'drop_bus' }
   | { readonly do: 'restore_bus' }
+  /** kill -9 of Redis, and a new one that knows nothing. */
+  | { readonly do: 'kill_bus' }
+  | { readonly do: 'start_bus' }
+  /** Redis stands still, without a word. */
+  | { readonly do: 'freeze_bus' }
+  | { readonly do: 'thaw_bus' }
   /** The device's connections are reset. */
   | { readonly do: 'cut'; readonly device: number }
   /** They swallow everything, and neither side is told. */
@@ -69,7 +75,8 @@ export interface Plan {
   readonly can: {
     readonly crashDatabase: boolean
     readonly dropBus: boolean
-    readonly remove: boolean
+    /** The Redis is ours to kill and to freeze. */
+    readonly breakBus: boolean
     readonly breakModel: boolean
   }
   /** Bursts of messages in one step, on average. */
@@ -168,7 +175,7 @@ class People {
     }
     if (random.chance(0.04)) this.#stop(deeds)
     if (random.chance(0.06)) this.#add(deeds)
-    if (random.chance(0.06) && this.#plan.can.remove) this.#remove(deeds, step)
+    if (random.chance(0.06)) this.#remove(deeds, step)
     if (random.chance(0.3)) this.#trespass(deeds, step)
     if (random.chance(0.06)) this.#stepOut(deeds, step)
     if (random.chance(0.06)) {
@@ -211,15 +218,17 @@ class People {
   #remove(deeds: Deed[], step: number): void {
     const room = this.#random.between(0, this.#cast.rooms.length - 1)
     const members = this.#members[room]
+    const owner = ownerOf(this.#cast, room)
     if (members === undefined || members.size <= 2) return
-    const account = this.#random.pick([...members])
-    if (account === undefined) return
+    // The owner stays, or nobody would be sure to have the right.
+    const account = this.#random.pick([...members].filter((one) => one !== owner))
+    // Some are taken out, and some go.
+    const who = this.#random.chance(0.7) ? owner : account
+    const by = this.#random.pick(
+      [...this.#cast.devices.keys()].filter((device) => this.#cast.devices[device]?.account === who),
+    )
+    if (account === undefined || by === undefined) return
     members.delete(account)
-    const by = this.#deviceIn(room)
-    if (by === undefined) {
-      members.add(account)
-      return
-    }
     this.#goneSince[room]?.set(account, step)
     deeds.push({ do: 'remove', by, account, room })
   }
@@ -244,6 +253,13 @@ class People {
     this.#out.set(key, step + this.#random.between(2, 15))
     deeds.push({ do: 'step_out', device, room })
   }
+}
+
+/** Who made the room: never taken out of it. */
+export function ownerOf(cast: Cast, room: number): number {
+  const owner = cast.rooms[room]?.members[0]
+  if (owner === undefined) throw new Error(`there is no room ${room}`)
+  return owner
 }
 
 class Nemesis {
@@ -281,6 +297,7 @@ class Nemesis {
       outage: 0.4,
       ...(can.crashDatabase && { crash_database: 1.5 }),
       ...(can.dropBus && { drop_bus: 2 }),
+      ...(can.breakBus && { kill_bus: 1.5, freeze_bus: 1.5 }),
       ...(can.breakModel && { break_model: 0.5 }),
     })
     if (kind === 'kill' || kind === 'freeze' || kind === 'drain') this.#node(kind, step, faults)
@@ -289,11 +306,12 @@ class Nemesis {
     else if (kind === 'crash_database' && this.#databaseUntil <= step) {
       this.#databaseUntil = step + 50
       faults.push({ do: 'crash_database' })
-    } else if (kind === 'drop_bus' && this.#busUntil <= step) {
+    } else if (kind === 'drop_bus' || kind === 'kill_bus' || kind === 'freeze_bus') {
+      if (this.#busUntil > step) return faults
       const steps = this.#random.between(5, 25)
       this.#busUntil = step + steps + 20
-      faults.push({ do: 'drop_bus' })
-      this.#later(step + steps, { do: 'restore_bus' })
+      faults.push({ do: kind })
+      this.#later(step + steps, { do: busMends[kind] })
     } else if (kind === 'break_model') faults.push({ do: 'break_model' })
     return faults
   }
@@ -344,6 +362,8 @@ class Nemesis {
   }
 }
 
+const busMends = { drop_bus: 'restore_bus', kill_bus: 'start_bus', freeze_bus: 'thaw_bus' } as const
+
 /** A fault, and not what ends one. */
 export function isFault(action: Action): action is Fault {
   return [
@@ -352,6 +372,8 @@ export function isFault(action: Action): action is Fault {
     'drain',
     'crash_database',
     'drop_bus',
+    'kill_bus',
+    'freeze_bus',
     'cut',
     'half_open',
     'throttle',

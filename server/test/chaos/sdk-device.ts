@@ -63,10 +63,10 @@ export class SdkDevice implements Device {
     this.#page.open.delete(room.id)
   }
 
-  say(room: ChaosRoom, text: string): void {
+  say(room: ChaosRoom, text: string, mentions?: readonly string[]): void {
     const { client, ready } = this.#page
     void ready
-      .then(() => client.rooms.room(room.id).send(text))
+      .then(() => client.rooms.room(room.id).send(text, mentions === undefined ? {} : { mentions }))
       .then(
         ({ id, seq }) => {
           const clientId = clientIdOf(this.#storage, text)
@@ -232,8 +232,11 @@ export class SdkDevice implements Device {
       },
       update: async (message) => {
         await inner.update(message)
-        // Refused for good: it waits for the person, and nobody sends it.
-        if (message.error !== undefined) this.#owed.delete(message.clientId)
+        // Refused for good: it waits for the person, and nobody sends it. The page that asked may be gone.
+        const room = rooms.get(message.clientId)
+        if (message.error === undefined || room === undefined || !this.#owed.delete(message.clientId)) return
+        const { clientId, error } = message
+        this.#parts.history.add({ is: 'refused', ...this.#witness.of(room), clientId, code: error.code })
       },
       remove: async (clientId) => {
         await inner.remove(clientId)

@@ -29,6 +29,8 @@ export class Talker implements AsyncDisposable {
   readonly baseUrl: string
   /** This many of the next answers break off. */
   breaking = 0
+  /** Told each time that one has. */
+  broke: () => void = () => undefined
   readonly #close: () => Promise<void>
 
   private constructor(baseUrl: string, close: () => Promise<void>) {
@@ -80,6 +82,7 @@ export class Talker implements AsyncDisposable {
     }
     if (end < pieces) {
       response.destroy()
+      this.broke()
       return
     }
     tell({}, 'stop')

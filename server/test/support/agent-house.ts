@@ -35,6 +35,8 @@ export interface AgentHouseOptions {
   /** `false`: nothing reads the rooms and nothing runs turns. */
   readonly working?: boolean
   readonly leaseMs?: number
+  /** How long the dispatcher leaves to another process what that has written. */
+  readonly patienceMs?: number
   readonly connectionsOf?: TurnDependencies['connectionsOf']
 }
 
@@ -103,6 +105,7 @@ export class AgentHouse implements AsyncDisposable {
       rooms: house.rooms,
       model: models[0].name,
       log: testLog,
+      ...(options.patienceMs !== undefined && { patienceMs: options.patienceMs }),
     })
     house.#parts.use(dispatcher)
     return house

@@ -76,6 +76,17 @@ export class TestRedis implements AsyncDisposable {
     this.#server = undefined
   }
 
+  /** SIGSTOP: its connections stay, and nobody answers. Undefined while it is dead. */
+  freeze(): number | undefined {
+    this.#server?.kill('SIGSTOP')
+    return this.#server?.pid
+  }
+
+  /** SIGCONT */
+  thaw(): void {
+    this.#server?.kill('SIGCONT')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     await rm(this.#folder, { recursive: true, force: true })
