@@ -54,6 +54,8 @@ export interface RoomSnapshot extends FeedSnapshot {
 
 const pageSize = 100
 const readAfterMs = 500
+/** After an absence the list is asked for again within this time. */
+const lookWithinMs = 5_000
 const nonePinned: ReadonlySet<number> = new Set()
 
 interface Parts {
@@ -82,6 +84,9 @@ export class Rooms extends ObservableList<RoomDescription> {
   #unlisten: (() => void) | undefined
   readonly #joined = new Set<string>()
   #joining: Promise<void> | undefined
+  /** The socket was lost, and with it perhaps the word of a new room. */
+  #wasAway = false
+  #lookTimer: ReturnType<typeof setTimeout> | undefined
 
   /** @param onEvents hears committed events of rooms as they come */
   constructor(parts: Parts & { onEvents: (roomId: string, events: readonly RoomEvent[]) => void }) {
@@ -160,6 +165,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         this.#unlisten?.()
         this.#unlisten = undefined
         this.#joined.clear()
+        clearTimeout(this.#lookTimer)
       },
     }
   }
@@ -189,6 +195,7 @@ export class Rooms extends ObservableList<RoomDescription> {
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
     this.#joined.clear()
+    clearTimeout(this.#lookTimer)
     super.clear()
   }
 
@@ -200,8 +207,10 @@ export class Rooms extends ObservableList<RoomDescription> {
         this.#joined.clear()
         for (const [id, entry] of Object.entries(hello.rooms)) if (entry.ok) this.#joined.add(id)
         this.#joinAll()
+        this.#lookAfterAbsence()
       },
       frame: (frame) => {
+        if (frame.name === 'room.added') void this.#added(frame.body.roomId)
         if (frame.name === 'room.left') this.#joined.delete(frame.body.roomId)
         if (frame.name === 'room.left' && !this.#isOpen(frame.body.roomId)) this.#drop(frame.body.roomId)
         if (frame.name === 'room.events' && !this.#isOpen(frame.body.roomId)) {
@@ -211,7 +220,11 @@ export class Rooms extends ObservableList<RoomDescription> {
           this.#read(frame.body.roomId, frame.body.readers)
         }
       },
-      lost: () => this.#joined.clear(),
+      lost: () => {
+        this.#joined.clear()
+        this.#wasAway = true
+        clearTimeout(this.#lookTimer)
+      },
     })
     this.#joinAll()
   }
@@ -250,6 +263,32 @@ export class Rooms extends ObservableList<RoomDescription> {
         if (code === 'offline' || retryable) return
       }
     }
+  }
+
+  /** Somebody put me into a room. */
+  async #added(id: string): Promise<void> {
+    try {
+      // An answer that is on its way may not know of it yet, and would take its place.
+      await this.loading?.catch(() => undefined)
+      if (this.getSnapshot().state !== 'ready') return
+      this.#put(await this.#parts.session.call(roomRoutes.room, { params: { id } }))
+      this.#joinAll()
+    } catch (thrown) {
+      // Out again before anybody could look, or away: the list says so the next time it is asked.
+      if (!(thrown instanceof AtomClientError)) throw thrown
+    }
+  }
+
+  /** What was told while there was no socket is asked for, at a moment of one's own: others have come back as well. */
+  #lookAfterAbsence(): void {
+    if (!this.#wasAway || this.getSnapshot().state !== 'ready') return
+    this.#wasAway = false
+    this.#lookTimer = setTimeout(() => {
+      this.list().catch((thrown: unknown) => {
+        // The list itself says that it could not be had.
+        if (!(thrown instanceof AtomClientError)) throw thrown
+      })
+    }, Math.random() * lookWithinMs)
   }
 
   #entered(room: RoomDescription): RoomDescription {
@@ -733,6 +772,14 @@ export class Room extends ObservableState<RoomSnapshot> {
     }
   }
 
+  /** Taken out while somebody looked at it, and in again. */
+  #letIn(): void {
+    if (this.#left === undefined) return
+    this.#left = undefined
+    if (this.#realtime.connected) this.#feed.connected()
+    this.changed()
+  }
+
   #enter(): void {
     if (this.#closed) return
     this.#left = undefined
@@ -755,6 +802,7 @@ export class Room extends ObservableState<RoomSnapshot> {
         if (frame.name === 'room.events' && frame.body.roomId === this.id)
           this.#feed.receive(frame.body.epoch, frame.body.events)
         if (frame.name === 'room.left' && frame.body.roomId === this.id) void this.#out()
+        if (frame.name === 'room.added' && frame.body.roomId === this.id) this.#letIn()
         if (frame.name !== 'room.signal' || frame.body.roomId !== this.id) return
         if (frame.body.kind === 'read') this.#list.onReaders(frame.body.readers)
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return

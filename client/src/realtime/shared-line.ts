@@ -523,6 +523,11 @@ class Leading {
 
   /** Only what another tab is in: each word costs every tab a copy. */
   #pass(frame: HeardFrame): void {
+    if (frame.name === 'room.added' || frame.name === 'room.left') {
+      // Every tab has the list of rooms.
+      this.#say({ kind: 'frame', term: this.term, frame })
+      return
+    }
     if (!('roomId' in frame.body)) return
     const { roomId } = frame.body
     if (this.#isWanted(roomId, this.#tab)) this.#say({ kind: 'frame', term: this.term, frame })

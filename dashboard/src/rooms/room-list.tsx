@@ -14,8 +14,8 @@ import { Bar, Loading } from '../ui/skeleton.tsx'
 import { useNow } from '../ui/time.tsx'
 import { MemberMark } from './member-mark.tsx'
 
-/** A room that I was added to says nothing to me until I know of it. */
-const lookEveryMs = 60_000
+/** The socket tells of a room that I was added to; that word may be lost. */
+const lookEveryMs = 5 * 60_000
 
 /** My rooms: those I pinned, then groups, then direct ones, each the most recently active first. */
 export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { type Server as HttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Server as HttpServer, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { errorTable, type FrameError } from '@atom/contract/errors.ts'
+import type { FrameError } from '@atom/contract/errors.ts'
 import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
 import { type DefaultEventsMap, Server } from 'socket.io'
 import type { OwnPages } from '#access/own-pages.ts'
@@ -13,6 +13,7 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
+import type { MembershipNews } from '#rooms/membership-news.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
@@ -35,6 +36,7 @@ import { Newcomers } from './newcomers.ts'
 import { Pages } from './pages.ts'
 import { People } from './people.ts'
 import type { Presence } from './presence.ts'
+import { turnAway } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { type Drafts, Resume } from './resume.ts'
 import { type BufferBounds, defaultBounds } from './send-buffer.ts'
@@ -53,6 +55,7 @@ export interface SocketServerOptions {
   readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly turns: Turns
   readonly receipts: Receipts
+  readonly membershipNews: Pick<MembershipNews, 'subscribe'>
   readonly presence: Presence
   readonly drafts: Drafts
   readonly crossOrigin: OwnPages
@@ -77,8 +80,6 @@ const spreadMargin = 1.25
 const readsAtATime = 4
 /** Below this the clients' own jitter is enough. */
 const leastSpreadMs = 1_000
-/** How long somebody who is turned away may take to read it. */
-const turnAwayMs = 1_000
 /** How long a closing server waits for answers under way, and then for its sockets to be gone. */
 const drainMs = 3_000
 
@@ -274,7 +275,7 @@ export class SocketServer implements AsyncDisposable {
       this.#admission.request(request)
     } catch (error) {
       // Engine.IO would answer 400 to everything; left without an answer it keeps nothing of this request.
-      turnAway(request.socket, this.#refusal(error).data)
+      turnAway(request, this.#refusal(error).data)
       return
     }
     answer(undefined, true)
@@ -455,24 +456,4 @@ function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held
 /** A device of an account, as processes name it to each other. */
 function markOf(accountId: string, deviceId: string): string {
   return createHash('sha256').update(`${accountId} ${deviceId}`).digest('base64url').slice(0, 22)
-}
-
-/** Answers a request that asked for a WebSocket, before there is one. */
-function turnAway(tcp: Duplex, refusal: FrameError): void {
-  const { status } = errorTable[refusal.code]
-  const body = JSON.stringify(refusal)
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Connection: close',
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(refusal.retryAfterMs === undefined
-      ? []
-      : [`Retry-After: ${Math.ceil(refusal.retryAfterMs / 1_000)}`]),
-  ]
-  // It may be gone before it has read that it is not wanted.
-  tcp.on('error', () => tcp.destroy())
-  tcp.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  const cut = setTimeout(() => tcp.destroy(), turnAwayMs)
-  tcp.once('close', () => clearTimeout(cut))
 }
