@@ -186,6 +186,12 @@ export const serverFrames = {
       kind: Type.Literal('read'),
       readers: Type.Array(Type.Object({ id: Id, seq: parts.Seq })),
     }),
+    /** How far a device of each has the room's messages, batched; in rooms of up to 100 members. `read` implies it. */
+    Type.Object({
+      roomId: Id,
+      kind: Type.Literal('delivered'),
+      to: Type.Array(Type.Object({ id: Id, seq: parts.Seq })),
+    }),
     /**
      * A piece of an answer. `offset` counts UTF-16 code units already in the message. At `offset` equal to what a client
      * holds: append. Below: the overlap is known already. Above: ask for a snapshot by joining the room again.

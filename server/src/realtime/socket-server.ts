@@ -20,9 +20,10 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import { Deliveries } from './deliveries.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
-import { Hub } from './hub.ts'
+import { type Broadcast, Hub } from './hub.ts'
 import {
   crowded,
   defaultExpiry,
@@ -68,6 +69,8 @@ export interface SocketServerOptions {
   readonly admission?: Partial<AdmissionLimits>
   readonly drain?: Partial<DrainPlan>
   readonly budget?: SocketBudget
+  /** How often at most a device is asked what has arrived. */
+  readonly deliverEveryMs?: number
   readonly bounds?: BufferBounds
   readonly expiry?: Expiry
 }
@@ -142,7 +145,8 @@ export class SocketServer implements AsyncDisposable {
       connectTimeout: 10_000,
       allowRequest: (request, answer) => this.#judge(request, answer),
     })
-    this.#hub = new Hub<LiveSocket>({
+    const deliveries = this.#release.use(new Deliveries<LiveSocket>(options))
+    const broadcast: Broadcast = {
       events: (roomId, frame) => this.#io.local.to(roomId).emit('room.events', frame),
       signal: (roomId, signal) => {
         if (this.#io.of('/').adapter.rooms.has(crowded)) traffic.signalsDropped += this.#slowIn(roomId)
@@ -154,7 +158,8 @@ export class SocketServer implements AsyncDisposable {
         news.use(options.signals.follow(roomId))
         return news
       },
-    })
+    }
+    this.#hub = new Hub(broadcast, deliveries)
     const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
     this.#newcomers = new Newcomers({ rooms: options.rooms, pages })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })

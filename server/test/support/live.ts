@@ -63,7 +63,7 @@ export interface Live extends AsyncDisposable {
 export type LiveOptions = Partial<
   Pick<
     SocketServerOptions,
-    'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
+    'deliverEveryMs' | 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
