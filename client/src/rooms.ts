@@ -7,10 +7,11 @@ import {
   roomRoutes,
 } from '@atom/contract/rooms.ts'
 import type { Answer } from '@atom/contract/route.ts'
-import { socketLimits } from '@atom/contract/socket.ts'
+import { type RoomSignal, socketLimits } from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
 import { isAmendment, isMessage, type RoomMessage } from './amendments.ts'
 import { AtomClientError, asAtomClientError } from './atom-client-error.ts'
+import { Progress } from './message-progress.ts'
 import { ObservableState } from './observable.ts'
 import { ObservableList } from './observable-list.ts'
 import { PendingChanges, type Wish } from './pending-changes.ts'
@@ -19,7 +20,7 @@ import type { Realtime } from './realtime/realtime.ts'
 import { type Cursor, type FeedSnapshot, RoomFeed } from './realtime/room-feed.ts'
 import { RoomReader } from './realtime/room-reader.ts'
 import { RoomStretch, type StretchSnapshot } from './room-stretch.ts'
-import { readUpTo, withEvents, withReaders } from './room-summary.ts'
+import { readUpTo, withEvents, withMarks } from './room-summary.ts'
 import type { Session } from './session.ts'
 
 /** How I came to be out of a room: another took me out, I left, or the room was ended. */
@@ -42,6 +43,8 @@ export interface RoomSnapshot extends FeedSnapshot {
   readonly outgoing: readonly OutgoingMessage[]
   /** How far I have read. */
   readonly readSeq: number
+  /** How far each message of mine has come: on its way in `outgoing`, then as this says. */
+  readonly progress: Progress
   /** Name and members; undefined until fetched. */
   readonly description?: RoomDescription
   /** `seq` of every pinned message, once known. */
@@ -52,10 +55,13 @@ export interface RoomSnapshot extends FeedSnapshot {
   readonly left?: Left
 }
 
+type MarkSignal = Extract<RoomSignal, { kind: 'read' | 'delivered' }>
+
 const pageSize = 100
 const readAfterMs = 500
 /** After an absence the list is asked for again within this time. */
 const lookWithinMs = 5_000
+const nobody: readonly Member[] = []
 const nonePinned: ReadonlySet<number> = new Set()
 
 interface Parts {
@@ -69,7 +75,7 @@ interface ListWire {
   readonly described: () => RoomDescription | undefined
   readonly describe: (description: RoomDescription) => void
   readonly onEvents: (events: readonly RoomEvent[]) => void
-  readonly onReaders: (readers: readonly { id: string; seq: number }[]) => void
+  readonly onMarks: (signal: MarkSignal) => void
   readonly onLeft: () => void
   /** The list hears this room itself, so leaving its page must not end that. */
   readonly followed: () => boolean
@@ -181,7 +187,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         described: () => this.getSnapshot().items.find((item) => item.id === id),
         describe: (description) => this.#put(description),
         onEvents: (events) => this.#advance(id, events),
-        onReaders: (readers) => this.#read(id, readers),
+        onMarks: (signal) => this.#mark(signal),
         onLeft: () => this.#drop(id),
         followed: () => this.#joined.has(id),
       })
@@ -216,8 +222,8 @@ export class Rooms extends ObservableList<RoomDescription> {
         if (frame.name === 'room.events' && !this.#isOpen(frame.body.roomId)) {
           this.#advance(frame.body.roomId, frame.body.events)
         }
-        if (frame.name === 'room.signal' && frame.body.kind === 'read' && !this.#isOpen(frame.body.roomId)) {
-          this.#read(frame.body.roomId, frame.body.readers)
+        if (frame.name === 'room.signal' && isMark(frame.body) && !this.#isOpen(frame.body.roomId)) {
+          this.#mark(frame.body)
         }
       },
       lost: () => {
@@ -312,9 +318,14 @@ export class Rooms extends ObservableList<RoomDescription> {
     this.amend((items) => items.filter((item) => item.id !== id))
   }
 
-  #read(id: string, readers: readonly { id: string; seq: number }[]): void {
-    const known = this.getSnapshot().items.find((item) => item.id === id)
-    if (known !== undefined) this.#put(withReaders(known, readers))
+  #mark(signal: MarkSignal): void {
+    const known = this.getSnapshot().items.find((item) => item.id === signal.roomId)
+    if (known === undefined) return
+    this.#put(
+      signal.kind === 'read'
+        ? withMarks(known, 'readSeq', signal.readers)
+        : withMarks(known, 'deliveredSeq', signal.to),
+    )
   }
 
   /** Keeps the list true for rooms whose events are seen here: what is new in them, and their order. */
@@ -347,6 +358,7 @@ export class Room extends ObservableState<RoomSnapshot> {
   readonly #unsubscribe: (() => void)[]
   #description: RoomDescription | undefined
   #pinned = nonePinned
+  #progress: { readonly members: readonly Member[]; readonly me: string; readonly said: Progress } | undefined
   #pinsAsked = 0
   #readSeq = 0
   #readTold = 0
@@ -666,6 +678,7 @@ export class Room extends ObservableState<RoomSnapshot> {
       events: stretch === undefined ? this.#pending.over(feed.events) : feed.events,
       outgoing: this.#outbox.ofRoom(this.id),
       readSeq: this.#currentReadSeq(),
+      progress: this.#currentProgress(description?.members),
       pinned: this.#pinned,
       ...(description === undefined ? {} : { description }),
       ...(stretch === undefined
@@ -673,6 +686,14 @@ export class Room extends ObservableState<RoomSnapshot> {
         : { stretch: { ...stretch, events: this.#pending.over(stretch.events) } }),
       ...(this.#left === undefined ? {} : { left: this.#left }),
     }
+  }
+
+  /** The same one as long as nobody's mark has moved. */
+  #currentProgress(members: readonly Member[] = nobody): Progress {
+    const me = this.#session.me?.account.id ?? ''
+    if (this.#progress?.members !== members || this.#progress.me !== me)
+      this.#progress = { members, me, said: new Progress(members, me) }
+    return this.#progress.said
   }
 
   #known(): RoomDescription | undefined {
@@ -804,7 +825,7 @@ export class Room extends ObservableState<RoomSnapshot> {
         if (frame.name === 'room.left' && frame.body.roomId === this.id) void this.#out()
         if (frame.name === 'room.added' && frame.body.roomId === this.id) this.#letIn()
         if (frame.name !== 'room.signal' || frame.body.roomId !== this.id) return
-        if (frame.body.kind === 'read') this.#list.onReaders(frame.body.readers)
+        if (isMark(frame.body)) this.#list.onMarks(frame.body)
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return
         this.#feed.signal(frame.body)
       },
@@ -840,6 +861,10 @@ export class Room extends ObservableState<RoomSnapshot> {
       if (!(thrown instanceof AtomClientError)) throw thrown
     }
   }
+}
+
+function isMark(signal: RoomSignal): signal is MarkSignal {
+  return signal.kind === 'read' || signal.kind === 'delivered'
 }
 
 function changesPins(event: RoomEvent): boolean {

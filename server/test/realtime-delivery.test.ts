@@ -6,6 +6,7 @@ import type { FrameError } from '@atom/contract/errors.ts'
 import sql, { type Sql } from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
+import { Socket } from '../../client/src/realtime/socket.ts'
 import { type Live, PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { testDatabase } from './support/postgres.ts'
 
@@ -491,6 +492,15 @@ test('[RT100] who cannot read a refused upgrade, as no page can, is told in a fr
     assert.equal(refusal.code, 'busy')
     assert.ok('retryAfterMs' in refusal && Number(refusal.retryAfterMs) > 0)
   }
+  const attempt = Socket.open({
+    url: full.url,
+    auth: { token },
+    heard: () => undefined,
+    signal: new AbortController().signal,
+  })
+  await assert.rejects(attempt, (error: { code?: string; retryAfterMs?: number }) => {
+    return error.code === 'busy' && (error.retryAfterMs ?? 0) > 0
+  })
   // By hand: the upgrade is granted, says why not, and ends.
   const answer = await knock(full, undefined, { origin: full.url })
   assert.ok('tcp' in answer)
