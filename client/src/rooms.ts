@@ -321,11 +321,7 @@ export class Rooms extends ObservableList<RoomDescription> {
   #mark(signal: MarkSignal): void {
     const known = this.getSnapshot().items.find((item) => item.id === signal.roomId)
     if (known === undefined) return
-    this.#put(
-      signal.kind === 'read'
-        ? withMarks(known, 'readSeq', signal.readers)
-        : withMarks(known, 'deliveredSeq', signal.to),
-    )
+    this.#put(afterMark(known, signal))
   }
 
   /** Keeps the list true for rooms whose events are seen here: what is new in them, and their order. */
@@ -793,6 +789,12 @@ export class Room extends ObservableState<RoomSnapshot> {
     }
   }
 
+  #marked(signal: MarkSignal): void {
+    if (this.#description !== undefined) this.#description = afterMark(this.#description, signal)
+    this.#list.onMarks(signal)
+    this.changed()
+  }
+
   /** Taken out while somebody looked at it, and in again. */
   #letIn(): void {
     if (this.#left === undefined) return
@@ -825,7 +827,7 @@ export class Room extends ObservableState<RoomSnapshot> {
         if (frame.name === 'room.left' && frame.body.roomId === this.id) void this.#out()
         if (frame.name === 'room.added' && frame.body.roomId === this.id) this.#letIn()
         if (frame.name !== 'room.signal' || frame.body.roomId !== this.id) return
-        if (isMark(frame.body)) this.#list.onMarks(frame.body)
+        if (isMark(frame.body)) this.#marked(frame.body)
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return
         this.#feed.signal(frame.body)
       },
@@ -865,6 +867,12 @@ export class Room extends ObservableState<RoomSnapshot> {
 
 function isMark(signal: RoomSignal): signal is MarkSignal {
   return signal.kind === 'read' || signal.kind === 'delivered'
+}
+
+function afterMark(room: RoomDescription, signal: MarkSignal): RoomDescription {
+  return signal.kind === 'read'
+    ? withMarks(room, 'readSeq', signal.readers)
+    : withMarks(room, 'deliveredSeq', signal.to)
 }
 
 function changesPins(event: RoomEvent): boolean {
