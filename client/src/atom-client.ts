@@ -2,6 +2,7 @@ import type { Answer, Route } from '@atom/contract/route.ts'
 import { Agents } from './agents.ts'
 import { browserPage, Connections, type Page } from './connections.ts'
 import { type CallRest, Http } from './http.ts'
+import { Presence } from './presence.ts'
 import { Outbox, type OutboxLine } from './realtime/outbox.ts'
 import { indexedDbStorage } from './realtime/outbox-indexeddb.ts'
 import { memoryStorage, type OutboxStorage } from './realtime/outbox-storage.ts'
@@ -23,8 +24,10 @@ export type {
   Connections,
 } from './connections.ts'
 export type { CallParts, CallRest } from './http.ts'
+export type { MessageProgress, Progress } from './message-progress.ts'
 export type { Observable } from './observable.ts'
 export type { ListSnapshot } from './observable-list.ts'
+export type { Presence, PresenceSnapshot, PresenceState } from './presence.ts'
 export type { Committed, OutgoingMessage } from './realtime/outbox.ts'
 export { memoryStorage, type OutboxStorage, type OwedMessage } from './realtime/outbox-storage.ts'
 export type { Realtime, RealtimeSnapshot } from './realtime/realtime.ts'
@@ -61,6 +64,8 @@ export class AtomClient implements Disposable {
   readonly rooms: Rooms
   readonly agents: Agents
   readonly realtime: Realtime
+  /** Who is there, in the rooms that are looked at. */
+  readonly presence: Presence
   readonly #outbox: Outbox
   readonly #tabs: Tabs
   readonly #release: (() => void)[]
@@ -73,16 +78,18 @@ export class AtomClient implements Disposable {
     this.#tabs = options.tabs ?? (inBrowser ? browserTabs(baseUrl) : loneTab())
     // Wrapped: the platform's fetch refuses to be called as a method of something else.
     const fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
+    const surroundings = options.surroundings ?? (inBrowser ? browserSurroundings : nodeSurroundings)
     const http = new Http({ baseUrl, transport, fetch })
     this.session = new Session({ http, tabs: this.#tabs, transport })
     this.realtime = new Realtime({
       url: baseUrl,
       session: this.session,
-      surroundings: options.surroundings ?? (inBrowser ? browserSurroundings : nodeSurroundings),
+      surroundings,
       tabs: this.#tabs,
       deviceId: options.deviceId ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), word).join(''),
       ...(options.reconnect === undefined ? {} : { policy: options.reconnect }),
     })
+    this.presence = new Presence({ realtime: this.realtime, surroundings })
     this.#outbox = new Outbox({
       storage: options.storage ?? (inBrowser ? indexedDbStorage(`atom:${baseUrl}`) : memoryStorage()),
       tabs: this.#tabs,
@@ -125,6 +132,7 @@ export class AtomClient implements Disposable {
   close(): void {
     for (const release of this.#release) release()
     this.rooms.clear()
+    this.presence.close()
     this.realtime.close()
     this.#outbox.close()
     this.connections.close()

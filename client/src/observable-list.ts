@@ -31,6 +31,11 @@ export abstract class ObservableList<T> extends ObservableState<ListSnapshot<T>>
     return loading
   }
 
+  /** The fetch that is under way; what it brings may be from before now. */
+  protected get loading(): Promise<readonly T[]> | undefined {
+    return this.#loading
+  }
+
   protected amend(change: (items: readonly T[]) => readonly T[]): void {
     const items = change(this.#list.items)
     if (items === this.#list.items) return

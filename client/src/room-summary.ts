@@ -85,19 +85,25 @@ export function readUpTo(room: Room, seq: number, held: readonly RoomEvent[], me
   }
 }
 
-/** Members with how far each has read, from a signal. */
-export function withReaders(room: Room, readers: readonly { id: string; seq: number }[]): Room {
-  const seqs = new Map(readers.map(({ id, seq }) => [id, seq]))
+/** Members with how far each has read, or has it, from a signal. */
+export function withMarks(
+  room: Room,
+  mark: 'readSeq' | 'deliveredSeq',
+  marks: readonly { readonly id: string; readonly seq: number }[],
+): Room {
+  const seqs = new Map(marks.map(({ id, seq }) => [id, seq]))
   return {
     ...room,
     members: room.members.map((member) => {
       const seq = seqs.get(member.id) ?? 0
-      return seq > member.readSeq ? { ...member, readSeq: seq } : member
+      if (seq <= member[mark]) return member
+      // Who has read it has it.
+      return { ...member, [mark]: seq, deliveredSeq: Math.max(member.deliveredSeq, seq) }
     }),
   }
 }
 
 function joined(members: readonly Member[], member: Actor, at: string, seq: number): Member[] {
   if (member.kind === 'system' || members.some(({ id }) => id === member.id)) return [...members]
-  return [...members, { ...member, joinedAt: at, role: 'member', readSeq: seq }]
+  return [...members, { ...member, joinedAt: at, role: 'member', readSeq: seq, deliveredSeq: seq }]
 }

@@ -7,10 +7,11 @@ import {
   roomRoutes,
 } from '@atom/contract/rooms.ts'
 import type { Answer } from '@atom/contract/route.ts'
-import { socketLimits } from '@atom/contract/socket.ts'
+import { type RoomSignal, socketLimits } from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
 import { isAmendment, isMessage, type RoomMessage } from './amendments.ts'
 import { AtomClientError, asAtomClientError } from './atom-client-error.ts'
+import { Progress } from './message-progress.ts'
 import { ObservableState } from './observable.ts'
 import { ObservableList } from './observable-list.ts'
 import { PendingChanges, type Wish } from './pending-changes.ts'
@@ -19,7 +20,7 @@ import type { Realtime } from './realtime/realtime.ts'
 import { type Cursor, type FeedSnapshot, RoomFeed } from './realtime/room-feed.ts'
 import { RoomReader } from './realtime/room-reader.ts'
 import { RoomStretch, type StretchSnapshot } from './room-stretch.ts'
-import { readUpTo, withEvents, withReaders } from './room-summary.ts'
+import { readUpTo, withEvents, withMarks } from './room-summary.ts'
 import type { Session } from './session.ts'
 
 /** How I came to be out of a room: another took me out, I left, or the room was ended. */
@@ -42,6 +43,8 @@ export interface RoomSnapshot extends FeedSnapshot {
   readonly outgoing: readonly OutgoingMessage[]
   /** How far I have read. */
   readonly readSeq: number
+  /** How far each message of mine has come: on its way in `outgoing`, then as this says. */
+  readonly progress: Progress
   /** Name and members; undefined until fetched. */
   readonly description?: RoomDescription
   /** `seq` of every pinned message, once known. */
@@ -52,8 +55,13 @@ export interface RoomSnapshot extends FeedSnapshot {
   readonly left?: Left
 }
 
+type MarkSignal = Extract<RoomSignal, { kind: 'read' | 'delivered' }>
+
 const pageSize = 100
 const readAfterMs = 500
+/** After an absence the list is asked for again within this time. */
+const lookWithinMs = 5_000
+const nobody: readonly Member[] = []
 const nonePinned: ReadonlySet<number> = new Set()
 
 interface Parts {
@@ -67,7 +75,7 @@ interface ListWire {
   readonly described: () => RoomDescription | undefined
   readonly describe: (description: RoomDescription) => void
   readonly onEvents: (events: readonly RoomEvent[]) => void
-  readonly onReaders: (readers: readonly { id: string; seq: number }[]) => void
+  readonly onMarks: (signal: MarkSignal) => void
   readonly onLeft: () => void
   /** The list hears this room itself, so leaving its page must not end that. */
   readonly followed: () => boolean
@@ -82,6 +90,9 @@ export class Rooms extends ObservableList<RoomDescription> {
   #unlisten: (() => void) | undefined
   readonly #joined = new Set<string>()
   #joining: Promise<void> | undefined
+  /** The socket was lost, and with it perhaps the word of a new room. */
+  #wasAway = false
+  #lookTimer: ReturnType<typeof setTimeout> | undefined
 
   /** @param onEvents hears committed events of rooms as they come */
   constructor(parts: Parts & { onEvents: (roomId: string, events: readonly RoomEvent[]) => void }) {
@@ -160,6 +171,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         this.#unlisten?.()
         this.#unlisten = undefined
         this.#joined.clear()
+        clearTimeout(this.#lookTimer)
       },
     }
   }
@@ -175,7 +187,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         described: () => this.getSnapshot().items.find((item) => item.id === id),
         describe: (description) => this.#put(description),
         onEvents: (events) => this.#advance(id, events),
-        onReaders: (readers) => this.#read(id, readers),
+        onMarks: (signal) => this.#mark(signal),
         onLeft: () => this.#drop(id),
         followed: () => this.#joined.has(id),
       })
@@ -189,6 +201,7 @@ export class Rooms extends ObservableList<RoomDescription> {
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
     this.#joined.clear()
+    clearTimeout(this.#lookTimer)
     super.clear()
   }
 
@@ -200,18 +213,24 @@ export class Rooms extends ObservableList<RoomDescription> {
         this.#joined.clear()
         for (const [id, entry] of Object.entries(hello.rooms)) if (entry.ok) this.#joined.add(id)
         this.#joinAll()
+        this.#lookAfterAbsence()
       },
       frame: (frame) => {
+        if (frame.name === 'room.added') void this.#added(frame.body.roomId)
         if (frame.name === 'room.left') this.#joined.delete(frame.body.roomId)
         if (frame.name === 'room.left' && !this.#isOpen(frame.body.roomId)) this.#drop(frame.body.roomId)
         if (frame.name === 'room.events' && !this.#isOpen(frame.body.roomId)) {
           this.#advance(frame.body.roomId, frame.body.events)
         }
-        if (frame.name === 'room.signal' && frame.body.kind === 'read' && !this.#isOpen(frame.body.roomId)) {
-          this.#read(frame.body.roomId, frame.body.readers)
+        if (frame.name === 'room.signal' && isMark(frame.body) && !this.#isOpen(frame.body.roomId)) {
+          this.#mark(frame.body)
         }
       },
-      lost: () => this.#joined.clear(),
+      lost: () => {
+        this.#joined.clear()
+        this.#wasAway = true
+        clearTimeout(this.#lookTimer)
+      },
     })
     this.#joinAll()
   }
@@ -252,6 +271,32 @@ export class Rooms extends ObservableList<RoomDescription> {
     }
   }
 
+  /** Somebody put me into a room. */
+  async #added(id: string): Promise<void> {
+    try {
+      // An answer that is on its way may not know of it yet, and would take its place.
+      await this.loading?.catch(() => undefined)
+      if (this.getSnapshot().state !== 'ready') return
+      this.#put(await this.#parts.session.call(roomRoutes.room, { params: { id } }))
+      this.#joinAll()
+    } catch (thrown) {
+      // Out again before anybody could look, or away: the list says so the next time it is asked.
+      if (!(thrown instanceof AtomClientError)) throw thrown
+    }
+  }
+
+  /** What was told while there was no socket is asked for, at a moment of one's own: others have come back as well. */
+  #lookAfterAbsence(): void {
+    if (!this.#wasAway || this.getSnapshot().state !== 'ready') return
+    this.#wasAway = false
+    this.#lookTimer = setTimeout(() => {
+      this.list().catch((thrown: unknown) => {
+        // The list itself says that it could not be had.
+        if (!(thrown instanceof AtomClientError)) throw thrown
+      })
+    }, Math.random() * lookWithinMs)
+  }
+
   #entered(room: RoomDescription): RoomDescription {
     this.amend((items) => [room, ...items.filter(({ id }) => id !== room.id)])
     this.#joinAll()
@@ -273,9 +318,10 @@ export class Rooms extends ObservableList<RoomDescription> {
     this.amend((items) => items.filter((item) => item.id !== id))
   }
 
-  #read(id: string, readers: readonly { id: string; seq: number }[]): void {
-    const known = this.getSnapshot().items.find((item) => item.id === id)
-    if (known !== undefined) this.#put(withReaders(known, readers))
+  #mark(signal: MarkSignal): void {
+    const known = this.getSnapshot().items.find((item) => item.id === signal.roomId)
+    if (known === undefined) return
+    this.#put(afterMark(known, signal))
   }
 
   /** Keeps the list true for rooms whose events are seen here: what is new in them, and their order. */
@@ -308,6 +354,7 @@ export class Room extends ObservableState<RoomSnapshot> {
   readonly #unsubscribe: (() => void)[]
   #description: RoomDescription | undefined
   #pinned = nonePinned
+  #progress: { readonly members: readonly Member[]; readonly me: string; readonly said: Progress } | undefined
   #pinsAsked = 0
   #readSeq = 0
   #readTold = 0
@@ -627,6 +674,7 @@ export class Room extends ObservableState<RoomSnapshot> {
       events: stretch === undefined ? this.#pending.over(feed.events) : feed.events,
       outgoing: this.#outbox.ofRoom(this.id),
       readSeq: this.#currentReadSeq(),
+      progress: this.#currentProgress(description?.members),
       pinned: this.#pinned,
       ...(description === undefined ? {} : { description }),
       ...(stretch === undefined
@@ -634,6 +682,14 @@ export class Room extends ObservableState<RoomSnapshot> {
         : { stretch: { ...stretch, events: this.#pending.over(stretch.events) } }),
       ...(this.#left === undefined ? {} : { left: this.#left }),
     }
+  }
+
+  /** The same one as long as nobody's mark has moved. */
+  #currentProgress(members: readonly Member[] = nobody): Progress {
+    const me = this.#session.me?.account.id ?? ''
+    if (this.#progress?.members !== members || this.#progress.me !== me)
+      this.#progress = { members, me, said: new Progress(members, me) }
+    return this.#progress.said
   }
 
   #known(): RoomDescription | undefined {
@@ -733,6 +789,20 @@ export class Room extends ObservableState<RoomSnapshot> {
     }
   }
 
+  #marked(signal: MarkSignal): void {
+    if (this.#description !== undefined) this.#description = afterMark(this.#description, signal)
+    this.#list.onMarks(signal)
+    this.changed()
+  }
+
+  /** Taken out while somebody looked at it, and in again. */
+  #letIn(): void {
+    if (this.#left === undefined) return
+    this.#left = undefined
+    if (this.#realtime.connected) this.#feed.connected()
+    this.changed()
+  }
+
   #enter(): void {
     if (this.#closed) return
     this.#left = undefined
@@ -755,8 +825,9 @@ export class Room extends ObservableState<RoomSnapshot> {
         if (frame.name === 'room.events' && frame.body.roomId === this.id)
           this.#feed.receive(frame.body.epoch, frame.body.events)
         if (frame.name === 'room.left' && frame.body.roomId === this.id) void this.#out()
+        if (frame.name === 'room.added' && frame.body.roomId === this.id) this.#letIn()
         if (frame.name !== 'room.signal' || frame.body.roomId !== this.id) return
-        if (frame.body.kind === 'read') this.#list.onReaders(frame.body.readers)
+        if (isMark(frame.body)) this.#marked(frame.body)
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return
         this.#feed.signal(frame.body)
       },
@@ -792,6 +863,16 @@ export class Room extends ObservableState<RoomSnapshot> {
       if (!(thrown instanceof AtomClientError)) throw thrown
     }
   }
+}
+
+function isMark(signal: RoomSignal): signal is MarkSignal {
+  return signal.kind === 'read' || signal.kind === 'delivered'
+}
+
+function afterMark(room: RoomDescription, signal: MarkSignal): RoomDescription {
+  return signal.kind === 'read'
+    ? withMarks(room, 'readSeq', signal.readers)
+    : withMarks(room, 'deliveredSeq', signal.to)
 }
 
 function changesPins(event: RoomEvent): boolean {

@@ -257,6 +257,8 @@ export const Member = Type.Object({
   role: RoomRole,
   /** How far they have read; of agents how far they have got. */
   readSeq: Seq,
+  /** How far a device of theirs has it; never less than `readSeq`. Not kept up in rooms of more than 100 members. */
+  deliveredSeq: Seq,
 })
 export type Member = Static<typeof Member>
 

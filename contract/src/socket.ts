@@ -186,6 +186,12 @@ export const serverFrames = {
       kind: Type.Literal('read'),
       readers: Type.Array(Type.Object({ id: Id, seq: parts.Seq })),
     }),
+    /** How far a device of each has the room's messages, batched; in rooms of up to 100 members. `read` implies it. */
+    Type.Object({
+      roomId: Id,
+      kind: Type.Literal('delivered'),
+      to: Type.Array(Type.Object({ id: Id, seq: parts.Seq })),
+    }),
     /**
      * A piece of an answer. `offset` counts UTF-16 code units already in the message. At `offset` equal to what a client
      * holds: append. Below: the overlap is known already. Above: ask for a snapshot by joining the room again.
@@ -223,8 +229,10 @@ export const serverFrames = {
       Type.Literal('disconnected'),
     ]),
   }),
-  /** I was taken out of a room, or left it on another device: its events end here. */
+  /** I was taken out of a room, or left it on another device, or it was ended: its events end here. It may come twice. */
   'room.left': Type.Object({ roomId: Id }),
+  /** I am in a room from now on: added to it, or it was made with me in it, on whatever device. Join it to hear it. */
+  'room.added': Type.Object({ roomId: Id }),
 } as const
 
 export type ServerFrameName = keyof typeof serverFrames
@@ -233,7 +241,9 @@ export type RoomSignal = ServerFrame<'room.signal'>
 
 /**
  * Why the server closed a socket, sent as the frame `closing` right before; decides whether a client comes back. A handshake
- * that is refused gets Socket.IO's `connect_error` instead, with a `FrameError` as `data`.
+ * that is refused gets Socket.IO's `connect_error` instead, with a `FrameError` as `data`. Where a server is full or about to
+ * stop it refuses the request before that: with HTTP 503 and `Retry-After`; but in the form of a `connect_error`, too, where
+ * the request is a browser's or has `refusal=frame` in its query.
  */
 export const closeReasons = {
   draining: { comeBack: true },

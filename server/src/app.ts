@@ -69,6 +69,7 @@ import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { Amendments } from '#rooms/amendments.ts'
+import { MembershipNews } from '#rooms/membership-news.ts'
 import { Messages } from '#rooms/messages.ts'
 import { PublishTraffic } from '#rooms/publish-traffic.ts'
 import { Receipts } from '#rooms/receipts.ts'
@@ -186,9 +187,12 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
     mayInviteInto: (principal, roomIds) => rooms.requireGroups(principal, roomIds),
   })
+  const notes = born.use(await Notes.open({ database, log }))
+  const membershipNews = born.use(new MembershipNews({ notes }))
   const rooms = new Rooms({
     database,
     timeline,
+    news: membershipNews,
     directory: {
       find: (workspaceId, kind, id) =>
         kind === 'account' ? accounts.find(workspaceId, id) : agents.find(workspaceId, id),
@@ -201,7 +205,6 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const search = born.use(new Search({ database, timeline, rooms, log }))
   const broadcast = redis ?? born.use(await PostgresBroadcast.open({ database, log }))
   const signals = born.use(new Signals({ broadcast, log }))
-  const notes = born.use(await Notes.open({ database, log }))
   const receipts = born.use(new Receipts({ database, signals, notes, log }))
 
   // Accounts at providers.
@@ -344,6 +347,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       revocations,
       turns,
       receipts,
+      membershipNews,
       presence,
       drafts,
       neighbours,

@@ -6,15 +6,16 @@ import type { FrameError } from '@atom/contract/errors.ts'
 import sql, { type Sql } from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { newId } from '#foundation/ids.ts'
+import { Socket } from '../../client/src/realtime/socket.ts'
 import { type Live, PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { testDatabase } from './support/postgres.ts'
 
 type Knock =
-  | { readonly tcp: Duplex }
+  | { readonly tcp: Duplex; readonly head: Buffer }
   | { readonly status: number; readonly retryAfter: string | undefined; readonly body: FrameError }
 
 /** Asks for a WebSocket by hand: the connection, or how it was refused. */
-async function knock(live: Live, forwarded?: string): Promise<Knock> {
+async function knock(live: Live, forwarded?: string, more: Record<string, string> = {}): Promise<Knock> {
   return await new Promise((resolve, reject) => {
     const request = httpRequest(`${live.url}/socket.io/?EIO=4&transport=websocket`, {
       headers: {
@@ -23,10 +24,11 @@ async function knock(live: Live, forwarded?: string): Promise<Knock> {
         'sec-websocket-version': '13',
         'sec-websocket-key': 'YSBrZXkgZm9yIGEgdGVzdA==',
         ...(forwarded !== undefined && { 'x-forwarded-for': forwarded }),
+        ...more,
       },
     })
     request.once('error', reject)
-    request.once('upgrade', (_answer, tcp) => resolve({ tcp }))
+    request.once('upgrade', (_answer, tcp, head) => resolve({ tcp, head }))
     request.once('response', async (answer) => {
       let text = ''
       for await (const chunk of answer) text += chunk
@@ -552,4 +554,41 @@ test('[RT96] a slow database holds back the greeting of who connects, never the 
   await until(() => first.first('closing')?.reason === 'replaced', 'the older one is told')
   again.resolve()
   await second.hello()
+})
+
+test('[RT100] who cannot read a refused upgrade, as no page can, is told in a frame when to come back; a foreign page is given no socket for it', async () => {
+  await using own = await testDatabase()
+  await using full = await startLive(own.database, { admission: { sockets: 1 } })
+  const token = await full.token(somebody())
+  using first = new PlainClient(full.url, { token })
+  await first.hello()
+  for (const options of [{ extraHeaders: { origin: full.url } }, { query: { refusal: 'frame' } }]) {
+    using late = new PlainClient(full.url, { token }, options)
+    const refusal = await late.refused()
+    assert.equal(refusal.code, 'busy')
+    assert.ok('retryAfterMs' in refusal && Number(refusal.retryAfterMs) > 0)
+  }
+  const attempt = Socket.open({
+    url: full.url,
+    auth: { token },
+    heard: () => undefined,
+    signal: new AbortController().signal,
+  })
+  await assert.rejects(attempt, (error: { code?: string; retryAfterMs?: number }) => {
+    return error.code === 'busy' && (error.retryAfterMs ?? 0) > 0
+  })
+  // By hand: the upgrade is granted, says why not, and ends.
+  const answer = await knock(full, undefined, { origin: full.url })
+  assert.ok('tcp' in answer)
+  let text = answer.head.toString('latin1')
+  for await (const chunk of answer.tcp) text += chunk.toString('latin1')
+  assert.match(text, /44\{"message":"busy"/)
+  assert.equal(full.sockets.count, 1)
+  const foreign = await knock(full, undefined, { origin: 'https://elsewhere.example' })
+  assert.ok(!('tcp' in foreign))
+  assert.equal(foreign.body.code, 'origin_refused')
+  first[Symbol.dispose]()
+  // Nothing of those who were refused is counted.
+  const next = await openedAtLast(full)
+  next.destroy()
 })

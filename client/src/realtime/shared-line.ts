@@ -1,5 +1,6 @@
 import type { FrameError } from '@atom/contract/errors.ts'
 import type { ClientAnswer, ClientFrame, ClientFrameName, ServerFrame } from '@atom/contract/socket.ts'
+import { socketLimits } from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
 import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
 import type { Tabs } from '../tabs.ts'
@@ -389,6 +390,12 @@ class Leading {
   readonly #end: LineEnd
   /** The rooms that each tab is in, this one among them. */
   readonly #rooms = new Map<string, Set<string>>()
+  /** The rooms whose presence each tab shows, and from which of them its person looks away. */
+  readonly #watched = new Map<string, readonly string[]>()
+  readonly #away = new Set<string>()
+  #toldAway = false
+  /** The question about presence that is under way; the next one replaces it, so it comes after it. */
+  #watching: Promise<unknown> = Promise.resolve()
   #state: LineState = { state: 'connecting' }
   #hello: ServerFrame<'hello'> | undefined
 
@@ -457,12 +464,45 @@ class Leading {
       // Another tab is still in there; for this one the door is closed here.
       if (this.#isWanted(body.roomId)) return {} as ClientAnswer<N>
     }
+    if (name === 'presence.watch' && 'roomIds' in body)
+      return (await this.#watch(tab, body.roomIds, withinMs)) as ClientAnswer<N>
+    if (name === 'presence.set' && 'state' in body) {
+      if (body.state === 'away') this.#away.add(tab)
+      else this.#away.delete(tab)
+      await this.#tellAway(withinMs)
+      return {} as ClientAnswer<N>
+    }
     // From the asking on, not from the answer on: what comes right after the answer is for that tab as well.
     if (name === 'room.join' && 'roomId' in body) this.#rooms.get(tab)?.add(body.roomId)
     const answer = await this.line.request(name, body, withinMs)
     if (name === 'room.join' && 'roomId' in body)
       this.#rejoined(tab, body.roomId, answer as ClientAnswer<'room.join'>)
     return answer
+  }
+
+  /** What any tab shows is watched; each is answered with its own. */
+  async #watch(
+    tab: string,
+    roomIds: readonly string[],
+    withinMs: number,
+  ): Promise<ClientAnswer<'presence.watch'>> {
+    this.#watched.set(tab, roomIds)
+    const asked = this.#watching.then(() => {
+      const all = new Set([...(this.#watched.get(tab) ?? []), ...[...this.#watched.values()].flat()])
+      const union = [...all].slice(0, socketLimits.watchedRooms)
+      return this.line.request('presence.watch', { roomIds: union }, withinMs)
+    })
+    this.#watching = asked.catch(() => undefined)
+    const { rooms } = await asked
+    return { rooms: Object.fromEntries(Object.entries(rooms).filter(([id]) => roomIds.includes(id))) }
+  }
+
+  /** A person looks away when they do so from every tab. */
+  async #tellAway(withinMs: number): Promise<void> {
+    const away = [...this.#rooms.keys()].every((tab) => this.#away.has(tab))
+    if (away === this.#toldAway) return
+    this.#toldAway = away
+    await this.line.request('presence.set', { state: away ? 'away' : 'active' }, withinMs)
   }
 
   async #answer(word: Extract<FollowersWord, { kind: 'ask' }>): Promise<void> {
@@ -485,6 +525,10 @@ class Leading {
   #admit(tab: string): void {
     const known = this.#rooms.has(tab)
     this.#rooms.set(tab, new Set())
+    this.#watched.delete(tab)
+    this.#away.delete(tab)
+    // It looks until it says otherwise.
+    this.#unasked(this.#tellAway(15_000))
     this.#say({
       kind: 'welcome',
       term: this.term,
@@ -500,6 +544,10 @@ class Leading {
     const rooms = this.#rooms.get(tab)
     if (rooms === undefined) return
     this.#rooms.delete(tab)
+    this.#away.delete(tab)
+    this.#unasked(this.#tellAway(15_000))
+    if ((this.#watched.get(tab) ?? []).length > 0) this.#unasked(this.#watch(tab, [], 15_000))
+    this.#watched.delete(tab)
     for (const roomId of rooms) {
       if (this.#isWanted(roomId)) continue
       // Best effort: a socket that has gone has left by itself.
@@ -516,6 +564,9 @@ class Leading {
   #connected(hello: ServerFrame<'hello'>): void {
     // The others join theirs anew, each from its own place: nobody else knows where they are.
     for (const tab of this.#rooms.keys()) if (tab !== this.#tab) this.#rooms.set(tab, new Set())
+    this.#watched.clear()
+    this.#away.clear()
+    this.#toldAway = false
     this.#hello = { ...hello, rooms: {} }
     this.#end.connected(hello)
     this.#say({ kind: 'hello', term: this.term, hello: this.#hello })
@@ -523,9 +574,18 @@ class Leading {
 
   /** Only what another tab is in: each word costs every tab a copy. */
   #pass(frame: HeardFrame): void {
+    if (frame.name === 'room.added' || frame.name === 'room.left') {
+      // Every tab has the list of rooms.
+      this.#say({ kind: 'frame', term: this.term, frame })
+      return
+    }
     if (!('roomId' in frame.body)) return
     const { roomId } = frame.body
-    if (this.#isWanted(roomId, this.#tab)) this.#say({ kind: 'frame', term: this.term, frame })
+    const wanted =
+      frame.name === 'room.signal' && frame.body.kind === 'presence'
+        ? [...this.#watched].some(([tab, rooms]) => tab !== this.#tab && rooms.includes(roomId))
+        : this.#isWanted(roomId, this.#tab)
+    if (wanted) this.#say({ kind: 'frame', term: this.term, frame })
   }
 
   /** The others in this room hear what the joining tab was answered: see `#catchUp`. */
@@ -540,6 +600,13 @@ class Leading {
       if (own) this.#ownRejoined(roomId, epoch, head)
       this.#say({ kind: 'rejoined', term: this.term, roomId, epoch, head })
     }
+  }
+
+  /** Nobody waits for it: with the next socket all of it is asked anew. */
+  #unasked(work: Promise<unknown>): void {
+    work.catch((thrown: unknown) => {
+      if (!(thrown instanceof AtomClientError)) throw thrown
+    })
   }
 
   /** @param except whose wish does not count */

@@ -66,6 +66,8 @@ export class Socket {
       reconnection: false,
       forceNew: true,
       autoConnect: false,
+      // A refusal before the handshake would else be an HTTP answer, which no client here can read.
+      query: { refusal: 'frame' },
       auth: options.auth,
     })
     return new Promise<Socket>((resolve, reject) => {

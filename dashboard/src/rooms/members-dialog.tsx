@@ -1,4 +1,4 @@
-import type { Room } from '@atom/client'
+import type { PresenceState, Room } from '@atom/client'
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import type { Member, Room as RoomDescription, RoomRole } from '@atom/contract/rooms.ts'
 import { useNavigate } from '@tanstack/react-router'
@@ -15,6 +15,7 @@ import { Notice } from '../ui/notice.tsx'
 import { TextField } from '../ui/text-field.tsx'
 import { MemberMark } from './member-mark.tsx'
 import { askEverybody, named } from './people.ts'
+import { usePresence } from './use-presence.ts'
 
 /** More than this many are shown only when they are searched for. */
 const mostShown = 8
@@ -36,6 +37,7 @@ export function MembersDialog({
   // One at a time, and the failure of the last one shown.
   const act = useAction((work: () => Promise<unknown>) => work())
   const { members, role, kind } = description
+  const present = usePresence([room.id]).get(room.id)
   const here = new Set(members.map((member) => member.id))
   const others = everybody.state === 'ready' ? everybody.value.filter(({ id }) => !here.has(id)) : []
   const shown = named(others, words)
@@ -50,6 +52,7 @@ export function MembersDialog({
           <MemberLine
             key={member.id}
             member={member}
+            state={present?.get(member.id)}
             isMe={member.id === me.account.id}
             mine={role}
             isGroup={kind === 'group'}
@@ -105,6 +108,7 @@ const roleWords: Record<RoomRole, string> = { owner: 'owner', admin: 'admin', me
 
 function MemberLine({
   member,
+  state,
   isMe,
   mine,
   isGroup,
@@ -114,6 +118,7 @@ function MemberLine({
   onMessage,
 }: {
   member: Member
+  state: PresenceState | undefined
   isMe: boolean
   /** My own role here. */
   mine: RoomRole
@@ -128,7 +133,7 @@ function MemberLine({
   const isAgent = member.kind === 'agent'
   return (
     <li className="flex min-h-9 flex-wrap items-center gap-x-2 gap-y-1">
-      <MemberMark kind={member.kind} name={member.name} />
+      <MemberMark kind={member.kind} name={member.name} state={state} />
       <span className="min-w-24 flex-1 truncate">
         {member.name}
         {isMe && <span className="text-quiet"> (you)</span>}

@@ -45,7 +45,7 @@ export function MessageRow({ row }: { row: Extract<Row, { kind: 'message' }> }) 
           end={row.edited && <span className="text-xs text-quiet"> (edited)</span>}
         />
         <Reactions seq={seq} reactions={row.reactions} />
-        {myLast === seq && <ReadBy seq={seq} />}
+        {myLast === seq && <ReadBy seq={seq} at={row.at} />}
       </Spoken>
     </div>
   )

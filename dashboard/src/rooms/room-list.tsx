@@ -13,9 +13,12 @@ import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { useNow } from '../ui/time.tsx'
 import { MemberMark } from './member-mark.tsx'
+import { usePresence } from './use-presence.ts'
 
-/** A room that I was added to says nothing to me until I know of it. */
-const lookEveryMs = 60_000
+/** The socket tells of a room that I was added to; that word may be lost. */
+/** Of the rooms that one socket may watch. */
+const mostDots = 40
+const lookEveryMs = 5 * 60_000
 
 /** My rooms: those I pinned, then groups, then direct ones, each the most recently active first. */
 export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
@@ -39,6 +42,7 @@ export function RoomList({ heading: Heading }: { heading: 'h1' | 'h2' }) {
   const pinned = items.filter((room) => room.pinned)
   const groups = items.filter((room) => !room.pinned && room.kind === 'group')
   const direct = items.filter((room) => !room.pinned && room.kind === 'direct')
+  usePresence(directShown(items))
   return (
     <>
       <div className="flex h-12 shrink-0 items-center gap-1 pr-2 pl-4">
@@ -120,6 +124,7 @@ function Section({
 function RoomLine({ room }: { room: Room }) {
   const me = useMe().account.id
   const now = useNow()
+  const { rooms } = useObserved(atom.presence)
   const { unread, unreadMentions, muted, lastMessage } = room
   const bold = unread > 0 && !muted
   const other = room.kind === 'direct' ? room.members.find(({ id }) => id !== me) : undefined
@@ -134,7 +139,14 @@ function RoomLine({ room }: { room: Room }) {
       )}
       activeProps={{ className: 'bg-chosen !text-text', 'aria-current': 'page' }}
     >
-      {other !== undefined && <MemberMark kind={other.kind} name={room.name} size="small" />}
+      {other !== undefined && (
+        <MemberMark
+          kind={other.kind}
+          name={room.name}
+          size="small"
+          state={rooms.get(room.id)?.get(other.id)}
+        />
+      )}
       {room.kind === 'group' && room.pinned && <Avatar name={room.name} size="small" />}
       <span className="grid min-w-0 flex-1">
         <span className="flex items-baseline gap-2">
@@ -184,6 +196,14 @@ function RoomLine({ room }: { room: Room }) {
       )}
     </Link>
   )
+}
+
+/** Those whose dots are kept true: the most recently active ones; a group that is open is watched beside them. */
+function directShown(items: readonly Room[]): readonly string[] {
+  return items
+    .filter(({ kind, members }) => kind === 'direct' && members.every((member) => member.kind === 'account'))
+    .slice(0, mostDots)
+    .map(({ id }) => id)
 }
 
 function firstWord(name: string): string {

@@ -19,6 +19,12 @@ export type Broadcast<O extends Outlet = Outlet> = {
   follow?(roomId: string): Disposable
 }
 
+/** Hears what went out to sockets. */
+export interface Watcher<O extends Outlet> {
+  sent(room: RoomHere<O>, events: readonly RoomEvent[]): void
+  caughtUp(follower: Follower<O>): void
+}
+
 /** Events held for a socket that still reads its page; beyond this it reads them from the database instead. */
 const mostHeld = 500
 const eventsPerFrame = 64
@@ -42,6 +48,8 @@ export class Follower<O extends Outlet = Outlet> {
   held: RoomEvent[] | undefined = []
   /** Its cursor is of a timeline that is no more. */
   stale = false
+  /** It was handed something that others had before. */
+  fed = false
 
   constructor(outlet: O, room: RoomHere<O>, cursor: number) {
     this.outlet = outlet
@@ -59,6 +67,7 @@ export class Follower<O extends Outlet = Outlet> {
       this.outlet.emit('room.events', { roomId: this.room.id, epoch: this.room.epoch, events: part })
     }
     this.cursor = fresh.at(-1)?.seq ?? this.cursor
+    this.fed = true
     return true
   }
 
@@ -90,10 +99,12 @@ export interface RoomHere<O extends Outlet = Outlet> {
 /** The sockets of this process, by room. */
 export class Hub<O extends Outlet = Outlet> {
   readonly #broadcast: Broadcast<O>
+  readonly #watcher: Watcher<O> | undefined
   readonly #rooms = new Map<string, RoomHere<O>>()
 
-  constructor(broadcast: Broadcast<O>) {
+  constructor(broadcast: Broadcast<O>, watcher?: Watcher<O>) {
     this.#broadcast = broadcast
+    this.#watcher = watcher
   }
 
   get roomIds(): readonly string[] {
@@ -149,6 +160,8 @@ export class Hub<O extends Outlet = Outlet> {
     if (follower.cursor < room.position) return false
     follower.held = undefined
     this.#settle(follower)
+    if (follower.fed) this.#watcher?.caughtUp(follower)
+    follower.fed = false
     return true
   }
 
@@ -196,6 +209,7 @@ export class Hub<O extends Outlet = Outlet> {
       // It may have fallen behind with this.
       if (follower.mode === 'ahead') this.#settle(follower)
     }
+    this.#watcher?.sent(room, events)
     if (last.type !== 'member.left') return
     for (const follower of room.followers) {
       if (follower.outlet.accountId === last.member.id) this.expel(follower)

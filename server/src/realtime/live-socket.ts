@@ -167,6 +167,11 @@ export class LiveSocket implements ResumingOutlet, Movable {
     this.emit('room.left', { roomId })
   }
 
+  /** Calls back when the client has everything that was sent to it until now; never, where it ends before. */
+  echo(arrived: () => void): void {
+    this.#buffer.echo(arrived)
+  }
+
   room(): Promise<void> {
     return this.#buffer.room()
   }

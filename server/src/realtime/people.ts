@@ -1,3 +1,4 @@
+import type { MembershipNews } from '#rooms/membership-news.ts'
 import type { Receipts } from '#rooms/receipts.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Presence } from './presence.ts'
@@ -6,20 +7,32 @@ import type { Presence } from './presence.ts'
 export class People implements Disposable {
   readonly #presence: Pick<Presence, 'arrived' | 'left'>
   readonly #sockets = new Map<string, Set<LiveSocket>>()
-  readonly #hearing: Disposable
+  readonly #hearing = new DisposableStack()
 
   constructor(options: {
     readonly presence: Pick<Presence, 'arrived' | 'left'>
     readonly receipts: Pick<Receipts, 'subscribe'>
+    readonly membershipNews: Pick<MembershipNews, 'subscribe'>
   }) {
     this.#presence = options.presence
-    this.#hearing = options.receipts.subscribe(({ accountId, roomId, seq, shared }) => {
-      for (const socket of this.#sockets.get(accountId) ?? []) {
-        // Who follows the room hears it with the others.
-        if (shared && socket.followers.get(roomId)?.mode === 'live') continue
-        socket.tell({ roomId, kind: 'read', readers: [{ id: accountId, seq }] })
-      }
-    })
+    this.#hearing.use(
+      options.receipts.subscribe(({ accountId, roomId, seq, shared }) => {
+        for (const socket of this.#sockets.get(accountId) ?? []) {
+          // Who follows the room hears it with the others.
+          if (shared && socket.followers.get(roomId)?.mode === 'live') continue
+          socket.tell({ roomId, kind: 'read', readers: [{ id: accountId, seq }] })
+        }
+      }),
+    )
+    this.#hearing.use(
+      options.membershipNews.subscribe(({ roomId, memberId, now }) => {
+        for (const socket of this.#sockets.get(memberId) ?? []) {
+          if (now === 'in') socket.emit('room.added', { roomId })
+          // Who follows the room is told where its events end.
+          else if (!socket.followers.has(roomId)) socket.emit('room.left', { roomId })
+        }
+      }),
+    )
   }
 
   arrived(socket: LiveSocket): void {

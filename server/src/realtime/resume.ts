@@ -69,6 +69,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
 
   /** The page was handed over as an answer: the rest follows by itself. */
   begin(follower: Follower<O>, page: EventPage): void {
+    follower.fed = page.events.length > 0
     this.#resume(follower, page.epoch, page.events.at(-1)?.seq ?? page.head, page.more)
   }
 

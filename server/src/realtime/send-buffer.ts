@@ -46,6 +46,10 @@ export class SendBuffer {
   #held: boolean
   #holding: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
+  /** Pings of Engine.IO that were sent, and how many of them were answered: in order, as everything on a connection. */
+  #pinged = 0
+  #ponged = 0
+  #asked: { readonly after: number; readonly arrived: () => void }[] | undefined
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
   /** `tcp`: the connection that the WebSocket of `conn` is on. */
@@ -58,6 +62,7 @@ export class SendBuffer {
     conn.on('packetCreate', this.#created)
     conn.on('flush', this.#flushed)
     conn.transport.on('ready', this.#ready)
+    conn.on('heartbeat', this.#pong)
     conn.once('close', () => this.release())
     this.#held = tcp.writableCorked > 0
     if (this.#held) this.#holding = setTimeout(() => this.letGo(), longestHoldMs)
@@ -108,6 +113,19 @@ export class SendBuffer {
     this.#tcp.uncork()
   }
 
+  /**
+   * Asks the client for an echo, which it gives when it has everything that was handed over before: a ping of Engine.IO, which
+   * every client of it answers by itself. Two bytes each way. `arrived` is not called where the connection ends before.
+   */
+  echo(arrived: () => void): void {
+    if (this.#conn.readyState !== 'open') return
+    this.#asked ??= []
+    this.#asked.push({ after: this.#pinged + 1, arrived })
+    // Engine.IO sends its own ones by this method, and offers no other way.
+    const engine = this.#conn as unknown as { sendPacket(type: 'ping'): void }
+    engine.sendPacket('ping')
+  }
+
   /** Resolves when it is below the soft bound, or closed. */
   async room(): Promise<void> {
     if (!this.#crowded) return
@@ -122,6 +140,8 @@ export class SendBuffer {
     this.letGo()
     this.#conn.off('packetCreate', this.#created)
     this.#conn.off('flush', this.#flushed)
+    this.#conn.off('heartbeat', this.#pong)
+    this.#asked = undefined
     this.#conn.transport.off('ready', this.#ready)
     clearTimeout(this.#stall)
     this.#crowded = false
@@ -131,6 +151,7 @@ export class SendBuffer {
 
   readonly #created = (packet: { readonly type?: string; readonly data?: unknown }): void => {
     if (packet.type === 'message') this.#traffic.framesOut++
+    else if (packet.type === 'ping') this.#pinged++
     this.#waiting += typeof packet.data === 'string' ? packet.data.length : 0
     const { unsent } = this
     if (unsent > this.#bounds.soft && !this.#crowded) {
@@ -144,6 +165,13 @@ export class SendBuffer {
       this.#traffic.slow.add('behind')
       this.#reader.behind()
     }
+  }
+
+  readonly #pong = (): void => {
+    // One that answers nothing says nothing.
+    if (this.#ponged < this.#pinged) this.#ponged++
+    while (this.#asked?.[0] !== undefined && this.#asked[0].after <= this.#ponged)
+      this.#asked.shift()?.arrived()
   }
 
   readonly #flushed = (): void => {

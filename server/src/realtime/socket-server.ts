@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
-import { type Server as HttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Server as HttpServer, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { errorTable, type FrameError } from '@atom/contract/errors.ts'
+import type { FrameError } from '@atom/contract/errors.ts'
 import { protocolVersion, type ServerFrame, socketLimits } from '@atom/contract/socket.ts'
 import { type DefaultEventsMap, Server } from 'socket.io'
 import type { OwnPages } from '#access/own-pages.ts'
@@ -13,22 +13,25 @@ import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
+import type { MembershipNews } from '#rooms/membership-news.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
 import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import { Deliveries } from './deliveries.ts'
 import { type DrainPlan, defaultDrain, sendAway, timeToSendAway } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
 import { Frames, type Turns } from './frames.ts'
-import { Hub } from './hub.ts'
+import { type Broadcast, Hub } from './hub.ts'
 import { defaultExpiry, type Expiry, type IoSocket, LiveSocket, type ServerFrames } from './live-socket.ts'
 import type { Neighbours } from './neighbours.ts'
 import { Newcomers } from './newcomers.ts'
 import { Pages } from './pages.ts'
 import { People } from './people.ts'
 import type { Presence } from './presence.ts'
+import { turnAway } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { type Drafts, Resume } from './resume.ts'
 import { type BufferBounds, defaultBounds, holdBack } from './send-buffer.ts'
@@ -47,6 +50,7 @@ export interface SocketServerOptions {
   readonly revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly turns: Turns
   readonly receipts: Receipts
+  readonly membershipNews: Pick<MembershipNews, 'subscribe'>
   readonly presence: Presence
   readonly drafts: Drafts
   readonly crossOrigin: OwnPages
@@ -59,6 +63,8 @@ export interface SocketServerOptions {
   readonly admission?: Partial<AdmissionLimits>
   readonly drain?: Partial<DrainPlan>
   readonly budget?: SocketBudget
+  /** How often at most a device is asked what has arrived. */
+  readonly deliverEveryMs?: number
   readonly bounds?: BufferBounds
   readonly expiry?: Expiry
 }
@@ -71,8 +77,6 @@ const spreadMargin = 1.25
 const readsAtATime = 4
 /** Below this the clients' own jitter is enough. */
 const leastSpreadMs = 1_000
-/** How long somebody who is turned away may take to read it. */
-const turnAwayMs = 1_000
 /** How long a closing server waits for answers under way, and then for its sockets to be gone. */
 const drainMs = 3_000
 
@@ -137,7 +141,8 @@ export class SocketServer implements AsyncDisposable {
       connectTimeout: 10_000,
       allowRequest: (request, answer) => this.#judge(request, answer),
     })
-    this.#hub = new Hub<LiveSocket>({
+    const deliveries = this.#release.use(new Deliveries<LiveSocket>(options))
+    const broadcast: Broadcast<LiveSocket> = {
       events: (room, frame) => {
         const encoded = EncodedFrame.of('room.events', frame)
         for (const { mode, outlet } of room.followers) if (mode === 'live') outlet.send(encoded)
@@ -155,7 +160,8 @@ export class SocketServer implements AsyncDisposable {
         news.use(options.signals.follow(roomId))
         return news
       },
-    })
+    }
+    this.#hub = new Hub(broadcast, deliveries)
     const pages = new Pages({ timeline: options.timeline, most: readsAtATime })
     this.#newcomers = new Newcomers({ rooms: options.rooms, pages })
     const relay = new Relay({ hub: this.#hub, timeline: options.timeline, pages, log: options.log })
@@ -306,7 +312,7 @@ export class SocketServer implements AsyncDisposable {
       this.#admission.request(request)
     } catch (error) {
       // Engine.IO would answer 400 to everything; left without an answer it keeps nothing of this request.
-      turnAway(request.socket, this.#refusal(error).data)
+      turnAway(request, this.#refusal(error).data)
       return
     }
     // The answer to the request and the engine's first packet, both made in this turn, leave in one piece.
@@ -498,24 +504,4 @@ function outcomeOf(room: ServerFrame<'hello'>['rooms'][string] | undefined, held
 /** A device of an account, as processes name it to each other. */
 function markOf(accountId: string, deviceId: string): string {
   return hash('sha256', `${accountId} ${deviceId}`, 'base64url').slice(0, 22)
-}
-
-/** Answers a request that asked for a WebSocket, before there is one. */
-function turnAway(tcp: Duplex, refusal: FrameError): void {
-  const { status } = errorTable[refusal.code]
-  const body = JSON.stringify(refusal)
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Connection: close',
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(refusal.retryAfterMs === undefined
-      ? []
-      : [`Retry-After: ${Math.ceil(refusal.retryAfterMs / 1_000)}`]),
-  ]
-  // It may be gone before it has read that it is not wanted.
-  tcp.on('error', () => tcp.destroy())
-  tcp.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  const cut = setTimeout(() => tcp.destroy(), turnAwayMs)
-  tcp.once('close', () => clearTimeout(cut))
 }

@@ -134,8 +134,10 @@ export async function members(
     role: RoomRole
     joined_at: Date
     read_seq: number
+    delivered_seq: number
   }>(sql`
-    select kind, member_id, name, role, joined_at, read_seq from room_members
+    select kind, member_id, name, role, joined_at, read_seq, greatest(delivered_seq, read_seq) as delivered_seq
+    from room_members
     where room_id = ${roomId} and left_at is null
       and ${memberIds === undefined ? sql`true` : sql`member_id = any (${memberIds}::uuid[])`}
     order by joined_at, kind, member_id`)
@@ -146,6 +148,7 @@ export async function members(
     role: row.role,
     joinedAt: row.joined_at.toISOString(),
     readSeq: row.read_seq,
+    deliveredSeq: row.delivered_seq,
   }))
 }
 
@@ -285,7 +288,7 @@ export async function roomsOf(
       select max(m.name) filter (where m.member_id <> me.member_id) as other,
         jsonb_agg(
           jsonb_build_object('kind', m.kind, 'id', m.member_id, 'name', m.name, 'joinedAt', m.joined_at,
-            'role', m.role, 'readSeq', m.read_seq)
+            'role', m.role, 'readSeq', m.read_seq, 'deliveredSeq', greatest(m.delivered_seq, m.read_seq))
           order by m.joined_at, m.kind, m.member_id
         ) as members
       from room_members m where m.room_id = r.id and m.left_at is null
@@ -368,7 +371,10 @@ export async function markRead(
   return rows.length > 0
 }
 
-/** How a member has the room for themselves. `unreadFrom` moves the read mark to right before it, also back. */
+/**
+ * How a member has the room for themselves. `unreadFrom` moves the read mark to right before it, also back; what was delivered
+ * stays delivered.
+ */
 export async function setPlace(
   db: Queryable,
   roomId: string,
@@ -383,6 +389,7 @@ export async function setPlace(
     update room_members m set
       muted = coalesce(${place.muted ?? null}, m.muted),
       pinned = coalesce(${place.pinned ?? null}, m.pinned),
+      delivered_seq = greatest(m.delivered_seq, m.read_seq),
       read_seq = coalesce(least(${place.unreadFrom ?? null}::bigint - 1, r.seq), m.read_seq)
     from rooms r
     where r.id = m.room_id and m.room_id = ${roomId} and m.kind = ${member.kind} and m.member_id = ${member.id}
@@ -402,39 +409,63 @@ export async function agentsIn(
     where m.room_id = any (${roomIds}::uuid[]) and m.kind = 'agent' and m.left_at is null`)
 }
 
-export interface ReadMark {
+/** How far somebody has a room, and has read it; 0: nothing new is known of that. */
+export interface Mark {
   readonly accountId: string
   readonly roomId: string
-  readonly seq: number
+  readonly read: number
+  readonly delivered: number
+}
+
+/** A mark that moved: where it stands now. */
+export interface MovedMark extends Mark {
+  readonly readMoved: boolean
+  readonly deliveredMoved: boolean
+  readonly members: number
 }
 
 /**
- * Moves many read marks at once, none back and none past the head; answers with those that moved. Rows are locked in one order,
+ * Moves many marks at once, none back and none past the head; answers with those that moved. Rows are locked in one order,
  * because a person may read the same rooms at two processes.
  */
-export async function markAllRead(
-  db: Queryable,
-  marks: readonly ReadMark[],
-): Promise<(ReadMark & { readonly members: number })[]> {
+export async function moveMarks(db: Queryable, marks: readonly Mark[]): Promise<MovedMark[]> {
   return await db.query(sql`
     with moving as (
-      select m.room_id, m.member_id, least(x.seq, r.seq) as seq
+      select m.room_id, m.member_id, m.read_seq, greatest(m.delivered_seq, m.read_seq) as delivered_seq,
+        greatest(m.read_seq, least(x.read, r.seq)) as read,
+        greatest(m.delivered_seq, m.read_seq, least(greatest(x.read, x.delivered), r.seq)) as delivered
       from unnest(
         ${marks.map(({ roomId }) => roomId)}::uuid[], ${marks.map(({ accountId }) => accountId)}::uuid[],
-        ${marks.map(({ seq }) => seq)}::bigint[]
-      ) as x (room_id, member_id, seq)
+        ${marks.map(({ read }) => read)}::bigint[], ${marks.map(({ delivered }) => delivered)}::bigint[]
+      ) as x (room_id, member_id, read, delivered)
       join room_members m on m.room_id = x.room_id and m.kind = 'account' and m.member_id = x.member_id
       join rooms r on r.id = m.room_id
-      where m.left_at is null and m.read_seq < least(x.seq, r.seq)
+      where m.left_at is null
+        and (m.read_seq < least(x.read, r.seq)
+          or greatest(m.delivered_seq, m.read_seq) < least(greatest(x.read, x.delivered), r.seq))
       order by m.room_id, m.member_id
       for update of m
     )
-    update room_members m set read_seq = greatest(m.read_seq, moving.seq)
+    update room_members m
+    set read_seq = greatest(m.read_seq, moving.read), delivered_seq = greatest(m.delivered_seq, moving.delivered)
     from moving
     where m.room_id = moving.room_id and m.kind = 'account' and m.member_id = moving.member_id
-    returning m.room_id as "roomId", m.member_id as "accountId", m.read_seq as seq, (
-      select count(*) from room_members c where c.room_id = m.room_id and c.left_at is null
-    ) as members`)
+    returning m.room_id as "roomId", m.member_id as "accountId", m.read_seq as read, m.delivered_seq as delivered,
+      m.read_seq > moving.read_seq as "readMoved", m.delivered_seq > moving.delivered_seq as "deliveredMoved", (
+        select count(*) from room_members c where c.room_id = m.room_id and c.left_at is null
+      ) as members`)
+}
+
+/** How many are in these rooms, and how many of them are people. Rooms that are gone are absent. */
+export async function sizes(
+  db: Queryable,
+  roomIds: readonly string[],
+): Promise<{ readonly roomId: string; readonly members: number; readonly people: number }[]> {
+  return await db.query(sql`
+    select room_id as "roomId", count(*) as members, count(*) filter (where kind = 'account') as people
+    from room_members
+    where room_id = any (${roomIds}::uuid[]) and left_at is null
+    group by room_id`)
 }
 
 /** Ids of everybody who is in these rooms. */

@@ -25,20 +25,27 @@ export interface OwnMark {
   readonly shared: boolean
 }
 
-type ReadSignal = Extract<RoomSignal, { kind: 'read' }>
+interface Size {
+  /** Somebody would see what was delivered to whom. */
+  readonly matters: boolean
+  readonly until: number
+}
 
 /** In larger rooms nobody looks for who has read what, and it would cost each message a signal from every member. */
 const tellUpTo = 100
 /** What waits when the database is slow; then whoever reads on is asked to wait. */
 const mostWaiting = 50_000
 const perNote = 40
+/** How many are in a room is believed for this long, of this many rooms. */
+const believedMs = 60_000
+const mostSizes = 20_000
 /** How often the last marks are tried to be written when the process ends. */
 const lastTries = 5
 const retryMs = 500
 
 /**
- * How far people have read, written together: a mark is kept in memory for a moment and only the furthest one of a person in a
- * room is written. The end of the process writes what is left; kill -9 loses the marks of that moment, and they come again with
+ * How far people have read, and how far their devices have what was said, written together: a mark is kept in memory for a
+ * moment and only the furthest one of a person in a room is written, whatever was said in it meanwhile. The end of the process writes what is left; kill -9 loses the marks of that moment, and they come again with
  * the next message that is read.
  */
 export class Receipts implements AsyncDisposable {
@@ -46,7 +53,8 @@ export class Receipts implements AsyncDisposable {
   readonly #everyMs: number
   readonly #heard = new Set<(mark: OwnMark) => void>()
   readonly #hearing: Disposable
-  #waiting = new Map<string, store.ReadMark>()
+  readonly #sizes = new Map<string, Size>()
+  #waiting = new Map<string, store.Mark>()
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
 
@@ -60,16 +68,19 @@ export class Receipts implements AsyncDisposable {
 
   /** For somebody who is known to be in the room. @throws AtomError `busy` */
   mark({ id: accountId }: AccountPrincipal, roomId: string, seq: number): void {
-    const key = `${roomId} ${accountId}`
-    const known = this.#waiting.get(key)
-    if (known !== undefined && known.seq >= seq) return
-    if (known === undefined && this.#waiting.size >= mostWaiting) {
-      throw new AtomError('busy', 'Read marks are written more slowly than they come.', {
-        retryAfterMs: 1_000,
-      })
-    }
-    this.#waiting.set(key, { roomId, accountId, seq })
-    this.#timer ??= setTimeout(() => void this.#write(), this.#everyMs)
+    if (this.#add({ roomId, accountId, read: seq, delivered: 0 })) return
+    throw new AtomError('busy', 'Read marks are written more slowly than they come.', { retryAfterMs: 1_000 })
+  }
+
+  /** A device of somebody who is in the room has everything up to `seq`. Where marks are written too slowly it is let go. */
+  arrived(accountId: string, roomId: string, seq: number): void {
+    if (this.minds(roomId)) this.#add({ roomId, accountId, read: 0, delivered: seq })
+  }
+
+  /** False where it is known that nobody would see what was delivered to whom: a large room, or nobody else in it. */
+  minds(roomId: string): boolean {
+    const size = this.#sizes.get(roomId)
+    return size === undefined || size.matters || size.until < performance.now()
   }
 
   /** Before somebody is shown what they have read: their marks are written. Without any it costs nothing. */
@@ -78,6 +89,18 @@ export class Receipts implements AsyncDisposable {
     for (const mark of this.#waiting.values()) {
       if (mark.accountId === accountId) return await this.#write()
     }
+  }
+
+  /** False: too many wait. */
+  #add(mark: store.Mark): boolean {
+    const key = `${mark.roomId} ${mark.accountId}`
+    const known = this.#waiting.get(key)
+    if (known === undefined && this.#waiting.size >= mostWaiting) return false
+    if (known === undefined || known.read < mark.read || known.delivered < mark.delivered) {
+      this.#waiting.set(key, further(mark, known))
+      this.#timer ??= setTimeout(() => void this.#write(), this.#everyMs)
+    }
+    return true
   }
 
   /** A mark that was written by somebody else; `back`: to before where it was, which concerns nobody but its person. */
@@ -119,18 +142,57 @@ export class Receipts implements AsyncDisposable {
     await this.#writing
   }
 
-  async #writeAll(marks: ReadonlyMap<string, store.ReadMark>): Promise<void> {
+  async #writeAll(marks: ReadonlyMap<string, store.Mark>): Promise<void> {
     try {
-      const moved = await store.markAllRead(this.#with.database, [...marks.values()])
-      this.#tell(moved.map(({ members, ...mark }) => ({ ...mark, shared: members <= tellUpTo })))
+      await this.#measure(marks)
+      const worth = [...marks.values()].filter(({ read, roomId }) => read > 0 || this.minds(roomId))
+      if (worth.length === 0) return
+      const moved = await store.moveMarks(this.#with.database, worth)
+      this.#tellDelivered(moved.filter(({ deliveredMoved, readMoved }) => deliveredMoved && !readMoved))
+      this.#tell(
+        moved
+          .filter(({ readMoved }) => readMoved)
+          .map(({ accountId, roomId, read, members }) => ({
+            accountId,
+            roomId,
+            seq: read,
+            shared: members <= tellUpTo,
+          })),
+      )
     } catch (error) {
       this.#with.log.warn({ err: error, marks: marks.size }, 'read marks could not be written; trying again')
       for (const [key, mark] of marks) {
-        if ((this.#waiting.get(key)?.seq ?? -1) < mark.seq) this.#waiting.set(key, mark)
+        this.#waiting.set(key, further(mark, this.#waiting.get(key)))
       }
       this.#timer ??= setTimeout(() => void this.#write(), Math.max(this.#everyMs, retryMs))
     } finally {
       this.#writing = undefined
+    }
+  }
+
+  /** How large the rooms are that something was delivered in, where that is not known. */
+  async #measure(marks: ReadonlyMap<string, store.Mark>): Promise<void> {
+    const now = performance.now()
+    const unknown = new Set<string>()
+    for (const { roomId, delivered } of marks.values()) {
+      if (delivered > 0 && (this.#sizes.get(roomId)?.until ?? 0) < now) unknown.add(roomId)
+    }
+    if (unknown.size === 0) return
+    for (const { roomId, members, people } of await store.sizes(this.#with.database, [...unknown])) {
+      this.#sizes.delete(roomId)
+      this.#sizes.set(roomId, { matters: people > 1 && members <= tellUpTo, until: now + believedMs })
+    }
+    for (const oldest of this.#sizes.keys()) {
+      if (this.#sizes.size <= mostSizes) break
+      this.#sizes.delete(oldest)
+    }
+  }
+
+  #tellDelivered(moved: readonly store.MovedMark[]): void {
+    const shared = moved.filter(({ members }) => members <= tellUpTo)
+    for (const [roomId, marks] of Map.groupBy(shared, (mark) => mark.roomId)) {
+      const to = marks.map(({ accountId: id, delivered: seq }) => ({ id, seq }))
+      this.#with.signals.tell({ roomId, kind: 'delivered', to })
     }
   }
 
@@ -140,7 +202,7 @@ export class Receipts implements AsyncDisposable {
       (mark) => mark.roomId,
     )) {
       const readers = shared.map(({ accountId: id, seq }) => ({ id, seq }))
-      this.#with.signals.tell({ roomId, kind: 'read', readers } satisfies ReadSignal)
+      this.#with.signals.tell({ roomId, kind: 'read', readers } satisfies RoomSignal)
     }
     for (const mark of marks) this.#announce(mark)
     for (let at = 0; at < marks.length; at += perNote) {
@@ -150,5 +212,14 @@ export class Receipts implements AsyncDisposable {
 
   #announce(mark: OwnMark): void {
     for (const heard of this.#heard) heard(mark)
+  }
+}
+
+function further(mark: store.Mark, known: store.Mark | undefined): store.Mark {
+  if (known === undefined) return mark
+  return {
+    ...mark,
+    read: Math.max(mark.read, known.read),
+    delivered: Math.max(mark.delivered, known.delivered),
   }
 }

@@ -3,6 +3,7 @@ import type { AccountPrincipal, Principal } from '#access/principal.ts'
 import type { Database, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
+import type { MembershipNews } from './membership-news.ts'
 import * as store from './membership-store.ts'
 import type { EventDraft, Timeline } from './timeline.ts'
 
@@ -23,6 +24,7 @@ export interface RoomsOptions {
   readonly database: Database
   readonly timeline: Timeline
   readonly directory: Directory
+  readonly news: Pick<MembershipNews, 'tell'>
 }
 
 /** How a member stands to one room. */
@@ -43,11 +45,13 @@ export class Rooms {
   readonly #database: Database
   readonly #timeline: Timeline
   readonly #directory: Directory
+  readonly #news: Pick<MembershipNews, 'tell'>
 
   constructor(options: RoomsOptions) {
     this.#database = options.database
     this.#timeline = options.timeline
     this.#directory = options.directory
+    this.#news = options.news
   }
 
   /** A new room with these members, owned by `createdBy`. In a transaction of the caller's, or in one of its own. */
@@ -67,6 +71,7 @@ export class Rooms {
       const role = member.id === room.createdBy ? 'owner' : 'member'
       await store.insertMember(tx, created.id, { ...member, role })
     }
+    this.#news.tell(tx, created.id, idsOf(room.members), 'in')
     return created
   }
 
@@ -109,6 +114,7 @@ export class Rooms {
       if (room === undefined) return undefined
       const me = { kind: principal.kind, id: principal.id, name: principal.name }
       for (const member of [me, other]) await store.insertMember(tx, room.id, member)
+      this.#news.tell(tx, room.id, idsOf([me, other]), 'in')
       return room.id
     })
     const id = made ?? (await store.directRoom(this.#database, workspaceId, directKey))
@@ -161,8 +167,10 @@ export class Rooms {
     const { role } = await this.requireMember(principal, roomId)
     if (role !== 'owner') throw new AtomError('forbidden', 'Only the owner of a room can delete it.')
     await this.#database.transaction(async (tx) => {
+      const members = await store.memberIds(tx, [roomId])
       await store.deleteRoom(tx, roomId)
       await this.#timeline.end(tx, roomId.toLowerCase())
+      this.#news.tell(tx, roomId.toLowerCase(), idsOf(members), 'out')
     })
   }
 
@@ -289,6 +297,7 @@ export class Rooms {
         drafts.push(this.#draft(principal, roomId, 'member.changed', { member, role: 'owner' }))
       }
       await this.#timeline.append(tx, drafts)
+      this.#news.tell(tx, roomId.toLowerCase(), [id], 'out')
     })
   }
 
@@ -390,6 +399,7 @@ export class Rooms {
     await this.#timeline.append(tx, [
       this.#draft(principal, roomId, 'member.joined', { member: { ...member } }),
     ])
+    this.#news.tell(tx, roomId.toLowerCase(), [member.id], 'in')
   }
 
   #draft(principal: Doer, roomId: string, type: RoomEventType, body: EventDraft['body']): EventDraft {
@@ -402,6 +412,10 @@ export class Rooms {
       body,
     }
   }
+}
+
+function idsOf(members: readonly { readonly id: string }[]): string[] {
+  return members.map(({ id }) => id)
 }
 
 function heirOf(leaving: Member, left: readonly Member[]): Member | undefined {

@@ -66,7 +66,13 @@ export class AgentHouse implements AsyncDisposable {
     this.database = database
     this.timeline = this.#parts.use(timeline)
     this.agents = new Agents({ database, model: options.models[0].name })
-    this.rooms = new Rooms({ database, timeline, directory: { find: async () => ({ name: 'Somebody' }) } })
+    this.rooms = new Rooms({
+      database,
+      timeline,
+      directory: { find: async () => ({ name: 'Somebody' }) },
+      // Nobody here has a socket.
+      news: { tell: () => undefined },
+    })
     this.messages = this.#parts.use(new Messages({ database, timeline, log: testLog }))
     this.approvals = new Approvals({ database, timeline, tools })
     this.turns = new Turns({ database, timeline, rooms: this.rooms, approvals: this.approvals })

@@ -29,6 +29,7 @@ import { Neighbours } from '#realtime/neighbours.ts'
 import { Presence, type PresenceOptions, type PresenceTimes } from '#realtime/presence.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
+import { MembershipNews } from '#rooms/membership-news.ts'
 import { Messages, type MessagesOptions } from '#rooms/messages.ts'
 import { Receipts } from '#rooms/receipts.ts'
 import { Rooms } from '#rooms/rooms.ts'
@@ -63,7 +64,7 @@ export interface Live extends AsyncDisposable {
 export type LiveOptions = Partial<
   Pick<
     SocketServerOptions,
-    'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
+    'deliverEveryMs' | 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
@@ -93,13 +94,14 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     find: async (workspaceId: string, _kind: string, id: string) =>
       options.people?.find((person) => person.id === id && person.workspaceId === workspaceId),
   }
-  const rooms = new Rooms({ database, timeline, directory })
+  const notes = release.use(await Notes.open({ database, log }))
+  const membershipNews = release.use(new MembershipNews({ notes }))
+  const rooms = new Rooms({ database, timeline, directory, news: membershipNews })
   const messages = release.use(new Messages({ database, timeline, log, ...options.publishing }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = release.use(new Search({ database, timeline, rooms, log }))
   const broadcast = options.broadcast ?? release.use(await PostgresBroadcast.open({ database, log }))
   const signals = release.use(new Signals({ broadcast, log }))
-  const notes = release.use(await Notes.open({ database, log }))
   const receipts = release.use(new Receipts({ database, signals, notes, log }))
   const presence = release.use(
     await Presence.open({
@@ -128,6 +130,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     tokens,
     revocations,
     receipts,
+    membershipNews,
     presence,
     turns: { cancel: () => Promise.reject(new Error('no turn here')) },
     drafts: { open: () => [] },
