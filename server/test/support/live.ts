@@ -50,6 +50,8 @@ export interface Live extends AsyncDisposable {
   readonly timeline: Timeline
   readonly signals: Signals
   readonly receipts: Receipts
+  readonly notes: Notes
+  readonly presence: Presence
   readonly revocations: Revocations
   readonly sockets: SocketServer
   readonly tokens: AccessTokens
@@ -154,6 +156,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     timeline,
     signals,
     receipts,
+    notes,
+    presence,
     revocations,
     sockets,
     tokens,
