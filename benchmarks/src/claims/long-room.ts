@@ -36,7 +36,7 @@ export const benchmark: Benchmark = {
     await using scene = await chatScene()
     const { ada } = scene
     const grace = await scene.guest('Grace Hopper')
-    const rooms = [short, quick ? long / 5 : long].map((count) => ({ count, name: `A room of ${count}` }))
+    const rooms = [short, long].map((count) => ({ count, name: `A room of ${count}` }))
     const filled: { id: string; count: number }[] = []
     for (const { count, name } of rooms) {
       const { id } = await ada.room({ name, members: [{ kind: 'account', id: grace.id }] })
