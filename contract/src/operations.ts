@@ -33,7 +33,7 @@ const Milliseconds = Type.Union([Type.Number(), Type.Null()])
 
 /** How the live side of one process is. Rates are of the last ten seconds, percentiles of the last minute. */
 export const LiveSummary = Type.Object({
-  node: Type.String({ description: 'The process that answers; sockets of others are theirs to tell.' }),
+  node: Type.String({ description: 'The process that this is about: its host and process id.' }),
   sockets: Type.Integer(),
   people: Type.Integer(),
   rooms: Type.Integer({ description: 'Rooms that its sockets follow.' }),
@@ -50,6 +50,35 @@ export const LiveSummary = Type.Object({
   moving: Type.Integer({ description: 'Sockets that a drain moves and that are still here.' }),
 })
 export type LiveSummary = Static<typeof LiveSummary>
+
+/** Which process is asked: its `id`, or its `node` where that is one process's alone; whichever answers where absent. */
+const AskedNode = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 200,
+    description: 'Another process’s `id` or `node`, which is asked in its place.',
+  }),
+)
+
+/** One process of the installation, as it says of itself. */
+export const LiveNode = Type.Object({
+  id: Type.String({ description: 'New with each start.' }),
+  version: Type.String(),
+  since: Time,
+  draining: Type.Boolean({ description: 'It takes no new traffic, and ends soon.' }),
+  answers: Type.Boolean({ description: 'It is the one that answers this request.' }),
+  summary: LiveSummary,
+})
+export type LiveNode = Static<typeof LiveNode>
+
+/** A process that counts as alive, and said nothing in time: killed a moment ago, standing still, or of another version. */
+export const SilentNode = Type.Object({
+  id: Type.String(),
+  /** Null where it has never answered this process. */
+  node: Type.Union([Type.String(), Type.Null()]),
+  heardAt: Type.Union([Time, Type.Null()]),
+})
+export type SilentNode = Static<typeof SilentNode>
 
 const Amounts = Type.Array(Type.Number())
 const Durations = Type.Array(Milliseconds)
@@ -164,11 +193,12 @@ export const operationRoutes = {
   sockets: route({
     method: 'GET',
     path: '/v1/operations/sockets',
-    summary: 'How the live side of this process is, and its sockets: slowest readers first, then the newest',
+    summary: 'How the live side of one process is, and its sockets: slowest readers first, then the newest',
     audience: 'operator',
     query: Type.Object(
       {
         ...PageQuery.properties,
+        node: AskedNode,
         q: Type.Optional(
           Type.String({
             maxLength: 200,
@@ -182,30 +212,42 @@ export const operationRoutes = {
       closed,
     ),
     answers: { 200: Type.Object({ summary: LiveSummary, ...Page(OpenSocket).properties }) },
-    errors: [],
+    errors: ['not_found'],
   }),
   liveRooms: route({
     method: 'GET',
     path: '/v1/operations/rooms/live',
-    summary: 'The busiest rooms among those that sockets of this process follow',
+    summary: 'The busiest rooms among those that sockets of one process follow',
     audience: 'operator',
-    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })) }, closed),
+    query: Type.Object(
+      { limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })), node: AskedNode },
+      closed,
+    ),
     answers: { 200: Type.Object({ node: Type.String(), items: Type.Array(LiveRoom) }) },
-    errors: [],
+    errors: ['not_found'],
   }),
   liveHistory: route({
     method: 'GET',
     path: '/v1/operations/live/history',
-    summary: 'The last minutes of this process, second by second',
+    summary: 'The last minutes of one process, second by second',
     audience: 'operator',
     query: Type.Object(
       {
+        node: AskedNode,
         minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: 15 })),
         after: Type.Optional(Type.Integer({ minimum: 0, description: 'Only samples after this `at`.' })),
       },
       closed,
     ),
     answers: { 200: LiveHistory },
+    errors: ['not_found'],
+  }),
+  nodes: route({
+    method: 'GET',
+    path: '/v1/operations/nodes',
+    summary: 'Every process of the installation, as each says of itself now',
+    audience: 'operator',
+    answers: { 200: Type.Object({ items: Type.Array(LiveNode), silent: Type.Array(SilentNode) }) },
     errors: [],
   }),
   disconnectSocket: route({
@@ -215,7 +257,7 @@ export const operationRoutes = {
       'Close one socket; its client stays away until its person reloads, or comes back, maybe to another process',
     audience: 'operator',
     params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
-    body: Type.Object({ comeBack: Type.Boolean() }, closed),
+    body: Type.Object({ comeBack: Type.Boolean(), node: AskedNode }, closed),
     answers: { 200: Type.Object({ closed: Type.Literal(true) }) },
     errors: ['not_found'],
   }),
@@ -223,10 +265,10 @@ export const operationRoutes = {
     method: 'POST',
     path: '/v1/operations/drain',
     summary:
-      'Move all sockets of this process, in waves: each client opens another one, where the balancer sends it, before the old one ends',
+      'Move all sockets of one process, in waves: each client opens another one, where the balancer sends it, before the old one ends',
     audience: 'operator',
     body: Type.Object(
-      { confirm: Type.String({ maxLength: 200, description: 'The `node` that is meant.' }) },
+      { confirm: Type.String({ maxLength: 200, description: 'The `node` that is meant.' }), node: AskedNode },
       closed,
     ),
     answers: {
@@ -235,6 +277,6 @@ export const operationRoutes = {
         withinMs: Type.Integer({ description: 'When the last one has been closed, at the latest.' }),
       }),
     },
-    errors: ['validation_failed'],
+    errors: ['validation_failed', 'not_found'],
   }),
 } as const

@@ -58,6 +58,7 @@ import { setupPageDoors } from '#http/setup-pages.ts'
 import { Live } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
+import { Nodes } from '#operations/nodes.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
@@ -375,7 +376,18 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       log,
     }),
   )
-  operationDoors(guards.guard, { sandbox, live })
+  const nodes = born.use(
+    new Nodes({
+      live,
+      notes,
+      alive: () => presence.nodes(),
+      draining: () => http.phase === 'draining',
+      version: packageJson.version,
+      clock,
+      log,
+    }),
+  )
+  operationDoors(guards.guard, { sandbox, nodes })
   const metrics = new Metrics()
   registerLiveMetrics(metrics, liveSources)
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import type { LiveHistory, LiveRoom, LiveSummary, OpenSocket } from '@atom/contract/operations.ts'
+import type {
+  LiveHistory,
+  LiveNode,
+  LiveRoom,
+  LiveSummary,
+  OpenSocket,
+  SilentNode,
+} from '@atom/contract/operations.ts'
 import type { Room } from '@atom/contract/rooms.ts'
 import type { Page } from 'playwright-core'
 import { AtomProcess } from './support/atom-process.ts'
@@ -129,10 +136,23 @@ function quiet(): Scripted {
   }
 }
 
+/** Another process that drains, and one that was killed a moment ago. */
+function nodesBeside({ sockets: { summary } }: Scripted): { items: LiveNode[]; silent: SilentNode[] } {
+  const since = new Date(Date.now() - 86_400_000).toISOString()
+  const one = { id: idOf(1), version: '0.1.0', since, draining: false, answers: true, summary }
+  const two = { ...one, id: idOf(2), draining: true, answers: false }
+  const other = { ...summary, node: 'another-node-with-a-name-815', sockets: 17, behind: 0 }
+  return {
+    items: [one, { ...two, summary: other }],
+    silent: [{ id: idOf(3), node: 'a-third-node-with-a-name-42', heardAt: since }],
+  }
+}
+
 async function answerFrom(page: Page, script: Scripted): Promise<void> {
   await page.route('**/v1/operations/sockets?*', (route) => route.fulfill({ json: script.sockets }))
   await page.route('**/v1/operations/rooms/live?*', (route) => route.fulfill({ json: script.rooms }))
   await page.route('**/v1/operations/live/history*', (route) => route.fulfill({ json: script.history }))
+  await page.route('**/v1/operations/nodes', (route) => route.fulfill({ json: nodesBeside(script) }))
 }
 
 async function drawn(page: Page): Promise<void> {
@@ -266,7 +286,7 @@ suite('the operator’s live page', () => {
     [1024, 800, 'dark'],
     [390, 844, 'dark'],
   ] as const) {
-    test(`[UI84] busy, stale, failed and quiet at ${width} px, ${colorScheme}: axe-clean, and nothing is wider than the window`, async () => {
+    test(`[UI84] [UI105] busy, one of several processes, stale, failed and quiet at ${width} px, ${colorScheme}: axe-clean, and nothing is wider than the window`, async () => {
       const shots = process.env['ATOM_TEST_SHOTS']
       const page = await at('/rooms')
       await page.setViewportSize({ width, height })
@@ -292,6 +312,13 @@ suite('the operator’s live page', () => {
       await page.goto(`${atom.url}/operations/live`)
       await drawn(page)
       await page.getByRole('button', { name: 'Slow readers 3' }).waitFor()
+      const processes = page.getByRole('region', { name: 'Processes' })
+      await processes.getByRole('row', { name: /another-node.*Draining/ }).waitFor()
+      await processes.getByRole('row', { name: /a-third-node.*Does not answer/ }).waitFor()
+      await processes
+        .getByRole('link', { name: node, exact: true })
+        .and(page.locator('[aria-current]'))
+        .waitFor()
       await look('busy')
       await page.route('**/v1/operations/**', (route) =>
         route.fulfill({ status: 503, json: { code: 'unavailable' } }),

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
-import type { LiveHistory, LiveRoom, LiveSummary, OpenSocket } from '@atom/contract/operations.ts'
+import type {
+  LiveHistory,
+  LiveNode,
+  LiveRoom,
+  LiveSummary,
+  OpenSocket,
+  SilentNode,
+} from '@atom/contract/operations.ts'
 import parsePrometheus from 'parse-prometheus-text-format'
+import sql from 'sql-template-tag'
 import type { AccountPrincipal } from '#access/principal.ts'
 import { newId } from '#foundation/ids.ts'
 import { assertProblem, call } from './support/calls.ts'
@@ -17,6 +25,12 @@ interface Listed {
 
 async function listed(house: OperatorHouse, query = ''): Promise<Listed> {
   const answer = await house.ask<Listed>('GET', `/v1/operations/sockets${query}`)
+  assert.equal(answer.status, 200, JSON.stringify(answer.body))
+  return answer.body
+}
+
+async function nodesOf(house: OperatorHouse): Promise<{ items: LiveNode[]; silent: SilentNode[] }> {
+  const answer = await house.ask<{ items: LiveNode[]; silent: SilentNode[] }>('GET', '/v1/operations/nodes')
   assert.equal(answer.status, 200, JSON.stringify(answer.body))
   return answer.body
 }
@@ -411,4 +425,106 @@ test('[OP11] who comes back, with what outcome, who is refused, and why sockets 
   assert.equal(told.get('atom_socket_handshakes_refused_total{code="unauthenticated"}'), 1)
   assert.equal(told.get('atom_sockets_closed_total{reason="replaced"}'), 1)
   assert.equal(told.get('atom_sockets_closed_total{reason="client_namespace_disconnect"}'), 1)
+})
+
+test('[OP12] every process of the installation tells how it is, whichever of them is asked', async () => {
+  await using house = await startOperatorHouse({ node: 'one' })
+  await using other = await startOperatorHouse({ node: 'two', beside: house })
+  const ada = somebody(house.operator.workspaceId)
+  using _here = await connected(house, ada, { deviceId: 'device-1' })
+  using _there = await connected(other, ada, { deviceId: 'device-2' })
+  using _too = await connected(other, ada, { deviceId: 'device-3' })
+  for (const [asked, first, second] of [
+    [house, { node: 'one', sockets: 1 }, { node: 'two', sockets: 2 }],
+    [other, { node: 'two', sockets: 2 }, { node: 'one', sockets: 1 }],
+  ] as const) {
+    const { items, silent } = await nodesOf(asked)
+    assert.deepEqual(
+      items.map(({ summary, answers }) => ({ node: summary.node, sockets: summary.sockets, answers })),
+      [
+        { ...first, answers: true },
+        { ...second, answers: false },
+      ],
+    )
+    assert.deepEqual(silent, [])
+    assert.equal(new Set(items.map(({ id }) => id)).size, 2)
+    for (const { version, since, draining } of items) {
+      assert.equal(version, '0.0.0-test')
+      assert.ok(Date.parse(since) <= Date.now())
+      assert.equal(draining, false)
+    }
+  }
+  const member = somebody(house.operator.workspaceId)
+  const refused = await house.ask('GET', '/v1/operations/nodes', undefined, member)
+  assertProblem(refused, 'forbidden')
+})
+
+test('[OP13] an operator reads the sockets, rooms and history of another process, and ends a socket or drains it, through any', async () => {
+  await using house = await startOperatorHouse({ node: 'one' })
+  await using other = await startOperatorHouse({ node: 'two', beside: house })
+  const ada = somebody(house.operator.workspaceId)
+  const roomId = await roomOf(house.database, house.live, ada)
+  using here = await connected(house, ada, { deviceId: 'device-1' })
+  using there = await connected(other, ada, { deviceId: 'device-2' })
+  using too = await connected(other, ada, { deviceId: 'device-3' })
+  assert.ok((await there.ask('room.join', { roomId })).ok)
+
+  const { summary, items } = await listed(house, '?node=two&q=device-2')
+  assert.equal(summary.node, 'two')
+  const [socket] = items
+  assert.deepEqual(
+    items.map(({ deviceId }) => deviceId),
+    ['device-2'],
+  )
+  const rooms = await house.ask<{ node: string; items: LiveRoom[] }>(
+    'GET',
+    '/v1/operations/rooms/live?node=two',
+  )
+  assert.deepEqual([rooms.body.node, rooms.body.items.map((room) => room.roomId)], ['two', [roomId]])
+  const history = await house.ask<LiveHistory>('GET', '/v1/operations/live/history?node=two')
+  assert.equal(history.body.node, 'two')
+
+  // By its id, too.
+  const twos = (await nodesOf(house)).items.find((node) => node.summary.node === 'two')?.id
+  const ended = await house.ask('POST', `/v1/operations/sockets/${socket?.id}/disconnect`, {
+    comeBack: false,
+    node: twos,
+  })
+  assert.equal(ended.status, 200, JSON.stringify(ended.body))
+  await until(() => there.first('closing')?.reason === 'disconnected', 'the socket was ended')
+  assert.match(other.lines.join(''), /an operator closed a socket/)
+  // What the other process refuses is refused here, in its words.
+  assertProblem(
+    await house.ask('POST', '/v1/operations/drain', { confirm: 'one', node: 'two' }),
+    'validation_failed',
+  )
+  const drained = await house.ask<{ moving: number }>('POST', '/v1/operations/drain', {
+    confirm: 'two',
+    node: 'two',
+  })
+  assert.deepEqual([drained.status, drained.body.moving], [202, 1])
+  await until(() => too.first('closing')?.reason === 'moved', 'the socket was moved')
+  assert.equal(here.first('closing'), undefined)
+})
+
+test('[OP14] a process that died a moment ago is named as silent, one that never was is not found, and a long answer comes whole', async () => {
+  await using house = await startOperatorHouse({ node: 'one' })
+  const ada = somebody(house.operator.workspaceId)
+  {
+    await using other = await startOperatorHouse({ node: 'two', beside: house })
+    const clients: PlainClient[] = []
+    for (const number of range(1, 20)) {
+      clients.push(await connected(other, ada, { deviceId: `device-${newId()}-${number}` }))
+    }
+    const { items } = await listed(house, '?node=two&limit=200')
+    assert.equal(items.length, 20)
+    for (const client of clients) client.socket.disconnect()
+  }
+  // As it would be for its lease, had it been killed.
+  await house.database.query(sql`insert into nodes (id, beat_at) values (${newId()}, now())`)
+  await eventually(async () => {
+    const { items, silent } = await nodesOf(house)
+    return items.every(({ summary }) => summary.node === 'one') && silent.some(({ node }) => node === null)
+  }, 'the one that is left answers, and the dead one is named')
+  assertProblem(await house.ask('GET', '/v1/operations/sockets?node=three'), 'not_found')
 })

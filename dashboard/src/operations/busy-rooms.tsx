@@ -1,14 +1,18 @@
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { Link } from '@tanstack/react-router'
+import { useCallback } from 'react'
 import { atom } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { amountText } from './amount-text.ts'
 import { usePolled } from './use-polled.ts'
 
-const ask = () => atom.call(operationRoutes.liveRooms, { query: { limit: 10 } })
-
-export function BusyRooms() {
+/** Of one process: of whichever answers where none is named. */
+export function BusyRooms({ node }: { node: string | undefined }) {
+  const ask = useCallback(
+    () => atom.call(operationRoutes.liveRooms, { query: { limit: 10, ...(node !== undefined && { node }) } }),
+    [node],
+  )
   const rooms = usePolled(ask)
   return (
     <section aria-label="Busiest rooms" className="grid gap-3">

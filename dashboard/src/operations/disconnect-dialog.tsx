@@ -7,15 +7,21 @@ import { Dialog } from '../ui/dialog.tsx'
 
 export function DisconnectDialog({
   socket,
+  node,
   onClose,
   onDone,
 }: {
   socket: OpenSocket
+  /** The process that has it; whichever answers where none is named. */
+  node: string | undefined
   onClose: () => void
   onDone: () => void
 }) {
   const end = useAction(async (comeBack: boolean) => {
-    await atom.call(operationRoutes.disconnectSocket, { params: { id: socket.id }, body: { comeBack } })
+    await atom.call(operationRoutes.disconnectSocket, {
+      params: { id: socket.id },
+      body: { comeBack, ...(node !== undefined && { node }) },
+    })
     onDone()
     onClose()
   })

@@ -16,7 +16,7 @@ export function DrainDialog({
   onDone: () => void
 }) {
   const drain = useAction(async () => {
-    await atom.call(operationRoutes.drain, { body: { confirm: summary.node } })
+    await atom.call(operationRoutes.drain, { body: { confirm: summary.node, node: summary.node } })
     onDone()
     onClose()
   })

@@ -1,4 +1,5 @@
 import { type LiveHistory, type LiveSummary, operationRoutes } from '@atom/contract/operations.ts'
+import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { atom, isOperator, useMe } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
@@ -13,6 +14,7 @@ import { DrainDialog } from './drain-dialog.tsx'
 import { ForOperators } from './for-operators.tsx'
 import { joined } from './live-history.ts'
 import { LivePlot } from './live-plot.tsx'
+import { NodeTable } from './node-table.tsx'
 import { Sockets } from './sockets.tsx'
 import { usePolled } from './use-polled.ts'
 
@@ -34,23 +36,37 @@ export function LivePage() {
   )
 }
 
+const askNodes = () => atom.call(operationRoutes.nodes)
+
 function Live() {
+  const { node: chosen } = useSearch({ from: '/inside/operations/live' })
   const [draining, setDraining] = useState(false)
+  const nodes = usePolled(askNodes)
+  const several = nodes.value !== undefined && nodes.value.items.length + nodes.value.silent.length > 1
   const held = useRef<LiveHistory>(undefined)
   const ask = useCallback(async () => {
+    const node = chosen === undefined ? {} : { node: chosen }
     const after = held.current?.at.at(-1)
     const [{ summary }, more] = await Promise.all([
-      atom.call(operationRoutes.sockets, { query: { limit: 1 } }),
-      atom.call(operationRoutes.liveHistory, { query: after === undefined ? {} : { after } }),
+      atom.call(operationRoutes.sockets, { query: { limit: 1, ...node } }),
+      atom.call(operationRoutes.liveHistory, { query: after === undefined ? node : { after, ...node } }),
     ])
     // Another process answered, which knows nothing of the samples of the first: its own from the beginning.
     if (held.current !== undefined && held.current.node !== more.node && after !== undefined) {
-      held.current = await atom.call(operationRoutes.liveHistory, { query: {} })
+      held.current = await atom.call(operationRoutes.liveHistory, { query: node })
     } else held.current = joined(held.current, more)
     return { summary, history: held.current }
-  }, [])
+  }, [chosen])
   const live = usePolled(ask)
   const { value } = live
+
+  // Whichever the balancer chose is the one to stay with: the numbers of one must not come and go with those of another.
+  const navigate = useNavigate()
+  const first = value?.summary.node
+  useEffect(() => {
+    if (!several || chosen !== undefined || first === undefined) return
+    void navigate({ to: '/operations/live', search: (kept) => ({ ...kept, node: first }), replace: true })
+  }, [several, chosen, first, navigate])
 
   return (
     <>
@@ -58,13 +74,13 @@ function Live() {
         <div className="grid min-w-0 gap-1">
           <h1 className="text-xl font-semibold">Live</h1>
           <p className="text-quiet">
-            Sockets and rooms of this process
+            Sockets and rooms of {several ? 'one of several processes' : 'this process'}
             {value !== undefined && (
               <>
                 , <span className="font-mono text-xs break-all text-text">{value.summary.node}</span>
               </>
             )}
-            . Others answer for themselves.
+            .
           </p>
         </div>
         <Button
@@ -76,6 +92,9 @@ function Live() {
         </Button>
       </div>
 
+      {nodes.value !== undefined && several && (
+        <NodeTable nodes={nodes.value.items} silent={nodes.value.silent} shown={chosen ?? first ?? ''} />
+      )}
       {live.error !== undefined &&
         (value === undefined ? (
           <ProblemNotice error={live.error} onRetry={live.again} />
@@ -85,7 +104,8 @@ function Live() {
             title="These numbers are old"
             actions={<Button onClick={live.again}>Try again</Button>}
           >
-            The server did not answer. The newest ones are of <TimeOfDay at={live.at ?? ''} />.
+            {chosen === undefined ? 'The server' : 'The process'} did not answer. The newest ones are of{' '}
+            <TimeOfDay at={live.at ?? ''} />.
           </Notice>
         ))}
       {value !== undefined && value.summary.moving > 0 && (
@@ -105,7 +125,7 @@ function Live() {
       {value !== undefined && (
         <>
           <Sockets summary={value.summary} onChanged={live.again} />
-          <BusyRooms />
+          <BusyRooms node={chosen} />
         </>
       )}
       {draining && value !== undefined && (

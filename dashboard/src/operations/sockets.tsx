@@ -25,20 +25,29 @@ const words = {
 
 /** Who is connected: slow readers first, then the newest. What is looked for stands in the address. */
 export function Sockets({ summary, onChanged }: { summary: LiveSummary; onChanged: () => void }) {
-  const { q = '', slow = false } = useSearch({ from: '/inside/operations/live' })
+  const { q = '', slow = false, node } = useSearch({ from: '/inside/operations/live' })
   const navigate = useNavigate()
   const [limit, setLimit] = useState(shown)
   const [chosen, setChosen] = useState<OpenSocket>()
   const ask = useCallback(
     () =>
       atom.call(operationRoutes.sockets, {
-        query: { limit, ...(q !== '' && { q }), ...(slow && { state: 'slow' as const }) },
+        query: {
+          limit,
+          ...(node !== undefined && { node }),
+          ...(q !== '' && { q }),
+          ...(slow && { state: 'slow' as const }),
+        },
       }),
-    [q, slow, limit],
+    [q, slow, limit, node],
   )
   const sockets = usePolled(ask)
   const look = (search: { q?: string; slow?: true }) =>
-    void navigate({ to: '/operations/live', search, replace: true })
+    void navigate({
+      to: '/operations/live',
+      search: { ...search, ...(node !== undefined && { node }) },
+      replace: true,
+    })
   const slowNow = summary.behind + summary.crowded
 
   return (
@@ -109,6 +118,7 @@ export function Sockets({ summary, onChanged }: { summary: LiveSummary; onChange
       {chosen !== undefined && (
         <DisconnectDialog
           socket={chosen}
+          node={node}
           onClose={() => setChosen(undefined)}
           onDone={() => {
             sockets.again()

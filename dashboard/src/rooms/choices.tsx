@@ -1,18 +1,20 @@
 import { AtomClientError } from '@atom/client'
 import type { Choice } from '@atom/contract/rooms.ts'
 import { Link } from '@tanstack/react-router'
+import { use } from 'react'
 import { connectAccount } from '../connections/connect-account.ts'
 import { ProviderMark } from '../connections/provider-mark.tsx'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { useAction } from '../shell/use-action.ts'
 import { Button, buttonClass } from '../ui/button.tsx'
 import { Notice } from '../ui/notice.tsx'
-import { useRoomView } from './room-context.ts'
+import { LastPersonContext, useRoomView } from './room-context.ts'
 import type { TurnFacts } from './timeline.ts'
 
 /** Buttons under an answer. One that sends a text is gone once somebody has answered; one that connects stays. */
 export function Choices({ choices, turn }: { choices: readonly Choice[]; turn: TurnFacts }) {
-  const { say, lastPersonAt } = useRoomView()
+  const { say } = useRoomView()
+  const lastPersonAt = use(LastPersonContext)
   const connect = useAction(connectAccount)
   const answered = turn.startedAt !== undefined && lastPersonAt > turn.startedAt
   const shown = choices.filter((choice) => choice.connect !== undefined || !answered)

@@ -249,6 +249,8 @@ export function Composer(props: ComposerProps) {
             square
             aria-label={editing === undefined ? 'Send' : 'Save'}
             disabled={empty || budget.over}
+            // The field keeps the focus: on a phone its loss brings the bar below back, and the button moves from under the finger.
+            onMouseDown={(event) => event.preventDefault()}
           >
             {editing === undefined ? <ArrowUp size={16} aria-hidden /> : <Check size={16} aria-hidden />}
           </Button>

@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useState } from 'react'
 /** Apart from the first load: two thousand names are needed only by who looks for one. */
 const EmojiPicker = lazy(async () => ({ default: (await import('./emoji-picker.tsx')).EmojiPicker }))
 
-/** Opens the choice of an emoji and closes it with one. */
+/** Opens the choice of an emoji and closes it with one. Until it is pressed it is a button and nothing else: there may be one in every row. */
 export function EmojiButton({
   label,
   className,
@@ -19,6 +19,26 @@ export function EmojiButton({
   tabIndex?: number
 }) {
   const [open, setOpen] = useState(false)
+  const [used, setUsed] = useState(false)
+  if (!used) {
+    return (
+      <button
+        type="button"
+        aria-haspopup="dialog"
+        aria-expanded={false}
+        aria-label={label}
+        title={label}
+        tabIndex={tabIndex}
+        className={className}
+        onClick={() => {
+          setUsed(true)
+          setOpen(true)
+        }}
+      >
+        {children}
+      </button>
+    )
+  }
   return (
     <Popover.Root open={open} onOpenChange={setOpen}>
       <Popover.Trigger aria-label={label} title={label} tabIndex={tabIndex} className={className}>

@@ -13,7 +13,7 @@ import {
   Trash2,
 } from 'lucide-react'
 import { DropdownMenu } from 'radix-ui'
-import { type ReactNode, useState } from 'react'
+import { type ReactNode, useLayoutEffect, useRef, useState } from 'react'
 import { atom } from '../shell/atom.ts'
 import { classNames } from '../ui/class-names.ts'
 import { menuItem, menuPanel } from '../ui/menu.ts'
@@ -39,7 +39,6 @@ interface MessageToolsProps {
  */
 export function MessageTools(props: MessageToolsProps) {
   const { room, reply, attempt } = useRoomView()
-  const [open, setOpen] = useState(false)
   return (
     <div
       className={classNames(
@@ -65,17 +64,61 @@ export function MessageTools(props: MessageToolsProps) {
       >
         <Reply size={16} aria-hidden />
       </button>
-      <DropdownMenu.Root modal={false} open={open} onOpenChange={setOpen}>
-        <DropdownMenu.Trigger
-          aria-label={`More about the message of ${props.authorName}`}
-          title="More"
-          className={tool}
-        >
-          <Ellipsis size={16} aria-hidden />
-        </DropdownMenu.Trigger>
-        {open && <Menu {...props} />}
-      </DropdownMenu.Root>
+      <More {...props} />
     </div>
+  )
+}
+
+/**
+ * A plain button until somebody reaches for it: a menu's machinery in each row that comes into view was measured to be most of
+ * the work of scrolling.
+ */
+function More(props: MessageToolsProps) {
+  const [open, setOpen] = useState(false)
+  const [reached, setReached] = useState<'by pointer' | 'by key'>()
+  const trigger = useRef<HTMLButtonElement>(null)
+  const button = {
+    'aria-label': `More about the message of ${props.authorName}`,
+    title: 'More',
+    className: tool,
+  }
+  // The button that had the focus has given way to this one.
+  useLayoutEffect(() => {
+    if (reached === 'by key') trigger.current?.focus({ preventScroll: true })
+  }, [reached])
+  if (reached === undefined) {
+    return (
+      <button
+        {...button}
+        type="button"
+        aria-haspopup="menu"
+        aria-expanded={false}
+        onFocus={({ currentTarget }) => {
+          if (currentTarget.matches(':focus-visible')) setReached('by key')
+        }}
+        // As the menu itself opens: on the press, so that nothing is lost when this button gives way.
+        onPointerDown={(event) => {
+          if (event.button !== 0 || event.ctrlKey) return
+          event.preventDefault()
+          setReached('by pointer')
+          setOpen(true)
+        }}
+        onClick={() => {
+          setReached('by pointer')
+          setOpen(true)
+        }}
+      >
+        <Ellipsis size={16} aria-hidden />
+      </button>
+    )
+  }
+  return (
+    <DropdownMenu.Root modal={false} open={open} onOpenChange={setOpen}>
+      <DropdownMenu.Trigger ref={trigger} {...button}>
+        <Ellipsis size={16} aria-hidden />
+      </DropdownMenu.Trigger>
+      {open && <Menu {...props} />}
+    </DropdownMenu.Root>
   )
 }
 

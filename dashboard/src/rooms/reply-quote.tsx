@@ -1,13 +1,14 @@
 import type { RoomMessage } from '@atom/client'
 import { CornerDownRight } from 'lucide-react'
-import { useCallback } from 'react'
+import { useCallback, useSyncExternalStore } from 'react'
 import { useAnswer } from '../shell/use-answer.ts'
 import { useRoomView } from './room-context.ts'
 
 /** The message that this one answers, in one line; leads to it. */
 export function ReplyQuote({ seq }: { seq: number }) {
   const { room, messageAt, goTo } = useRoomView()
-  const held = messageAt(seq)
+  // It may be changed, or come to be held, while this row stays as it is.
+  const held = useSyncExternalStore(room.subscribe, () => messageAt(seq))
   return (
     <button
       type="button"

@@ -13,14 +13,12 @@ export interface RoomView {
   readonly nameOf: (id: string) => string | undefined
   /** The one open approval that A, E and D act on. */
   readonly keyedApproval: string | undefined
-  /** When a person spoke last (RFC 3339): choices offered before have been answered. */
-  readonly lastPersonAt: string
   readonly pinned: ReadonlySet<number>
   /** `seq` of my newest message, under which stands who has read it. */
   readonly myLast: number | undefined
   /** The message that was gone to, marked for a moment. */
   readonly marked: number | undefined
-  /** A message that is held. */
+  /** A message that is held now. */
   readonly messageAt: (seq: number) => RoomMessage | undefined
   /** Shows a message with its surroundings, however far back it is. */
   readonly goTo: (seq: number) => void
@@ -35,7 +33,10 @@ export interface RoomView {
   readonly say: (text: string) => void
 }
 
-/** What the rows of a room know besides themselves. */
+/**
+ * What the rows of a room know besides themselves. Every row is drawn again when it changes, so nothing stands in it that
+ * changes with each message.
+ */
 export const RoomContext = createContext<RoomView | undefined>(undefined)
 
 export function useRoomView(): RoomView {
@@ -43,3 +44,6 @@ export function useRoomView(): RoomView {
   if (view === undefined) throw new Error('a row stands outside of its room')
   return view
 }
+
+/** When a person spoke last (RFC 3339): choices offered before have been answered. Apart, because it changes with each message. */
+export const LastPersonContext = createContext('')

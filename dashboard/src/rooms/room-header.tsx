@@ -9,7 +9,6 @@ import {
   LogOut,
   Pencil,
   Pin,
-  PinOff,
   Search,
   Star,
   StarOff,
@@ -139,8 +138,7 @@ function RoomMenu({
               {pinned ? 'Do not keep at the top' : 'Keep at the top'}
             </DropdownMenu.Item>
             <DropdownMenu.Item className={classNames(menuItem, 'sm:hidden')} onSelect={() => onPanel('pins')}>
-              {pinned ? <PinOff size={16} aria-hidden /> : <Pin size={16} aria-hidden />}
-              Pinned messages
+              <Pin size={16} aria-hidden /> Pinned messages
             </DropdownMenu.Item>
             {isGroup && role !== 'member' && (
               <DropdownMenu.Item className={menuItem} onSelect={onRename}>

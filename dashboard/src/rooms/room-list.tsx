@@ -1,7 +1,7 @@
 import type { Room } from '@atom/contract/rooms.ts'
 import { Link } from '@tanstack/react-router'
 import { BellOff, MessageCirclePlus, MessagesSquare, Plus } from 'lucide-react'
-import { useEffect } from 'react'
+import { memo, useEffect } from 'react'
 import { atom, useMe, useObserved } from '../shell/atom.ts'
 import { useFrameDialogs } from '../shell/frame-dialogs.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
@@ -121,7 +121,8 @@ function Section({
   )
 }
 
-function RoomLine({ room }: { room: Room }) {
+/** Drawn again only when it is about another state of its room: what is said in one is no work for all the others. */
+const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
   const me = useMe().account.id
   const now = useNow()
   const { rooms } = useObserved(atom.presence)
@@ -196,7 +197,7 @@ function RoomLine({ room }: { room: Room }) {
       )}
     </Link>
   )
-}
+})
 
 /** Those whose dots are kept true: the most recently active ones; a group that is open is watched beside them. */
 function directShown(items: readonly Room[]): readonly string[] {

@@ -17,7 +17,7 @@ import { MessageList } from './message-list.tsx'
 import { PinsPanel } from './pins-panel.tsx'
 import { placeholderWords } from './placeholder-words.ts'
 import { presenceWords } from './presence-words.ts'
-import { RoomContext, type RoomView, useRoomView } from './room-context.ts'
+import { LastPersonContext, RoomContext, type RoomView, useRoomView } from './room-context.ts'
 import { type Panel, RoomHeader } from './room-header.tsx'
 import { SearchPanel } from './search-panel.tsx'
 import { activeTurn, readTimeline, withPresent, withUnreadLine } from './timeline.ts'
@@ -161,13 +161,14 @@ function Chat({ roomId }: { roomId: string }) {
 
   const messageAt = useCallback(
     (seq: number) => {
-      for (const held of [apart, events]) {
+      const now = room.getSnapshot()
+      for (const held of [now.stretch?.events, now.events]) {
         const event = held?.[seq - (held[0]?.seq ?? 0)]
         if (event !== undefined && isMessage(event)) return event
       }
       return undefined
     },
-    [apart, events],
+    [room],
   )
   const begin = useCallback(
     (kind: 'answer' | 'edit', seq: number) => {
@@ -196,7 +197,6 @@ function Chat({ roomId }: { roomId: string }) {
       live: snapshot.state === 'live',
       nameOf: (id) => (id === me.id ? me.name : members?.find((member) => member.id === id)?.name),
       keyedApproval: keyed,
-      lastPersonAt: timeline.lastPersonAt,
       pinned: snapshot.pinned,
       myLast,
       marked,
@@ -221,7 +221,6 @@ function Chat({ roomId }: { roomId: string }) {
       snapshot.pinned,
       members,
       keyed,
-      timeline.lastPersonAt,
       myLast,
       marked,
       messageAt,
@@ -253,109 +252,111 @@ function Chat({ roomId }: { roomId: string }) {
   const isEmpty = events.length === 0 && rows.length === 0
   return (
     <RoomContext value={view}>
-      <div className="relative flex min-h-0 min-w-0 flex-1">
-        <section aria-label={name} className="flex min-h-0 min-w-0 flex-1 flex-col">
-          <RoomHeader
-            room={room}
-            name={closed ? 'This room' : name}
-            description={closed ? undefined : description}
-            pins={snapshot.pinned.size}
-            panel={panel}
-            onPanel={showPanel}
-            onMembers={() => setMembersOpen(true)}
-            attempt={attempt}
-          />
-          {closed ? (
-            <Closed left={snapshot.left} error={snapshot.error} onRetry={() => setRound((n) => n + 1)} />
-          ) : (
-            <>
-              {isEmpty || !unread.known ? (
-                <Opening snapshot={snapshot} name={name} empty={isEmpty} />
-              ) : (
-                <>
-                  {unreadAbove && (
-                    <button
-                      type="button"
-                      onClick={() => goTo((unread.after ?? 0) + 1)}
-                      className="flex h-8 shrink-0 items-center justify-center gap-1.5 border-b border-line bg-accent-wash text-sm font-medium text-accent-text hover:underline pointer-coarse:h-11"
-                    >
-                      <ArrowUp size={14} aria-hidden /> Read on from the first unread message
-                    </button>
-                  )}
-                  <MessageList
-                    key={place.n}
-                    snapshot={snapshot}
-                    rows={rows}
-                    name={name}
-                    endWanted={endWanted}
-                    start={
-                      place.target !== undefined
-                        ? { seq: place.target, align: 'center' }
-                        : place.n === 0 && lineRow !== undefined
-                          ? { seq: lineRow.seq, align: 'start' }
-                          : undefined
-                    }
-                    hasOlder={stretch?.hasOlder ?? snapshot.hasOlder}
-                    hasNewer={stretch !== undefined}
-                    readHeld={unread.held}
-                    onNewest={goToNewest}
-                  />
-                </>
-              )}
-              {trouble !== undefined && outgoing.every((message) => message.state !== 'failed') && (
-                <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
-                  <ProblemNotice error={trouble} onDismiss={() => setTrouble(undefined)} />
-                </div>
-              )}
-              {stop.error !== undefined && (
-                <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
-                  <ProblemNotice error={stop.error} onDismiss={stop.clear} />
-                </div>
-              )}
-              <Composer
-                ref={composer}
-                room={room}
-                name={name}
-                placeholder={placeholderWords(name, others)}
-                others={others}
-                hint={presenceWords({
-                  typing: snapshot.typing.filter((actor) => actor.id !== me.id).map((actor) => actor.name),
-                  working: turn?.agent.name,
-                  asking,
-                })}
-                answering={purpose?.kind === 'answer' ? purpose.message : undefined}
-                editing={purpose?.kind === 'edit' ? purpose.message : undefined}
-                onSend={send}
-                onEdit={(seq: number, edit: Edit) => attempt(room.edit(seq, edit))}
-                onSettle={() => setPurpose(undefined)}
-                onEditLast={() => myLast !== undefined && begin('edit', myLast)}
-                onStop={turnId === undefined ? undefined : () => runStop(turnId)}
-                stopping={stop.busy}
-                escStops={!asking}
-              />
-            </>
-          )}
-          <Announcer events={events} me={me.id} />
-        </section>
-        {!closed && panel === 'pins' && <PinsPanel onClose={closePanel} />}
-        {!closed && panel === 'search' && <SearchPanel onClose={closePanel} />}
-      </div>
-      {membersOpen && description !== undefined && !closed && (
-        <MembersDialog room={room} description={description} onClose={() => setMembersOpen(false)} />
-      )}
-      {deleting !== undefined && (
-        <ConfirmDialog
-          title="Delete this message?"
-          action="Delete"
-          onConfirm={() => room.delete(deleting.seq)}
-          onClose={() => setDeleting(undefined)}
-        >
-          <p className="line-clamp-4 rounded-control border border-line bg-panel p-2 [overflow-wrap:anywhere]">
-            {deleting.text}
-          </p>
-          <p className="text-quiet">It is erased for everybody and cannot be brought back.</p>
-        </ConfirmDialog>
-      )}
+      <LastPersonContext value={timeline.lastPersonAt}>
+        <div className="relative flex min-h-0 min-w-0 flex-1">
+          <section aria-label={name} className="flex min-h-0 min-w-0 flex-1 flex-col">
+            <RoomHeader
+              room={room}
+              name={closed ? 'This room' : name}
+              description={closed ? undefined : description}
+              pins={snapshot.pinned.size}
+              panel={panel}
+              onPanel={showPanel}
+              onMembers={() => setMembersOpen(true)}
+              attempt={attempt}
+            />
+            {closed ? (
+              <Closed left={snapshot.left} error={snapshot.error} onRetry={() => setRound((n) => n + 1)} />
+            ) : (
+              <>
+                {isEmpty || !unread.known ? (
+                  <Opening snapshot={snapshot} name={name} empty={isEmpty} />
+                ) : (
+                  <>
+                    {unreadAbove && (
+                      <button
+                        type="button"
+                        onClick={() => goTo((unread.after ?? 0) + 1)}
+                        className="flex h-8 shrink-0 items-center justify-center gap-1.5 border-b border-line bg-accent-wash text-sm font-medium text-accent-text hover:underline pointer-coarse:h-11"
+                      >
+                        <ArrowUp size={14} aria-hidden /> Read on from the first unread message
+                      </button>
+                    )}
+                    <MessageList
+                      key={place.n}
+                      snapshot={snapshot}
+                      rows={rows}
+                      name={name}
+                      endWanted={endWanted}
+                      start={
+                        place.target !== undefined
+                          ? { seq: place.target, align: 'center' }
+                          : place.n === 0 && lineRow !== undefined
+                            ? { seq: lineRow.seq, align: 'start' }
+                            : undefined
+                      }
+                      hasOlder={stretch?.hasOlder ?? snapshot.hasOlder}
+                      hasNewer={stretch !== undefined}
+                      readHeld={unread.held}
+                      onNewest={goToNewest}
+                    />
+                  </>
+                )}
+                {trouble !== undefined && outgoing.every((message) => message.state !== 'failed') && (
+                  <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
+                    <ProblemNotice error={trouble} onDismiss={() => setTrouble(undefined)} />
+                  </div>
+                )}
+                {stop.error !== undefined && (
+                  <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
+                    <ProblemNotice error={stop.error} onDismiss={stop.clear} />
+                  </div>
+                )}
+                <Composer
+                  ref={composer}
+                  room={room}
+                  name={name}
+                  placeholder={placeholderWords(name, others)}
+                  others={others}
+                  hint={presenceWords({
+                    typing: snapshot.typing.filter((actor) => actor.id !== me.id).map((actor) => actor.name),
+                    working: turn?.agent.name,
+                    asking,
+                  })}
+                  answering={purpose?.kind === 'answer' ? purpose.message : undefined}
+                  editing={purpose?.kind === 'edit' ? purpose.message : undefined}
+                  onSend={send}
+                  onEdit={(seq: number, edit: Edit) => attempt(room.edit(seq, edit))}
+                  onSettle={() => setPurpose(undefined)}
+                  onEditLast={() => myLast !== undefined && begin('edit', myLast)}
+                  onStop={turnId === undefined ? undefined : () => runStop(turnId)}
+                  stopping={stop.busy}
+                  escStops={!asking}
+                />
+              </>
+            )}
+            <Announcer events={events} me={me.id} />
+          </section>
+          {!closed && panel === 'pins' && <PinsPanel onClose={closePanel} />}
+          {!closed && panel === 'search' && <SearchPanel onClose={closePanel} />}
+        </div>
+        {membersOpen && description !== undefined && !closed && (
+          <MembersDialog room={room} description={description} onClose={() => setMembersOpen(false)} />
+        )}
+        {deleting !== undefined && (
+          <ConfirmDialog
+            title="Delete this message?"
+            action="Delete"
+            onConfirm={() => room.delete(deleting.seq)}
+            onClose={() => setDeleting(undefined)}
+          >
+            <p className="line-clamp-4 rounded-control border border-line bg-panel p-2 [overflow-wrap:anywhere]">
+              {deleting.text}
+            </p>
+            <p className="text-quiet">It is erased for everybody and cannot be brought back.</p>
+          </ConfirmDialog>
+        )}
+      </LastPersonContext>
     </RoomContext>
   )
 }

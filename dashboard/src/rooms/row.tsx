@@ -1,3 +1,4 @@
+import { deepEqual } from '@tanstack/react-router'
 import { Clock3 } from 'lucide-react'
 import { memo, type ReactNode } from 'react'
 import { problemWords } from '../shell/problem.tsx'
@@ -12,10 +13,13 @@ import { Spoken } from './spoken.tsx'
 import type { Row } from './timeline.ts'
 import { TurnRow } from './turn-row.tsx'
 
-/** One row of the timeline, in the column of 720 px. */
-export const RowView = memo(function RowView({ row }: { row: Row }) {
-  return <div className="mx-auto w-full max-w-[45rem] px-4">{rowOf(row)}</div>
-})
+/** One row of the timeline, in the column of 720 px. The same to read is the same row, although it was read anew. */
+export const RowView = memo(
+  function RowView({ row }: { row: Row }) {
+    return <div className="mx-auto w-full max-w-[45rem] px-4">{rowOf(row)}</div>
+  },
+  (before, { row }) => deepEqual(before.row, row),
+)
 
 function rowOf(row: Row): ReactNode {
   switch (row.kind) {

@@ -111,7 +111,42 @@ export interface Timeline {
 }
 
 type TurnRow = Extract<Row, { kind: 'turn' }>
+type MessageRow = Extract<Row, { kind: 'message' }>
 type Part = TurnRow['parts'][number]
+
+/** Events never change, so what was read of one stays true: a row stays the same object while thousands around it are read again. */
+const times = new WeakMap<RoomEvent, number>()
+const messageRows = new WeakMap<RoomEvent, MessageRow>()
+
+function timeOf(event: RoomEvent): number {
+  let time = times.get(event)
+  if (time === undefined) {
+    time = Date.parse(event.at)
+    times.set(event, time)
+  }
+  return time
+}
+
+function messageRow(event: Extract<RoomEvent, { type: 'message.created' }>, lead: boolean): MessageRow {
+  const known = messageRows.get(event)
+  if (known?.lead === lead) return known
+  const row: MessageRow = {
+    kind: 'message',
+    key: `message:${event.actor.id}:${event.clientId}`,
+    seq: event.seq,
+    author: event.actor,
+    at: event.at,
+    text: event.text,
+    replyTo: event.replyTo,
+    mentions: event.mentions ?? [],
+    reactions: event.reactions ?? [],
+    edited: event.editedAt !== undefined,
+    deleted: event.deletedAt !== undefined,
+    lead,
+  }
+  messageRows.set(event, row)
+  return row
+}
 
 /**
  * The committed events of a room as rows to read. The order is the order of the room: what an agent does stands together
@@ -126,6 +161,7 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
   const callOfApproval = new Map<string, Call>()
   const open = new Set<Call>()
   let lastPersonAt = ''
+  let spoken: { readonly row: MessageRow; readonly time: number } | undefined
   let day = { from: 0, to: 0 }
 
   function turnOf(event: RoomEvent & { turnId: string }): TurnFacts {
@@ -137,11 +173,11 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
     return turn
   }
 
-  function beginDay({ at, seq }: RoomEvent): void {
-    const time = Date.parse(at)
+  function beginDay(event: RoomEvent): void {
+    const time = timeOf(event)
     if (time >= day.from && time < day.to) return
     day = dayAround(time)
-    rows.push({ kind: 'day', key: `day:${at}`, seq, at })
+    rows.push({ kind: 'day', key: `day:${event.at}`, seq: event.seq, at: event.at })
   }
 
   function note(event: RoomEvent, text: string, about?: number): void {
@@ -194,21 +230,16 @@ export function readTimeline(events: readonly RoomEvent[]): Timeline {
       case 'message.created': {
         beginDay(event)
         lastPersonAt = event.at
-        rows.push({
-          kind: 'message',
-          key: `message:${event.actor.id}:${event.clientId}`,
-          seq: event.seq,
-          author: event.actor,
-          at: event.at,
-          text: event.text,
-          replyTo: event.replyTo,
-          mentions: event.mentions ?? [],
-          reactions: event.reactions ?? [],
-          edited: event.editedAt !== undefined,
-          deleted: event.deletedAt !== undefined,
-          // An answer to something shows whose it is.
-          lead: event.replyTo !== undefined || !followsInOneBreath(rows.at(-1), event.actor.id, event.at),
-        })
+        const time = timeOf(event)
+        const inOneBreath =
+          spoken !== undefined &&
+          rows.at(-1) === spoken.row &&
+          spoken.row.author.id === event.actor.id &&
+          time - spoken.time < sameBreathMs
+        // An answer to something shows whose it is.
+        const row = messageRow(event, event.replyTo !== undefined || !inOneBreath)
+        rows.push(row)
+        spoken = { row, time }
         break
       }
       case 'turn.started': {

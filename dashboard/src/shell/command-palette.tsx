@@ -27,6 +27,20 @@ import { useFrameDialogs } from './frame-dialogs.ts'
 import { type Theme, theme } from './theme.ts'
 import { useAnswer } from './use-answer.ts'
 
+/**
+ * Every word that was typed stands in it. Looser matching chose “Show the keys” for “hopp”, before the people were there, and
+ * stayed with it when Grace Hopper came.
+ */
+function isMeant(value: string, typed: string): number {
+  const place = value.toLowerCase()
+  return typed
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => place.includes(word))
+    ? 1
+    : 0
+}
+
 /** Goes anywhere and does anything. */
 export function CommandPalette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate()
@@ -71,7 +85,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
 
   return (
     <Dialog title="Go anywhere, do anything" titleHidden wide onClose={onClose}>
-      <Command label="Commands" loop className="grid">
+      <Command label="Commands" loop filter={isMeant} className="grid">
         <Command.Input
           placeholder="Go to a room, or type what you want to do"
           className="h-12 border-b border-line bg-transparent px-4 text-lg outline-none placeholder:text-quiet"

@@ -94,9 +94,14 @@ const operations = createRoute({
 const live = createRoute({
   getParentRoute: () => operations,
   path: '/live',
-  validateSearch: (search: { q?: unknown; slow?: unknown }): { q?: string; slow?: true } => ({
+  validateSearch: (search: {
+    q?: unknown
+    slow?: unknown
+    node?: unknown
+  }): { q?: string; slow?: true; node?: string } => ({
     ...(typeof search.q === 'string' && search.q !== '' && { q: search.q }),
     ...(search.slow === true && { slow: true }),
+    ...(typeof search.node === 'string' && search.node !== '' && { node: search.node }),
   }),
   component: LivePage,
 })

@@ -2,6 +2,10 @@ const minute = 60_000
 const hour = 60 * minute
 const day = 24 * hour
 
+/** Made once: making one takes longer than drawing the row that shows it. */
+const minutes = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
+
 /** How long ago, or how long until: "just now", "5 min ago", "in 23 h", "12 Nov". */
 export function relativeTime(at: Date, now: Date): string {
   const distance = now.getTime() - at.getTime()
@@ -39,7 +43,7 @@ export function dayAround(time: number): { readonly from: number; readonly to: n
 
 /** The time of day as the person's system writes it: "14:02". */
 export function timeOfDay(at: Date): string {
-  return at.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+  return minutes.format(at)
 }
 
 /** As short as a list has space for: "14:02", "Mon", "12 Nov". */
@@ -51,7 +55,7 @@ export function shortTime(at: Date, now: Date): string {
 
 /** For hover: day and time to the second. */
 export function exactTime(at: Date): string {
-  return at.toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'medium' })
+  return exact.format(at)
 }
 
 /** "38 ms", "1.2 s", "4 min 10 s". */

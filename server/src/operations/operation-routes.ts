@@ -1,12 +1,12 @@
 import { operationRoutes as routes } from '@atom/contract/operations.ts'
 import type { Guard } from '#access/guarded-route.ts'
 import { AtomError } from '#foundation/errors.ts'
-import type { Live } from './live.ts'
+import type { Nodes } from './nodes.ts'
 
 /** `sandbox` undefined: the server is configured without one. */
 export function operationDoors(
   guard: Guard,
-  { sandbox, live }: { sandbox: { open(): Promise<unknown> } | undefined; live: Live },
+  { sandbox, nodes }: { sandbox: { open(): Promise<unknown> } | undefined; nodes: Nodes },
 ): void {
   guard(routes.openSandbox, async () => {
     if (sandbox === undefined) {
@@ -18,23 +18,25 @@ export function operationDoors(
 
   guard(routes.sockets, async ({ principal, query }) => ({
     status: 200,
-    body: { summary: live.summary(), ...live.list(principal, query) },
+    body: await nodes.sockets(principal, query),
   }))
 
   guard(routes.liveRooms, async ({ principal, query }) => ({
     status: 200,
-    body: { node: live.node, items: await live.rooms(principal, query.limit) },
+    body: await nodes.rooms(principal, query),
   }))
 
-  guard(routes.liveHistory, async ({ query }) => ({ status: 200, body: live.history(query) }))
+  guard(routes.liveHistory, async ({ query }) => ({ status: 200, body: await nodes.history(query) }))
 
-  guard(routes.disconnectSocket, async ({ principal, params, body }) => {
-    live.disconnect(principal, params.id, body.comeBack)
-    return { status: 200, body: { closed: true } }
-  })
+  guard(routes.nodes, async () => ({ status: 200, body: await nodes.list() }))
+
+  guard(routes.disconnectSocket, async ({ principal, params, body }) => ({
+    status: 200,
+    body: await nodes.disconnect(principal, params.id, body),
+  }))
 
   guard(routes.drain, async ({ principal, body }) => ({
     status: 202,
-    body: live.drain(principal, body.confirm),
+    body: await nodes.drain(principal, body),
   }))
 }

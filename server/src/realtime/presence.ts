@@ -262,6 +262,12 @@ export class Presence implements AsyncDisposable {
 
   // Other nodes
 
+  /** Ids of the nodes whose lease holds, this one among them. */
+  async nodes(): Promise<readonly string[]> {
+    const nodes = await store.living(this.#with.database, this.#times.leaseMs)
+    return nodes.map(({ id }) => id)
+  }
+
   async #beat(): Promise<void> {
     const { database, notes, log } = this.#with
     try {

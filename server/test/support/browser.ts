@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { AxeBuilder } from '@axe-core/playwright'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 
 /** Debian's Chromium with nothing in it that talks to the outside. */
 export async function openBrowser({
   blockPopups = false,
-} = {}): Promise<AsyncDisposable & { person(): Promise<BrowserContext> }> {
+} = {}): Promise<AsyncDisposable & { person(options?: BrowserContextOptions): Promise<BrowserContext> }> {
   const browser = await chromium.launch({
     ignoreDefaultArgs: blockPopups ? ['--disable-popup-blocking'] : [],
     executablePath: process.env['ATOM_TEST_CHROMIUM'] ?? '/usr/bin/chromium',
@@ -21,8 +21,8 @@ export async function openBrowser({
   })
   return {
     /** Somebody with a browser of their own: no cookie is shared. */
-    person: async () => {
-      const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+    person: async (options = {}) => {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
       // No test here is about speed: a machine that is three times slower still gets there.
       context.setDefaultTimeout(90_000)
       return context

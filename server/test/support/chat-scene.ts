@@ -1,6 +1,6 @@
 import type { SignedIn } from '@atom/contract/accounts.ts'
 import type { Room } from '@atom/contract/rooms.ts'
-import type { Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { AtomProcess } from './atom-process.ts'
 import { ada, openBrowser } from './browser.ts'
 
@@ -12,7 +12,11 @@ export interface ChatPerson {
   say(roomId: string, text: string, more?: object): Promise<number>
   room(body: object): Promise<Room>
   /** A browser of their own, signed in, at this path. */
-  page(path: string, viewport?: { width: number; height: number }): Promise<Page>
+  page(
+    path: string,
+    viewport?: { width: number; height: number },
+    device?: Pick<BrowserContextOptions, 'hasTouch' | 'colorScheme'>,
+  ): Promise<Page>
 }
 
 export interface ChatScene extends AsyncDisposable {
@@ -61,8 +65,8 @@ export async function chatScene(): Promise<ChatScene> {
         const body = { clientId: `scene-${process.pid}-${told}`, text, ...more }
         return (await call<{ seq: number }>('POST', `/v1/rooms/${roomId}/messages`, body)).seq
       },
-      page: async (path, viewport) => {
-        const context = await browser.person()
+      page: async (path, viewport, device) => {
+        const context = await browser.person(device)
         await context.grantPermissions(['clipboard-read', 'clipboard-write'])
         const page = await context.newPage()
         if (viewport !== undefined) await page.setViewportSize(viewport)

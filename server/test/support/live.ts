@@ -52,6 +52,8 @@ export interface Live extends AsyncDisposable {
   readonly timeline: Timeline
   readonly signals: Signals
   readonly receipts: Receipts
+  readonly notes: Notes
+  readonly presence: Presence
   readonly revocations: Revocations
   readonly sockets: SocketServer
   readonly tokens: AccessTokens
@@ -158,6 +160,8 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
     timeline,
     signals,
     receipts,
+    notes,
+    presence,
     revocations,
     sockets,
     tokens,

@@ -10,6 +10,7 @@ import { HttpServer } from '#http/server.ts'
 import { Live as LiveOperations } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
+import { Nodes } from '#operations/nodes.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { PublishTraffic } from '#rooms/publish-traffic.ts'
@@ -33,15 +34,20 @@ export interface OperatorHouse extends AsyncDisposable {
   metrics(): Promise<ReadonlyMap<string, number>>
 }
 
-/** Rooms, their live door and the operator's doors, as `app.ts` puts them together. */
-export async function startOperatorHouse(options: LiveOptions = {}): Promise<OperatorHouse> {
+/** Rooms, their live door and the operator's doors, as `app.ts` puts them together; `beside` another, on the same database. */
+export async function startOperatorHouse(
+  options: LiveOptions & { readonly node?: string; readonly beside?: OperatorHouse } = {},
+): Promise<OperatorHouse> {
   await using born = new AsyncDisposableStack()
-  const own = born.use(await testDatabase())
-  const operator: AccountPrincipal = { ...somebody(undefined, 'Olga Operator'), role: 'admin' }
+  const { database } = options.beside ?? born.use(await testDatabase())
+  const operator: AccountPrincipal = options.beside?.operator ?? {
+    ...somebody(undefined, 'Olga Operator'),
+    role: 'admin',
+  }
   const traffic = new SocketTraffic()
   const publishTraffic = new PublishTraffic()
   const live = born.use(
-    await startLive(own.database, {
+    await startLive(database, {
       ...options,
       traffic,
       publishing: { ...options.publishing, traffic: publishTraffic },
@@ -56,7 +62,7 @@ export async function startOperatorHouse(options: LiveOptions = {}): Promise<Ope
     publishCounts: publishTraffic,
     lanes: () => live.messages.loads(),
   }
-  const node = 'node-of-the-test'
+  const { node = 'node-of-the-test' } = options
   const operations = born.use(
     new LiveOperations({
       node,
@@ -68,7 +74,18 @@ export async function startOperatorHouse(options: LiveOptions = {}): Promise<Ope
   )
   const http = born.use(new HttpServer({ log: testLog }))
   const { guard } = createGuards({ http, tokens: live.tokens, log: testLog })
-  operationDoors(guard, { sandbox: undefined, live: operations })
+  const nodes = born.use(
+    new Nodes({
+      live: operations,
+      notes: live.notes,
+      alive: () => live.presence.nodes(),
+      draining: () => http.phase === 'draining',
+      version: '0.0.0-test',
+      clock: systemClock,
+      log,
+    }),
+  )
+  operationDoors(guard, { sandbox: undefined, nodes })
   const metrics = new Metrics()
   registerLiveMetrics(metrics, sources)
   metricsDoor(http, { metrics, tokens: live.tokens, scraperToken: new Secret(scraperToken) })
@@ -76,7 +93,7 @@ export async function startOperatorHouse(options: LiveOptions = {}): Promise<Ope
   const alive = born.move()
   return {
     live,
-    database: own.database,
+    database,
     url,
     node,
     operator,
