@@ -34,7 +34,7 @@ export class Dispatcher implements AsyncDisposable {
   readonly #reading = new Map<string, { again: boolean }>()
   readonly #members = new Map<string, readonly store.AgentRow[]>()
   /** Rooms in which another process has written, and up to where. */
-  readonly #elsewhere = new Map<string, number>()
+  readonly #elsewhere = new Map<string, { head: number }>()
   #waiting: NodeJS.Timeout | undefined
   #checking: Promise<void> | undefined
   #ended = false
@@ -66,7 +66,10 @@ export class Dispatcher implements AsyncDisposable {
     if (news.events?.some(movesAgents) ?? false) this.#members.delete(news.roomId)
     if (news.ended === true) return
     if (news.echo === true) {
-      this.#elsewhere.set(news.roomId, Math.max(this.#elsewhere.get(news.roomId) ?? 0, news.head))
+      // For every commit of every other process, so it is looked up once.
+      const known = this.#elsewhere.get(news.roomId)
+      if (known === undefined) this.#elsewhere.set(news.roomId, { head: news.head })
+      else if (news.head > known.head) known.head = news.head
       this.#waiting ??= setTimeout(() => void this.#takeUp(), this.#with.patienceMs ?? 1_000)
       return
     }
@@ -88,7 +91,7 @@ export class Dispatcher implements AsyncDisposable {
       const standings = await store.standings(this.#with.database, readers)
       const read = new Map(standings.map(({ agentId, roomId, seq }) => [`${agentId} ${roomId}`, seq]))
       const behind = readers.filter(
-        ({ agentId, roomId }) => (read.get(`${agentId} ${roomId}`) ?? 0) < (heads.get(roomId) ?? 0),
+        ({ agentId, roomId }) => (read.get(`${agentId} ${roomId}`) ?? 0) < (heads.get(roomId)?.head ?? 0),
       )
       for (const roomId of new Set(behind.map((reader) => reader.roomId))) {
         // The agent may have come by way of the other process as well.
