@@ -7,6 +7,8 @@ const packages = {
   // Not `redis-server`, which would start a service: the program itself is in the tools, and goes by the name it is called.
   'redis-tools': '/usr/bin/redis-check-rdb',
   chromium: '/usr/bin/chromium',
+  // A peer of benchmarks; tests do without.
+  'nats-server': '/usr/sbin/nats-server',
 } as const
 
 /** Installs those that are missing when we are root; otherwise says what to install, and ends. */

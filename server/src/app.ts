@@ -200,7 +200,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
   })
   const publishTraffic = new PublishTraffic()
-  born.use(timeline.subscribe((news) => publishTraffic.heard(news)))
+  born.use(timeline.subscribe((news) => publishTraffic.heard(news), undefined, 'own'))
   const messages = born.use(new Messages({ database, timeline, log, traffic: publishTraffic }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = born.use(new Search({ database, timeline, rooms, log }))

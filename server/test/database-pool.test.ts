@@ -336,6 +336,34 @@ test('[DB12] a listener comes back by itself after the database was away for a w
   assert.deepEqual(heard, ['', 'again'])
 })
 
+test('[DB12] a listener that rests hears everything in order, reads on after a lost session, and ends at once', async () => {
+  await using own = await emptyTestDatabase()
+  const heard: string[] = []
+  let rests = 0
+  const restMs = () => {
+    rests++
+    return 50
+  }
+  const listening = await own.database.listen('news', (payload) => heard.push(payload), { restMs })
+  const told = Array.from({ length: 100 }, (_, index) => `news ${index}`)
+  for (const news of told) await own.database.query(sql`select pg_notify('news', ${news})`)
+  await until(() => heard.length === told.length)
+  assert.deepEqual(heard, told)
+  assert.ok(rests > 0)
+  await asOperator(own.connection, (client) =>
+    client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'`,
+    ),
+  )
+  await until(() => heard.at(-1) === '')
+  await own.database.query(sql`select pg_notify('news', 'again')`)
+  await until(() => heard.at(-1) === 'again')
+  await listening[Symbol.asyncDispose]()
+  const before = heard.length
+  await own.database.query(sql`select pg_notify('news', 'late')`)
+  assert.equal(heard.length, before)
+})
+
 test('[DB13] a database that closes lets running work finish and refuses new work', async () => {
   await using own = await emptyTestDatabase({ poolSize: 2 })
   await table(own.database)

@@ -2,14 +2,13 @@ import { SocketTraffic } from '../../../server/src/realtime/socket-traffic.ts'
 import { PublishTraffic } from '../../../server/src/rooms/publish-traffic.ts'
 import { type Benchmark, figure, median } from '../benchmark.ts'
 
-const rounds = 7
-
 export const part: Benchmark = {
   name: 't10',
   question:
     'Counting: what does it cost to know what rooms and sockets do? One message on its way through a lane, and one frame to one socket, each with its counting and without, in the same loop; the difference is the cost.',
   async run({ quick, say }) {
     const messages = quick ? 100_000 : 400_000
+    const rounds = quick ? 3 : 7
     const publishing: number[] = []
     const delivering: number[] = []
     for (let round = 0; round < rounds; round++) {

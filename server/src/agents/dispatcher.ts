@@ -34,7 +34,7 @@ export class Dispatcher implements AsyncDisposable {
   readonly #reading = new Map<string, { again: boolean }>()
   readonly #members = new Map<string, readonly store.AgentRow[]>()
   /** Rooms in which another process has written, and up to where. */
-  readonly #elsewhere = new Map<string, number>()
+  readonly #elsewhere = new Map<string, { head: number }>()
   #waiting: NodeJS.Timeout | undefined
   #checking: Promise<void> | undefined
   #ended = false
@@ -66,8 +66,7 @@ export class Dispatcher implements AsyncDisposable {
     if (news.events?.some(movesAgents) ?? false) this.#members.delete(news.roomId)
     if (news.ended === true) return
     if (news.echo === true) {
-      this.#elsewhere.set(news.roomId, Math.max(this.#elsewhere.get(news.roomId) ?? 0, news.head))
-      this.#takeUpLater()
+      this.#writtenElsewhere(news.roomId, news.head)
       return
     }
     // An agent's own events are skipped without a look; the cursor passes them with the next message.
@@ -75,7 +74,11 @@ export class Dispatcher implements AsyncDisposable {
     void this.#read(news.roomId)
   }
 
-  #takeUpLater(): void {
+  /** For every commit of every other process, so the room is looked up once. */
+  #writtenElsewhere(roomId: string, head: number): void {
+    const known = this.#elsewhere.get(roomId)
+    if (known === undefined) this.#elsewhere.set(roomId, { head })
+    else if (head > known.head) known.head = head
     this.#waiting ??= setTimeout(() => void this.#takeUp(), this.#with.patienceMs ?? 1_000)
   }
 
@@ -92,7 +95,7 @@ export class Dispatcher implements AsyncDisposable {
       const standings = await store.standings(this.#with.database, readers)
       const read = new Map(standings.map(({ agentId, roomId, seq }) => [`${agentId} ${roomId}`, seq]))
       const behind = readers.filter(
-        ({ agentId, roomId }) => (read.get(`${agentId} ${roomId}`) ?? 0) < (heads.get(roomId) ?? 0),
+        ({ agentId, roomId }) => (read.get(`${agentId} ${roomId}`) ?? 0) < (heads.get(roomId)?.head ?? 0),
       )
       for (const roomId of new Set(behind.map((reader) => reader.roomId))) {
         // The agent may have come by way of the other process as well.
@@ -102,10 +105,8 @@ export class Dispatcher implements AsyncDisposable {
     } catch (error) {
       this.#log(error, 'rooms of other processes could not be looked at')
       // Nobody will speak of these rooms again.
-      for (const [roomId, head] of heads) {
-        this.#elsewhere.set(roomId, Math.max(this.#elsewhere.get(roomId) ?? 0, head))
-      }
-      if (!this.#ended) this.#takeUpLater()
+      if (this.#ended) return
+      for (const [roomId, { head }] of heads) this.#writtenElsewhere(roomId, head)
     }
   }
 

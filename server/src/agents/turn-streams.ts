@@ -111,6 +111,7 @@ class TurnReader implements Disposable {
           else this.#look(news.head)
         },
         () => this.#look(this.#read + 1),
+        'followed',
       ),
     )
     this.#catchUp()

@@ -37,7 +37,7 @@ export const defaultPresenceTimes: PresenceTimes = {
 export interface PresenceOptions {
   readonly database: Database
   readonly notes: Pick<Notes, 'self' | 'tell' | 'hear'>
-  readonly timeline: Pick<Timeline, 'subscribe'>
+  readonly timeline: Pick<Timeline, 'subscribe' | 'watch'>
   readonly rooms: Pick<Rooms, 'standings' | 'memberIds'>
   /** Agents that work on a turn in these rooms now. */
   readonly working: (
@@ -64,6 +64,8 @@ interface PersonThere {
 
 interface WatchedRoom {
   readonly id: string
+  /** What says that somebody came, went, or works there. */
+  readonly news: Disposable
   readonly watchers: Set<Device>
   members: ReadonlySet<string>
   working: ReadonlySet<string>
@@ -129,7 +131,7 @@ export class Presence implements AsyncDisposable {
     )
     // Somebody ends: its lease is shorter than was believed.
     presence.#release.use(notes.hear('presence.ending', () => void presence.#look()))
-    presence.#release.use(timeline.subscribe((news) => presence.#news(news)))
+    presence.#release.use(timeline.subscribe((news) => presence.#news(news), undefined, 'followed'))
     await presence.#beat()
     const beat = setInterval(() => void presence.#beat(), presence.#times.beatMs)
     beat.unref()
@@ -321,6 +323,7 @@ export class Presence implements AsyncDisposable {
   #begin(id: string): WatchedRoom {
     const room: WatchedRoom = {
       id,
+      news: this.#with.timeline.watch(id),
       watchers: new Set(),
       members: new Set(),
       working: new Set(),
@@ -405,6 +408,7 @@ export class Presence implements AsyncDisposable {
   #end(room: WatchedRoom): void {
     if (this.#rooms.get(room.id) === room) this.#rooms.delete(room.id)
     clearTimeout(room.timer)
+    room.news[Symbol.dispose]()
     for (const id of room.members) this.#strike(room, id)
     for (const device of room.watchers) this.#watching.get(device)?.delete(room)
     room.watchers.clear()

@@ -40,6 +40,7 @@ export class Relay<O extends Outlet = Outlet> implements Disposable {
     this.#subscription = options.timeline.subscribe(
       (news) => this.#heard(news),
       () => void this.#recheck(),
+      'followed',
     )
   }
 

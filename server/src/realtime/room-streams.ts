@@ -39,6 +39,7 @@ export class RoomStreams implements Disposable {
       options.timeline.subscribe(
         (news) => this.#heard(news),
         () => void this.#recheck(),
+        'followed',
       ),
     )
     this.#release.use(

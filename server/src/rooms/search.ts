@@ -40,7 +40,7 @@ export class Search implements AsyncDisposable {
     this.#database = options.database
     this.#rooms = options.rooms
     this.#log = options.log
-    this.#release.use(options.timeline.subscribe((news) => this.#heard(news)))
+    this.#release.use(options.timeline.subscribe((news) => this.#heard(news), undefined, 'own'))
     const sweep = setInterval(() => void this.#sweep(), options.sweepMs ?? 60_000)
     sweep.unref()
     this.#release.defer(() => clearInterval(sweep))

@@ -52,12 +52,26 @@ export interface TimelineOptions {
 
 /** As `append_room_events` names it. */
 const channel = 'atom_rooms'
+/**
+ * After commits that nobody here waits for, the next ones may wait this long to be heard of: a node that is woken for each
+ * commit of all the others spends more on that than on what they say. With a broadcast, which brings what is waited for; and
+ * without, where the first event of a room that has been silent may come that much later.
+ */
+const rests = { withBroadcast: 100, alone: 40 } as const
 /** A page ends early when its bodies are larger than this, but holds at least one event. */
 const pageSize = 256 * 1024
+
+/**
+ * What of other processes somebody wants to hear; what this one commits everybody hears. `followed`: of rooms that somebody
+ * here follows or watches. On a node that serves a few of very many rooms most commits are none of its business, so what is
+ * not wanted must cost next to nothing.
+ */
+export type Earshot = 'all' | 'followed' | 'own'
 
 interface Subscriber {
   readonly heard: (news: RoomNews) => void
   readonly recheck: (() => void) | undefined
+  readonly earshot: Earshot
 }
 
 /** Every room's events, in order: to read, to add to, and to be told of. */
@@ -65,6 +79,13 @@ export class Timeline implements AsyncDisposable {
   readonly #database: Database
   readonly #log: Log
   readonly #subscribers = new Set<Subscriber>()
+  /** Those of them who hear of commits of other processes: in any room, and in rooms that are followed. */
+  #ofAll: readonly Subscriber[] = []
+  #ofFollowed: readonly Subscriber[] = []
+  /** How many follow or watch each room here. */
+  readonly #followed = new Map<string, number>()
+  /** What the database told last was waited for by somebody here. */
+  #waitedFor = false
   readonly #carrier: RoomCarrier | undefined
   readonly #release = new AsyncDisposableStack()
 
@@ -76,7 +97,7 @@ export class Timeline implements AsyncDisposable {
       this.#release.use(
         new RoomCarrier({
           broadcast: options.broadcast,
-          tell: (news) => this.#tell({ ...news, echo: true }),
+          tell: (news) => this.#pass({ ...news, echo: true }, this.#ofFollowed),
           log: options.log,
           patienceMs: options.patienceMs,
         }),
@@ -86,7 +107,10 @@ export class Timeline implements AsyncDisposable {
   /** Resolves once commits of other processes are heard. */
   static async open(options: TimelineOptions): Promise<Timeline> {
     const timeline = new Timeline(options)
-    timeline.#release.use(await options.database.listen(channel, (payload) => timeline.#heard(payload)))
+    const restMs = () => timeline.#restMs()
+    timeline.#release.use(
+      await options.database.listen(channel, (payload) => timeline.#heard(payload), { restMs }),
+    )
     const recheck = setInterval(() => timeline.#recheck(), options.recheckMs ?? 5_000)
     recheck.unref()
     timeline.#release.defer(() => clearInterval(recheck))
@@ -164,15 +188,39 @@ export class Timeline implements AsyncDisposable {
    * later one: they say that it is time to read. `recheck` is called when news may have been lost, and every few seconds:
    * compare your cursors with `heads`.
    */
-  subscribe(heard: (news: RoomNews) => void, recheck?: () => void): Disposable {
-    const subscriber = { heard, recheck }
+  subscribe(heard: (news: RoomNews) => void, recheck?: () => void, earshot: Earshot = 'all'): Disposable {
+    const subscriber = { heard, recheck, earshot }
     this.#subscribers.add(subscriber)
-    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) }
+    this.#sort()
+    return {
+      [Symbol.dispose]: () => {
+        this.#subscribers.delete(subscriber)
+        this.#sort()
+      },
+    }
   }
 
   /** Somebody here wants this room's events as soon as they are committed, wherever that is. */
   follow(roomId: string): Disposable {
-    return this.#carrier?.follow(roomId) ?? { [Symbol.dispose]: () => undefined }
+    const release = new DisposableStack()
+    release.use(this.watch(roomId))
+    if (this.#carrier !== undefined) release.use(this.#carrier.follow(roomId))
+    return release
+  }
+
+  /** Somebody here wants to know that this room has new events, without the events. */
+  watch(roomId: string): Disposable {
+    this.#followed.set(roomId, (this.#followed.get(roomId) ?? 0) + 1)
+    let over = false
+    return {
+      [Symbol.dispose]: () => {
+        if (over) return
+        over = true
+        const others = (this.#followed.get(roomId) ?? 1) - 1
+        if (others > 0) this.#followed.set(roomId, others)
+        else this.#followed.delete(roomId)
+      },
+    }
   }
 
   /** Tells everybody, with the commit, that a room is gone. */
@@ -198,6 +246,7 @@ export class Timeline implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscribers.clear()
+    this.#sort()
     await this.#release.disposeAsync()
   }
 
@@ -217,33 +266,84 @@ export class Timeline implements AsyncDisposable {
       this.#recheck()
       return
     }
-    for (const part of payload.split(' ')) {
-      const colon = part.indexOf(':')
-      const roomId = part.slice(0, colon)
-      const what = part.slice(colon + 1)
-      const head = Number(what)
-      if (colon > 0 && what === 'end') this.#tell({ roomId, head: 0, ended: true })
-      else if (colon < 1 || !Number.isSafeInteger(head)) {
+    for (let at = 0; at < payload.length; ) {
+      const colon = payload.indexOf(':', at)
+      const space = payload.indexOf(' ', at)
+      const end = space < 0 ? payload.length : space
+      if (colon <= at || colon >= end) {
         this.#log.warn({ channel }, 'a notification could not be read')
-      } else if (this.#carrier?.expects(roomId, head) !== true) this.#tell({ roomId, head, echo: true })
+        return
+      }
+      const roomId = payload.slice(at, colon)
+      const head = numberIn(payload, colon + 1, end)
+      if (head >= 0) this.#reached(roomId, head)
+      else if (payload.slice(colon + 1, end) === 'end') this.#tell({ roomId, head: 0, ended: true })
+      else this.#log.warn({ channel }, 'a notification could not be read')
+      at = end + 1
     }
   }
 
+  /** The database tells that a room has so many events. */
+  #reached(roomId: string, head: number): void {
+    if (!this.#followed.has(roomId)) {
+      if (this.#ofAll.length > 0) this.#pass({ roomId, head, echo: true }, this.#ofAll)
+    } else if (this.#carrier?.expects(roomId, head) !== true) {
+      this.#waitedFor = true
+      this.#pass({ roomId, head, echo: true }, this.#ofFollowed)
+    }
+  }
+
+  #restMs(): number {
+    if (this.#waitedFor) {
+      this.#waitedFor = false
+      return 0
+    }
+    return this.#carrier === undefined ? rests.alone : rests.withBroadcast
+  }
+
   #tell(news: RoomNews): void {
-    for (const { heard } of this.#subscribers) this.#guarded(() => heard(news))
+    this.#pass(news, this.#subscribers)
+  }
+
+  /** One reader's failure is not the next one's. */
+  #pass(news: RoomNews, subscribers: Iterable<Subscriber>): void {
+    for (const { heard } of subscribers) {
+      try {
+        heard(news)
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
+  }
+
+  #sort(): void {
+    this.#ofAll = [...this.#subscribers].filter(({ earshot }) => earshot === 'all')
+    this.#ofFollowed = [...this.#subscribers].filter(({ earshot }) => earshot !== 'own')
   }
 
   #recheck(): void {
     this.#carrier?.forget()
-    for (const { recheck } of this.#subscribers) if (recheck !== undefined) this.#guarded(recheck)
-  }
-
-  /** One reader's failure is not the next one's. */
-  #guarded(work: () => void): void {
-    try {
-      work()
-    } catch (error) {
-      this.#log.error({ err: error }, 'a reader of the timeline failed')
+    for (const { recheck } of this.#subscribers) {
+      try {
+        recheck?.()
+      } catch (error) {
+        this.#failed(error)
+      }
     }
   }
+
+  #failed(error: unknown): void {
+    this.#log.error({ err: error }, 'a reader of the timeline failed')
+  }
+}
+
+/** The digits of a part of a text, without taking it out; -1 where there is anything else, or nothing, or too much. */
+function numberIn(text: string, from: number, to: number): number {
+  let number = 0
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - 48
+    if (digit < 0 || digit > 9) return -1
+    number = number * 10 + digit
+  }
+  return to > from && Number.isSafeInteger(number) ? number : -1
 }

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { Log } from '#foundation/log.ts'
@@ -14,17 +15,33 @@ type Heard = (payload: string) => void
 export class Notifications implements AsyncDisposable {
   readonly #settings: pg.ClientConfig
   readonly #log: Log
+  readonly #restMs: (() => number) | undefined
   readonly #listeners = new Map<string, Set<Heard>>()
   readonly #ended = new AbortController()
   #session: pg.Client | undefined
   #opening: Promise<pg.Client> | undefined
   #returning: Promise<void> | undefined
+  #resting: { readonly over: NodeJS.Timeout; readonly stream: pg.Connection['stream'] } | undefined
+  #settling = false
   // LISTEN and UNLISTEN go to the server one after the other, so that their order is the order of the calls.
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(options: { readonly settings: pg.ClientConfig; readonly log: Log }) {
-    this.#settings = options.settings
+  /**
+   * `restMs`: asked after each reading how long to let further ones wait; 0: not at all. To be woken is most of what a
+   * notification costs, so those that nobody is in a hurry for are better read together.
+   */
+  constructor(options: {
+    readonly settings: pg.ClientConfig
+    readonly log: Log
+    readonly restMs?: () => number
+  }) {
+    // A paused socket goes on reading until this much has gathered, and each reading is what the rest is to spare. (One made for
+    // TLS has a buffer of its own, and rests less well.)
+    const small = { allowHalfOpen: false, highWaterMark: 1 }
+    const stream = () => new Socket(small)
+    this.#settings = options.restMs === undefined ? options.settings : { ...options.settings, stream }
     this.#log = options.log
+    this.#restMs = options.restMs
   }
 
   async listen(channel: string, heard: Heard): Promise<AsyncDisposable> {
@@ -58,6 +75,7 @@ export class Notifications implements AsyncDisposable {
     this.#listeners.clear()
     await this.#returning
     await this.#opening?.catch(() => undefined)
+    this.#wake()
     await this.#session?.end()
   }
 
@@ -87,7 +105,10 @@ export class Notifications implements AsyncDisposable {
     this.#ended.signal.throwIfAborted()
     const session = new pg.Client({ ...this.#settings, query_timeout: answerWithinMs })
     session.on('error', (error) => this.#log.debug({ err: error }, 'the listening session complained'))
-    session.on('notification', ({ channel, payload }) => this.#tell(channel, payload ?? ''))
+    session.on('notification', ({ channel, payload }) => {
+      this.#tell(channel, payload ?? '')
+      if (this.#restMs !== undefined) this.#rest(session)
+    })
     try {
       await session.connect()
       for (const channel of this.#listeners.keys())
@@ -107,12 +128,37 @@ export class Notifications implements AsyncDisposable {
     heartbeat.unref()
     session.once('end', () => {
       clearInterval(heartbeat)
+      this.#wake()
       if (this.#session !== session) return
       this.#session = undefined
       if (!this.#ended.signal.aborted) this.#returning ??= this.#comeBack()
     })
     this.#session = session
     return session
+  }
+
+  /** When all that was read is told: lets the next ones wait in the connection, to be read in one go. */
+  #rest({ connection: { stream } }: pg.Client): void {
+    if (this.#resting !== undefined || this.#settling) return
+    this.#settling = true
+    queueMicrotask(() => {
+      this.#settling = false
+      const ms = this.#restMs?.() ?? 0
+      if (ms === 0 || this.#ended.signal.aborted) return
+      stream.pause()
+      const over = setTimeout(() => {
+        this.#resting = undefined
+        stream.resume()
+      }, ms)
+      this.#resting = { over, stream }
+    })
+  }
+
+  #wake(): void {
+    if (this.#resting === undefined) return
+    clearTimeout(this.#resting.over)
+    this.#resting.stream.resume()
+    this.#resting = undefined
   }
 
   async #comeBack(): Promise<void> {

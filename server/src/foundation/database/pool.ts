@@ -61,7 +61,10 @@ export class Database implements Queryable, AsyncDisposable {
   readonly #pool: pg.Pool
   readonly #slots: Places
   readonly #log: Log
+  readonly #settings: pg.ClientConfig
   readonly #notifications: Notifications
+  /** Sessions of listeners that have one to themselves. */
+  readonly #resting = new Set<Notifications>()
   readonly #queryTimeoutMs: number
   readonly #working = new Set<pg.PoolClient>()
   #closed: Promise<void> | undefined
@@ -77,6 +80,7 @@ export class Database implements Queryable, AsyncDisposable {
       connectionTimeoutMillis: connectTimeoutMs,
     }
     this.#log = options.log
+    this.#settings = settings
     this.#slots = new Places({
       size: options.poolSize,
       maxWaiting: options.maxWaiting ?? 1_000,
@@ -129,9 +133,25 @@ export class Database implements Queryable, AsyncDisposable {
   /**
    * Hears NOTIFY on a session of its own; resolves once LISTEN is in force. After a lost session it comes back by itself and
    * then calls `heard('')`: something may have been missed.
+   *
+   * `restMs` is asked after each reading how long what comes next may wait to be read with what comes after it; 0: not at all.
+   * Such a listener has a session to itself, so that nobody else waits.
    */
-  async listen(channel: string, heard: (payload: string) => void): Promise<AsyncDisposable> {
-    return await this.#notifications.listen(channel, heard)
+  async listen(
+    channel: string,
+    heard: (payload: string) => void,
+    { restMs }: { readonly restMs?: () => number } = {},
+  ): Promise<AsyncDisposable> {
+    if (restMs === undefined) return await this.#notifications.listen(channel, heard)
+    const own = new Notifications({ settings: this.#settings, log: this.#log, restMs })
+    this.#resting.add(own)
+    try {
+      await own.listen(channel, heard)
+    } catch (error) {
+      await this.#silence(own)
+      throw error
+    }
+    return { [Symbol.asyncDispose]: () => this.#silence(own) }
   }
 
   /** Resolves when the database answers; throws `unavailable` when it does not. */
@@ -155,7 +175,7 @@ export class Database implements Queryable, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#slots.close()
-    await this.#notifications[Symbol.asyncDispose]()
+    await Promise.all([this.#notifications, ...this.#resting].map((heard) => heard[Symbol.asyncDispose]()))
     const ended = this.#pool.end()
     const patience = new AbortController()
     await Promise.race([ended, delay(drainMs, undefined, { signal: patience.signal }).catch(() => undefined)])
@@ -165,6 +185,11 @@ export class Database implements Queryable, AsyncDisposable {
       session.end().catch((error) => this.#log.debug({ err: error }, 'a cut database session complained'))
     }
     await ended
+  }
+
+  async #silence(notifications: Notifications): Promise<void> {
+    this.#resting.delete(notifications)
+    await notifications[Symbol.asyncDispose]()
   }
 
   async #attempt<T>(

@@ -1,0 +1,245 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { Broadcast } from '../../../server/src/foundation/broadcast/broadcast.ts'
+import { RedisBroadcast } from '../../../server/src/foundation/broadcast/redis.ts'
+import { openDatabase } from '../../../server/src/foundation/database/pool.ts'
+import { createLog } from '../../../server/src/foundation/log.ts'
+import { Messages } from '../../../server/src/rooms/messages.ts'
+import { PublishTraffic } from '../../../server/src/rooms/publish-traffic.ts'
+import { Rooms } from '../../../server/src/rooms/rooms.ts'
+import { Timeline } from '../../../server/src/rooms/timeline.ts'
+import { AtomProcess } from '../../../server/test/support/atom-process.ts'
+import { somebody } from '../../../server/test/support/live.ts'
+import { TestRedis } from '../../../server/test/support/redis.ts'
+import { type Benchmark, type BenchmarkRun, type Figure, figure, median } from '../benchmark.ts'
+import { preparedDatabase, rest } from './peers.ts'
+import { rooms } from './publishing.ts'
+
+const text = 'Nothing acknowledged is lost, and nothing is shown twice. '.repeat(4).slice(0, 200)
+/** Microseconds of the node's processor time for each message. */
+const target = '<=0.5'
+const publishers = 512
+const roomCounts = [1, 500] as const
+
+export const part: Benchmark = {
+  name: 't9',
+  question: `Foreign rooms: how much processor time does a message cost a node, a whole Atom with everything that it runs, where nobody follows the room? Another process publishes durably, ${publishers} messages on their way at any time, into one room and over ${roomCounts[1]}; once with Redis between them and once with PostgreSQL's NOTIFY alone. What the node uses while nothing is said is taken off. Beside it Socket.IO with its Redis adapter, a node with nobody on it, which is told the same messages and stores none.`,
+  async run(run) {
+    const figures: Figure[] = []
+    const peers = await besides(run)
+    for (const way of ['Redis', 'NOTIFY'] as const) figures.push(...(await over(way, peers, run)))
+    return figures
+  },
+}
+
+async function over(
+  way: 'Redis' | 'NOTIFY',
+  peers: ReadonlyMap<number, number>,
+  { quick, say }: BenchmarkRun,
+): Promise<Figure[]> {
+  const rounds = quick ? 1 : 3
+  const forMs = quick ? 1_000 : 4_000
+  await using postgres = await preparedDatabase()
+  await using redis = way === 'Redis' ? await TestRedis.started() : undefined
+  await using node = await AtomProcess.started({
+    DATABASE_URL: postgres.url,
+    ATOM_LOG_LEVEL: 'warn',
+    ATOM_SANDBOX: '0',
+    ...(redis && { REDIS_URL: redis.url.reveal() }),
+  })
+  await using talk = await Talk.begin(postgres.url, redis)
+  const figures: Figure[] = []
+  // Code compiled, what the start left behind done.
+  await talk.go(Math.max(...roomCounts), publishers, forMs)
+  await rest(quick ? 1_000 : 3_000)
+  const measure = async (roomCount: number): Promise<Measured> => {
+    const quiet = await usedMs(node.pid)
+    await rest(forMs)
+    const began = await usedMs(node.pid)
+    const idlePerMs = (began - quiet) / forMs
+    const from = performance.now()
+    const { said, commits } = await talk.go(roomCount, publishers, forMs)
+    // What it does about the last of them.
+    await rest(1_200)
+    const idle = idlePerMs * (performance.now() - from)
+    const used = (await usedMs(node.pid)) - began
+    return {
+      cost: ((used - idle) * 1_000) / said,
+      perCommit: said / commits,
+      perSecond: said / (forMs / 1_000),
+    }
+  }
+  for (const roomCount of roomCounts) {
+    const measured: Measured[] = []
+    for (let round = 0; round < rounds; round++) measured.push(await measure(roomCount))
+    const { perSecond, perCommit } = measured.at(-1) ?? { perSecond: 0, perCommit: 0 }
+    say(
+      `${way}, ${rooms(roomCount)}, ${perSecond.toFixed(0)} messages/s, ${perCommit.toFixed(0)} to a commit: ${measured.map(({ cost }) => cost.toFixed(2)).join(', ')} µs per message`,
+    )
+    figures.push(
+      figure({
+        name: `${way}: a message, over ${rooms(roomCount)}`,
+        // Where less than the noise of the idle node is left, it is nothing that could be measured.
+        value: Math.max(0, median(measured.map(({ cost }) => cost))),
+        unit: 'µs',
+        target,
+      }),
+      figure({
+        name: `${way}: the same, beside Socket.IO`,
+        value: Math.max(0, median(measured.map(({ cost }) => cost))),
+        unit: 'µs',
+        against: { peer: "Socket.IO's Redis adapter", value: peers.get(roomCount) ?? Number.NaN },
+      }),
+    )
+  }
+  return figures
+}
+
+interface Measured {
+  /** Microseconds for each message. */
+  readonly cost: number
+  readonly perCommit: number
+  readonly perSecond: number
+}
+
+/** What a message costs a node of Socket.IO that has nobody in its room, in microseconds, by the number of rooms. */
+async function besides({ quick, say }: BenchmarkRun): Promise<ReadonlyMap<number, number>> {
+  const forMs = quick ? 500 : 2_000
+  await using redis = await TestRedis.started()
+  await using talker = await AdapterNode.start(redis)
+  await using node = await AdapterNode.start(redis)
+  await talker.go(Math.max(...roomCounts), forMs)
+  const costs = new Map<number, number>()
+  for (const roomCount of roomCounts) {
+    const began = await usedMs(node.pid)
+    const said = await talker.go(roomCount, forMs)
+    // It is behind what Redis has taken.
+    await rest(500)
+    costs.set(roomCount, (((await usedMs(node.pid)) - began) * 1_000) / said)
+    say(`Socket.IO's Redis adapter, ${rooms(roomCount)}: ${costs.get(roomCount)?.toFixed(2)} µs per message`)
+  }
+  return costs
+}
+
+class AdapterNode implements AsyncDisposable {
+  readonly pid: number
+  readonly #child: ChildProcess
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    this.pid = child.pid ?? 0
+  }
+
+  static async start(redis: TestRedis): Promise<AdapterNode> {
+    const child = fork(join(import.meta.dirname, '..', 'adapter-child.ts'), [redis.url.reveal()], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    await once(child, 'message')
+    return new AdapterNode(child)
+  }
+
+  /** How many messages it said. */
+  async go(roomCount: number, forMs: number): Promise<number> {
+    this.#child.send({ forMs, rooms: roomCount })
+    const [said] = (await once(this.#child, 'message')) as [number]
+    return said
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null) return
+    const ended = once(this.#child, 'exit')
+    this.#child.disconnect()
+    await ended
+  }
+}
+
+/** Publishes by the server's own code, as another node does. */
+class Talk implements AsyncDisposable {
+  readonly #say: (roomIndex: number) => Promise<unknown>
+  readonly #commits: () => number
+  readonly #release: AsyncDisposableStack
+
+  private constructor(
+    say: (roomIndex: number) => Promise<unknown>,
+    commits: () => number,
+    release: AsyncDisposableStack,
+  ) {
+    this.#say = say
+    this.#commits = commits
+    this.#release = release
+  }
+
+  static async begin(url: string, redis: TestRedis | undefined): Promise<Talk> {
+    await using born = new AsyncDisposableStack()
+    const log = createLog({ level: 'warn' })
+    const database = born.use(
+      await openDatabase({ connection: { connectionString: url }, poolSize: 10, log }),
+    )
+    const broadcast: Broadcast | undefined =
+      redis && born.use(await RedisBroadcast.open({ url: redis.url, log }))
+    const timeline = born.use(await Timeline.open({ database, log, broadcast }))
+    const traffic = new PublishTraffic()
+    const messages = born.use(new Messages({ database, timeline, log, traffic }))
+    const house = new Rooms({ database, timeline, directory: { find: async () => undefined } })
+    const person = somebody()
+    const { kind, id, name, workspaceId } = person
+    const roomIds: string[] = []
+    for (let room = 0; room < Math.max(...roomCounts); room++) {
+      const made = await house.create(database, {
+        workspaceId,
+        name: `Room ${room}`,
+        members: [{ kind, id, name }],
+        createdBy: id,
+      })
+      roomIds.push(made.id)
+    }
+    let number = 0
+    const say = (roomIndex: number) =>
+      messages.send(person, roomIds[roomIndex] ?? '', { clientId: `talk-${++number}`, text })
+    const commits = () => traffic.batches.counts.reduce((sum, count) => sum + count, 0)
+    // The node that publishes is the one that indexes; what it leaves behind another one would take up after a minute.
+    const indexer = new pg.Client({ connectionString: url })
+    await indexer.connect()
+    await indexer.query(
+      `insert into room_search_cursors (room_id, seq) select id, ${Number.MAX_SAFE_INTEGER} from rooms`,
+    )
+    await indexer.end()
+    return new Talk(say, commits, born.move())
+  }
+
+  /** How many messages were acknowledged, in how many commits. */
+  async go(roomCount: number, lanes: number, forMs: number): Promise<{ said: number; commits: number }> {
+    const before = this.#commits()
+    const until = performance.now() + forMs
+    let said = 0
+    let turn = 0
+    const lane = async () => {
+      while (performance.now() < until) {
+        await this.#say(turn++ % roomCount)
+        said++
+      }
+    }
+    await Promise.all(Array.from({ length: lanes }, lane))
+    return { said, commits: this.#commits() - before }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#release.disposeAsync()
+  }
+}
+
+/** Processor time of all threads of a process so far, in milliseconds, to the nanosecond: the kernel's ticks are 10 ms. */
+async function usedMs(pid: number): Promise<number> {
+  let nanoseconds = 0
+  for (const task of await readdir(`/proc/${pid}/task`)) {
+    // A thread may have ended since it was listed.
+    const stat = await readFile(join('/proc', String(pid), 'task', task, 'schedstat'), 'utf8').catch(
+      () => '0',
+    )
+    nanoseconds += Number(stat.split(' ')[0])
+  }
+  return nanoseconds / 1e6
+}
