@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import pg from 'pg'
 import type { Broadcast } from '../../../server/src/foundation/broadcast/broadcast.ts'
 import { RedisBroadcast } from '../../../server/src/foundation/broadcast/redis.ts'
+import { Notes } from '../../../server/src/foundation/database/notes.ts'
 import { openDatabase } from '../../../server/src/foundation/database/pool.ts'
 import { createLog } from '../../../server/src/foundation/log.ts'
+import { MembershipNews } from '../../../server/src/rooms/membership-news.ts'
 import { Messages } from '../../../server/src/rooms/messages.ts'
 import { PublishTraffic } from '../../../server/src/rooms/publish-traffic.ts'
 import { Rooms } from '../../../server/src/rooms/rooms.ts'
@@ -183,7 +185,9 @@ class Talk implements AsyncDisposable {
     const timeline = born.use(await Timeline.open({ database, log, broadcast }))
     const traffic = new PublishTraffic()
     const messages = born.use(new Messages({ database, timeline, log, traffic }))
-    const house = new Rooms({ database, timeline, directory: { find: async () => undefined } })
+    const notes = born.use(await Notes.open({ database, log }))
+    const news = born.use(new MembershipNews({ notes }))
+    const house = new Rooms({ database, timeline, news, directory: { find: async () => undefined } })
     const person = somebody()
     const { kind, id, name, workspaceId } = person
     const roomIds: string[] = []
