@@ -5,7 +5,7 @@ import type { LogLine, ModuleLevel } from '@atom/contract/log.ts'
 import { OpenStreams } from '#access/open-streams.ts'
 import { Notes } from '#foundation/database/notes.ts'
 import { AtomError } from '#foundation/errors.ts'
-import { Failures } from '#foundation/failures.ts'
+import { Failures } from '#foundation/failure-groups.ts'
 import { createLog } from '#foundation/log.ts'
 import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
@@ -306,15 +306,15 @@ test('[LG9] an operator reads the log of a node by level, part, request and text
 test('[LG10] the level of one part is changed on every node, and ends by itself', async () => {
   await using it = await scene()
   const other = await it.node()
-  const set = await it.ask<ModuleLevel>('PUT', '/log/levels/rooms', { level: 'debug', minutes: 10 })
+  const set = await it.ask<ModuleLevel>('PUT', '/log/levels/rooms', { level: 'debug', minutes: 1 })
   assert.equal(set.status, 200)
   await until(() => other.modules.level('rooms') === 'debug')
   assert.deepEqual([it.modules.level('rooms'), it.modules.level('agents')], ['debug', 'info'])
   const late = await it.node()
   await until(() => late.modules.level('rooms') === 'debug')
-  assert.equal((await it.ask('PUT', '/log/levels/nobody', { level: 'debug', minutes: 10 })).status, 404)
+  assert.equal((await it.ask('PUT', '/log/levels/nobody', { level: 'debug', minutes: 1 })).status, 404)
   assert.equal((await it.ask('PUT', '/log/levels/rooms', { level: 'loud', minutes: 10 })).status, 400)
-  it.clock.pass(11 * 60_000)
+  it.clock.pass(2 * 60_000)
   await it.ask('PUT', '/log/levels/agents', { level: 'warn', minutes: 1 })
   await until(() => other.modules.level('agents') === 'warn' && other.modules.level('rooms') === 'info')
   const { body } = await it.ask<{ items: ModuleLevel[] }>('GET', '/log/levels')

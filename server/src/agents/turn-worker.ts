@@ -1,6 +1,6 @@
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
-import type { Failures } from '#foundation/failures.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import * as store from './agent-store.ts'
 import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'

@@ -1,6 +1,6 @@
 import sql, { empty, join, type Sql } from 'sql-template-tag'
 import type { Queryable } from '#foundation/database/pool.ts'
-import type { FailureGroup } from '#foundation/failures.ts'
+import type { FailureGroup } from '#foundation/failure-groups.ts'
 
 export interface ErrorRow {
   readonly id: string

@@ -3,7 +3,7 @@ import type { ErrorCounts, ErrorGroup } from '@atom/contract/failures.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
-import type { FailureDoor, Failures } from '#foundation/failures.ts'
+import type { FailureDoor, Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import * as store from './error-store.ts'
 
