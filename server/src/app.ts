@@ -43,8 +43,11 @@ import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { Notes } from '#foundation/database/notes.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
+import { Failures } from '#foundation/failure-groups.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
+import { LogModules } from '#foundation/log-modules.ts'
+import { LogTail } from '#foundation/log-tail.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
@@ -55,11 +58,14 @@ import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
+import { ErrorsSeen } from '#operations/errors-seen.ts'
 import { Live } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { LogDesk } from '#operations/log-desk.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
 import { Nodes } from '#operations/nodes.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
+import { recordDoors } from '#operations/record-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
@@ -91,6 +97,8 @@ const poolSize = 10
 /** What a test may put in the place of a real part. */
 export interface Overrides {
   readonly log?: Log
+  /** What keeps the last lines of `log`. */
+  readonly logTail?: LogTail
   readonly clock?: Clock
   /** A sandbox that outlives this server, and the origins it is reached by. */
   readonly sandbox?: SandboxOffer & { reach(): readonly string[] }
@@ -117,6 +125,8 @@ export interface App extends AsyncDisposable {
 export async function createApp(config: Config, overrides: Overrides = {}): Promise<App> {
   await using born = new AsyncDisposableStack()
   const log = overrides.log ?? createLog({ level: config.logLevel })
+  const modules = new LogModules(log)
+  const node = `${hostname()}-${process.pid}`
   const clock = overrides.clock ?? systemClock
   await requireFreePort(config.host, config.port)
 
@@ -125,8 +135,10 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir, log })
   const envelope = new Envelope({ keyring })
   const { database } = await openAtomDatabase(config, { log, born, sessionName: keyring.announcement })
+  const failures = new Failures()
   const http = createHttpServer({
     log,
+    failures,
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
     allowedOrigins: config.corsOrigins,
@@ -253,6 +265,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       models,
       clock,
       log,
+      failures,
       ...overrides.turns,
     }),
   )
@@ -357,6 +370,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       clock,
       log,
       traffic: socketTraffic,
+      failures,
     }),
   )
 
@@ -369,7 +383,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   }
   const live = born.use(
     new Live({
-      node: `${hostname()}-${process.pid}`,
+      node,
       sources: liveSources,
       roomNames: (principal, roomIds) => rooms.names(principal, roomIds),
       clock,
@@ -388,6 +402,19 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     }),
   )
   operationDoors(guards.guard, { sandbox, nodes })
+  const errorsSeen = born.use(
+    new ErrorsSeen({
+      failures,
+      database,
+      clock,
+      log,
+      tell: (news) => log.warn(news, news.kind === 'new' ? 'an error nobody foresaw' : 'an error that rises'),
+    }),
+  )
+  const logDesk = born.use(
+    new LogDesk({ node, tail: overrides.logTail ?? new LogTail(), modules, database, notes, clock, log }),
+  )
+  recordDoors(guards, { errors: errorsSeen, log: logDesk, streams })
   const metrics = new Metrics()
   registerLiveMetrics(metrics, liveSources)
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })

@@ -1,5 +1,6 @@
 import type { Database } from '#foundation/database/pool.ts'
-import { AtomError } from '#foundation/errors.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import * as store from './agent-store.ts'
 import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'
@@ -13,6 +14,8 @@ export interface TurnWorkerOptions extends TurnDependencies {
   readonly pollMs?: number
   /** How long running turns may take to finish when the process ends. */
   readonly graceMs?: number
+  /** Hears of every turn that failed for a reason nobody foresaw. */
+  readonly failures?: Pick<Failures, 'note'>
 }
 
 interface Running {
@@ -144,6 +147,7 @@ export class TurnWorker implements AsyncDisposable {
         await run.run()
       } catch (thrown) {
         if (lost.aborted || isPassing(thrown)) throw thrown
+        this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
         await run.fail(thrown)
       }
     } catch (thrown) {

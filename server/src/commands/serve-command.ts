@@ -6,6 +6,8 @@ import { openKeyring } from '../foundation/crypto/keyring.ts'
 import { openDataDir } from '../foundation/database/database-folder.ts'
 import { randomToken } from '../foundation/ids.ts'
 import { createLog, type Log } from '../foundation/log.ts'
+import { LogSink } from '../foundation/log-sink.ts'
+import { LogTail } from '../foundation/log-tail.ts'
 import { StartError } from '../foundation/start-error.ts'
 import { requireFreePort } from '../http/free-port.ts'
 import { drainWord, type WorkerReady, Workers } from './workers.ts'
@@ -23,9 +25,15 @@ export function serveCommand(): Command {
     .action(async ({ workers }: { workers: number }) => {
       const began = performance.now()
       const config = readConfig()
-      const log = createLog({ level: config.logLevel, readable: process.stdout.isTTY === true })
-      if (cluster.isWorker) await serveAsWorker(config, log)
-      else if (workers === 1) await serveAlone(config, log, began)
+      const logTail = new LogTail()
+      const log = createLog({
+        level: config.logLevel,
+        write: LogSink.open().write,
+        readable: process.stdout.isTTY === true,
+        tail: logTail,
+      })
+      if (cluster.isWorker) await serveAsWorker(config, { log, logTail })
+      else if (workers === 1) await serveAlone(config, { log, logTail }, began)
       else await serveWithWorkers(config, log, began, workers)
       log.info('stopped')
       // A library's forgotten timer must not keep a stopped server in the process list.
@@ -33,25 +41,31 @@ export function serveCommand(): Command {
     })
 }
 
+interface Kept {
+  readonly log: Log
+  /** The last lines of it. */
+  readonly logTail: LogTail
+}
+
 /** Not before: what is wrong with a file of the server, such as a provider's, must not end the other commands. */
 function theApp() {
   return import('../app.ts')
 }
 
-async function serveAlone(config: Config, log: Log, began: number): Promise<void> {
+async function serveAlone(config: Config, { log, logTail }: Kept, began: number): Promise<void> {
   const stopped = untilStopped()
   const { createApp } = await theApp()
-  await using app = await createApp(config, { log })
+  await using app = await createApp(config, { log, logTail })
   await app.listen()
   announce(began, { url: app.url, setupUrl: await app.setupUrl() })
   noteEnd(log, await stopped)
 }
 
 /** One of several. It ends when it is told to, or with the process that started it (Node sees to that). */
-async function serveAsWorker(config: Config, log: Log): Promise<void> {
+async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<void> {
   const stopped = untilStopped({ asWorker: true })
   const { createApp } = await theApp()
-  await using app = await createApp(config, { log })
+  await using app = await createApp(config, { log, logTail })
   await app.listen()
   process.send?.({ ready: true, url: app.url, setupUrl: await app.setupUrl() } satisfies WorkerReady)
   noteEnd(log, await stopped)

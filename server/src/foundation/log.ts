@@ -1,23 +1,12 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { finished, forTerminal } from './log-line.ts'
+import { NoiseGate, type NoiseLimit, ordinaryNoise } from './log-noise.ts'
+import type { LogTail } from './log-tail.ts'
 
 export type Log = Logger
 
-/**
- * What a secret looks like whatever field it is in: bearer headers, JWTs, tokens with the providers' prefixes, OAuth
- * parameters in a URL or form. Applied to the finished line, because lists of field names were measured to miss most planted
- * secrets and this misses almost none, for half a microsecond per line.
- */
-const secretShapes =
-  /(\bBearer\s+|\bBasic\s+)[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*|\b(?:gh[opusr]_|github_pat_|ya29\.|1\/\/|xox[a-z]-|ntn_|secret_)[\w./-]{8,}|("?(?:access_token|refresh_token|id_token|client_secret|code_verifier|password|token|authorization|cookie|set-cookie)"?\s*[:=]\s*"?)(?!\[secret\])[^"&\s,}]{6,}/gi
-
-/** The line with everything that looks like a secret replaced. */
-export function scrub(line: string): string {
-  return line.replace(
-    secretShapes,
-    (_whole, scheme?: string, field?: string) => `${scheme ?? field ?? ''}[secret]`,
-  )
-}
+const fatal = 60
 
 export interface LogOptions {
   readonly level: string
@@ -25,6 +14,9 @@ export interface LogOptions {
   readonly write?: (line: string) => void
   /** For a person at a terminal instead of a machine. */
   readonly readable?: boolean
+  /** Keeps the last lines, to be looked at while the process runs. */
+  readonly tail?: LogTail
+  readonly noise?: NoiseLimit
 }
 
 /** An error with its causes. Drivers hang whole objects onto theirs, keys of a session among them: those stay out. */
@@ -55,20 +47,54 @@ function isoTime(): () => string {
   }
 }
 
-/** Structured JSON lines, one event each; secrets are scrubbed from the finished line. */
+/** What was left out is told at the latest after this time, in ms. */
+const owedMs = 5_000
+
+/**
+ * Structured JSON lines, one event each, of bounded length; secrets are scrubbed from the finished line. Of one kind of line,
+ * which is its text, no more are written than `noise` allows.
+ */
 export function createLog(options: LogOptions): Log {
   const print = options.write ?? ((line: string) => process.stdout.write(line))
   const pretty = prettyFactory({ colorize: true, translateTime: 'HH:MM:ss', ignore: 'requestId' })
-  const write = options.readable ? (line: string) => print(pretty(line)) : print
-  const destination: DestinationStream = { write: (line) => write(scrub(line)) }
-  return pino(
+  const write = options.readable ? (line: string) => print(pretty(forTerminal(line))) : print
+  const destination: DestinationStream = {
+    write: (raw) => {
+      const line = finished(raw)
+      options.tail?.keep(line)
+      write(line)
+    },
+  }
+  const gate = new NoiseGate(options.noise ?? ordinaryNoise)
+  let owing = false
+  const tellOwed = () => {
+    owing = false
+    for (const [kind, omitted] of gate.owed()) log.warn({ kind, omitted }, 'log lines were left out')
+  }
+  const log = pino(
     {
       level: options.level,
       base: null,
       timestamp: isoTime(),
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describedError },
+      hooks: {
+        logMethod(args, method, level) {
+          const [first, second] = args as unknown[]
+          const text = typeof second === 'string' ? second : typeof first === 'string' ? first : ''
+          const omitted = level >= fatal ? 0 : gate.pass(text)
+          if (omitted === undefined) {
+            if (!owing) setTimeout(tellOwed, owedMs).unref()
+            owing = true
+            return
+          }
+          if (omitted > 0 && typeof first === 'object' && first !== null) {
+            method.apply(this, [{ ...first, omitted }, text])
+          } else method.apply(this, args)
+        },
+      },
     },
     destination,
   )
+  return log
 }

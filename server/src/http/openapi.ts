@@ -2,6 +2,8 @@ import { accountRoutes } from '@atom/contract/accounts.ts'
 import { agentRoutes } from '@atom/contract/agents.ts'
 import { capabilityRoutes, connectionRoutes } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
+import { failureRoutes } from '@atom/contract/failures.ts'
+import { logRoutes } from '@atom/contract/log.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
@@ -26,7 +28,11 @@ export const routeGroups: readonly RouteGroup[] = [
   { name: 'rooms', summary: 'Rooms, messages, timelines', routes: roomRoutes },
   { name: 'agents', summary: 'Agents, their turns, approvals', routes: agentRoutes },
   { name: 'streams', summary: 'Rooms and turns as server-sent events', routes: streamRoutes },
-  { name: 'operations', summary: 'How the server is', routes: operationRoutes },
+  {
+    name: 'operations',
+    summary: 'How the server is',
+    routes: { ...operationRoutes, ...failureRoutes, ...logRoutes },
+  },
 ]
 
 /** What a route can answer besides its own errors, because every door of its kind can. */

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { callerAddress } from './caller-address.ts'
@@ -28,6 +29,8 @@ declare module 'fastify' {
 
 export interface HttpServerOptions {
   readonly log: Log
+  /** Hears of everything that was refused or failed. */
+  readonly failures?: Pick<Failures, 'note'> | undefined
   /** The origin people use, such as `https://atom.example`. Where absent: the address it listens on. */
   readonly publicUrl?: string | undefined
   /** Addresses or networks whose `X-Forwarded-For` is believed, right to left. None where absent. */
@@ -251,6 +254,10 @@ export class HttpServer implements AsyncDisposable {
   /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
   #finish(request: FastifyRequest, reply: FastifyReply): void {
     const error = request.answeredWith
+    if (error !== undefined) {
+      const place = `${request.method} ${request.routeOptions.url ?? 'unmatched'}`
+      this.#options.failures?.note({ door: 'http', place, error, requestId: request.id })
+    }
     const line = {
       requestId: request.id,
       method: request.method,

@@ -10,6 +10,7 @@ import { Compile, type Validator } from 'typebox/compile'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
@@ -42,6 +43,7 @@ export interface FramesOptions {
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly resume: Resume<LiveSocket>
   readonly traffic: SocketTraffic
+  readonly failures?: Pick<Failures, 'note'> | undefined
   readonly log: Log
 }
 
@@ -66,6 +68,7 @@ const validators = Object.fromEntries(
 export class Frames {
   readonly #log: Log
   readonly #traffic: SocketTraffic
+  readonly #failures: Pick<Failures, 'note'> | undefined
   readonly #handlers: Handlers
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
@@ -73,6 +76,7 @@ export class Frames {
   constructor(options: FramesOptions) {
     this.#log = options.log
     this.#traffic = options.traffic
+    this.#failures = options.failures
     this.#handlers = handlersOf(options)
   }
 
@@ -118,6 +122,7 @@ export class Frames {
     } catch (thrown) {
       const error = asAtomError(thrown)
       this.#traffic.framesRefused.add(error.code)
+      this.#failures?.note({ door: 'socket', place: isFrame(name) ? name : 'unknown frame', error })
       if (error.code === 'internal') {
         this.#log.error(
           { err: thrown, frame: name, accountId: socket.principal.id },

@@ -9,7 +9,8 @@ import type { OwnPages } from '#access/own-pages.ts'
 import type { Revocations } from '#access/revocations.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
-import { AtomError } from '#foundation/errors.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Amendments } from '#rooms/amendments.ts'
@@ -57,6 +58,8 @@ export interface SocketServerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly traffic?: SocketTraffic
+  /** Hears of every handshake and frame that was refused or failed. */
+  readonly failures?: Pick<Failures, 'note'>
   readonly neighbours: Neighbours
   /** Where a request comes from, behind the proxies that are trusted. */
   readonly addressOf: (request: IncomingMessage) => string
@@ -89,6 +92,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #clock: Clock
   readonly #log: Log
   readonly #traffic: SocketTraffic
+  readonly #failures: Pick<Failures, 'note'> | undefined
   readonly #revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly #expiry: Expiry
   readonly #bounds: BufferBounds
@@ -121,6 +125,7 @@ export class SocketServer implements AsyncDisposable {
     this.#log = options.log
     const traffic = options.traffic ?? new SocketTraffic()
     this.#traffic = traffic
+    this.#failures = options.failures
     this.#revocations = options.revocations
     this.#expiry = options.expiry ?? defaultExpiry
     this.#bounds = options.bounds ?? defaultBounds
@@ -350,6 +355,7 @@ export class SocketServer implements AsyncDisposable {
   #refusal(thrown: unknown): Error & { data: FrameError } {
     const data = frameError(thrown)
     this.#traffic.refused.add(data.code)
+    this.#failures?.note({ door: 'socket', place: 'handshake', error: asAtomError(thrown) })
     if (data.code === 'internal') this.#log.error({ err: thrown }, 'a handshake could not be judged')
     return Object.assign(new Error(data.code), { data })
   }

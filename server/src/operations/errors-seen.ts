@@ -1,0 +1,227 @@
+import { type ErrorCode, errorCodes, errorTable } from '@atom/contract/errors.ts'
+import type { ErrorCounts, ErrorGroup } from '@atom/contract/failures.ts'
+import type { Clock } from '#foundation/clock.ts'
+import type { Database } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { FailureDoor, Failures } from '#foundation/failure-groups.ts'
+import type { Log } from '#foundation/log.ts'
+import * as store from './error-store.ts'
+
+/** Kept in the database this often, in ms; a crash loses what came since. */
+const keepMs = 10_000
+const forgetMs = 60 * 60_000
+const minuteMs = 60_000
+/** A kind rises when it came four times as often as usual, and often enough to be no chance. */
+const rise = { times: 4, atLeast: 20 }
+const defaultLimit = 50
+
+/** Something about errors that an operator should hear of without looking. */
+export interface ErrorNews {
+  readonly kind: 'new' | 'rising'
+  readonly id: string
+  readonly code: ErrorCode
+  readonly title: string
+  /** In the last five minutes. */
+  readonly latest: number
+  /** In five minutes of the hour before, on average. */
+  readonly usual: number
+}
+
+interface Options {
+  readonly failures: Failures
+  readonly database: Database
+  readonly clock: Clock
+  readonly log: Log
+  /** Told once for each: of what nobody foresaw when it is new, of anything grave when it rises. */
+  readonly tell: (news: ErrorNews) => void
+  readonly keepMs?: number
+}
+
+export interface ErrorsWanted {
+  readonly cursor?: string
+  readonly limit?: number
+  readonly minutes?: number
+  readonly category?: string
+  readonly door?: FailureDoor
+  readonly state?: 'open' | 'resolved'
+  readonly q?: string
+}
+
+/** What went wrong, over all nodes and restarts, by kind. */
+export class ErrorsSeen implements AsyncDisposable {
+  readonly #with: Options
+  readonly #timer: NodeJS.Timeout
+  #keeping: Promise<void> | undefined
+  #forgotten = Number.NEGATIVE_INFINITY
+  #rising = new Set<string>()
+
+  constructor(options: Options) {
+    this.#with = options
+    this.#timer = setInterval(() => void this.keep(), options.keepMs ?? keepMs)
+    this.#timer.unref()
+  }
+
+  /** Writes down what was gathered. Never rejects: what cannot be kept now is kept the next time. */
+  keep(): Promise<void> {
+    this.#keeping ??= this.#keep().finally(() => {
+      this.#keeping = undefined
+    })
+    return this.#keeping
+  }
+
+  async list(wanted: ErrorsWanted): Promise<{ items: ErrorGroup[]; next: string | null }> {
+    const limit = wanted.limit ?? defaultLimit
+    const rows = await store.listErrors(
+      this.#with.database,
+      {
+        since: this.#since(wanted.minutes ?? 1_440),
+        door: wanted.door,
+        codes:
+          wanted.category === undefined
+            ? undefined
+            : errorCodes.filter((code) => errorTable[code].category === wanted.category),
+        state: wanted.state,
+        text: wanted.q,
+      },
+      { limit: limit + 1, after: wanted.cursor === undefined ? undefined : placeOf(wanted.cursor) },
+    )
+    const items = rows.slice(0, limit)
+    const last = items.at(-1)
+    return {
+      items: items.map(shown),
+      next: rows.length > limit && last !== undefined ? cursorOf(last) : null,
+    }
+  }
+
+  /** @throws AtomError `not_found` */
+  async group(
+    id: string,
+    minutes = 1_440,
+  ): Promise<ErrorGroup & { stack: string | null; history: ErrorCounts }> {
+    const row = await store.findError(this.#with.database, id)
+    if (row === undefined) throw new AtomError('not_found')
+    const { since, stepMs, at } = this.#steps(minutes)
+    const counted = await store.countErrors(this.#with.database, { since, stepMs, groupId: id })
+    return { ...shown(row), stack: row.stack, history: { stepMs, at, counts: spread(at, counted) } }
+  }
+
+  async history(minutes = 1_440): Promise<ErrorCounts & { codes: { code: string; counts: number[] }[] }> {
+    const { since, stepMs, at } = this.#steps(minutes)
+    const counted = await store.countErrors(this.#with.database, { since, stepMs })
+    const codes = [...new Set(counted.map(({ code }) => code))].sort()
+    return {
+      ...{ stepMs, at, counts: spread(at, counted) },
+      codes: codes.map((code) => ({
+        code,
+        counts: spread(
+          at,
+          counted.filter((one) => one.code === code),
+        ),
+      })),
+    }
+  }
+
+  /** @throws AtomError `not_found` */
+  async resolve(id: string): Promise<void> {
+    const known = await store.resolveError(this.#with.database, id, this.#with.clock.now())
+    if (!known) throw new AtomError('not_found')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#keeping
+    await this.keep()
+  }
+
+  async #keep(): Promise<void> {
+    const { failures, database, log } = this.#with
+    const groups = failures.take()
+    try {
+      const added = await database.transaction((tx) => store.addErrors(tx, groups))
+      this.#tellNew(groups, added)
+      if (groups.length > 0 || this.#rising.size > 0) await this.#tellRising()
+      const now = this.#with.clock.now()
+      if (now.getTime() - this.#forgotten < forgetMs) return
+      this.#forgotten = now.getTime()
+      await store.forgetErrors(database, now)
+    } catch (error) {
+      failures.giveBack(groups)
+      log.warn({ err: error, kinds: groups.length }, 'what went wrong could not be kept; trying again')
+    }
+  }
+
+  #tellNew(groups: ReturnType<Failures['take']>, added: readonly store.Added[]): void {
+    const fresh = new Set(added.filter(({ isNew }) => isNew).map(({ id }) => id))
+    for (const { id, code, title, count } of groups) {
+      if (code !== 'internal' || !fresh.has(id)) continue
+      this.#with.tell({ kind: 'new', id, code, title, latest: count, usual: 0 })
+    }
+  }
+
+  async #tellRising(): Promise<void> {
+    const compared = await store.compareErrors(this.#with.database, this.#with.clock.now())
+    const rising = compared.filter(({ code, latest, usual }) => {
+      const { severity } = errorTable[code as ErrorCode] ?? errorTable.internal
+      return severity !== 'low' && latest >= rise.atLeast && latest >= rise.times * usual
+    })
+    for (const { id, code, title, latest, usual } of rising) {
+      if (!this.#rising.has(id)) {
+        this.#with.tell({ kind: 'rising', id, code: code as ErrorCode, title, latest, usual })
+      }
+    }
+    this.#rising = new Set(rising.map(({ id }) => id))
+  }
+
+  #since(minutes: number): Date {
+    return new Date(this.#with.clock.now().getTime() - minutes * minuteMs)
+  }
+
+  /** About a hundred steps, of whole minutes. */
+  #steps(minutes: number): { since: Date; stepMs: number; at: number[] } {
+    const stepMs = Math.max(1, Math.ceil(minutes / 120)) * minuteMs
+    const now = this.#with.clock.now().getTime()
+    const first = Math.floor((now - minutes * minuteMs) / stepMs) * stepMs
+    const at: number[] = []
+    for (let step = first; step <= now; step += stepMs) at.push(step)
+    return { since: new Date(first), stepMs, at }
+  }
+}
+
+function spread(
+  at: readonly number[],
+  counted: readonly { readonly at: string; readonly count: string }[],
+): number[] {
+  const byStep = new Map<number, number>()
+  for (const { at: step, count } of counted) {
+    byStep.set(Number(step), (byStep.get(Number(step)) ?? 0) + Number(count))
+  }
+  return at.map((step) => byStep.get(step) ?? 0)
+}
+
+function shown(row: store.ErrorRow): ErrorGroup {
+  const { category, severity } = errorTable[row.code as ErrorCode] ?? errorTable.internal
+  return {
+    ...{ id: row.id, code: row.code as ErrorCode, category, severity, door: row.door as FailureDoor },
+    ...{ place: row.place, title: row.title, count: Number(row.count), lastHour: Number(row.lastHour) },
+    firstSeenAt: row.firstSeenAt.toISOString(),
+    lastSeenAt: row.lastSeenAt.toISOString(),
+    state: row.resolvedAt === null ? 'open' : 'resolved',
+    exampleRequestId: row.exampleRequestId,
+    exampleTraceId: row.exampleTraceId,
+  }
+}
+
+function cursorOf({ lastSeenAt, id }: store.ErrorRow): string {
+  return Buffer.from(`${lastSeenAt.getTime()} ${id}`).toString('base64url')
+}
+
+/** @throws AtomError `validation_failed` */
+function placeOf(cursor: string): { at: Date; id: string } {
+  const [at, id] = Buffer.from(cursor, 'base64url').toString().split(' ')
+  if (!/^\d{1,15}$/.test(at ?? '') || !/^[0-9a-f]{16}$/.test(id ?? '')) {
+    throw new AtomError('validation_failed', 'The cursor is not one of this list.', {
+      problems: [{ pointer: 'query/cursor', detail: 'Give back what `next` was.' }],
+    })
+  }
+  return { at: new Date(Number(at)), id: id ?? '' }
+}
