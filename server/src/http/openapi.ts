@@ -2,6 +2,7 @@ import { accountRoutes } from '@atom/contract/accounts.ts'
 import { agentRoutes } from '@atom/contract/agents.ts'
 import { capabilityRoutes, connectionRoutes } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
+import { limitRoutes } from '@atom/contract/limits.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
@@ -27,6 +28,7 @@ export const routeGroups: readonly RouteGroup[] = [
   { name: 'agents', summary: 'Agents, their turns, approvals', routes: agentRoutes },
   { name: 'streams', summary: 'Rooms and turns as server-sent events', routes: streamRoutes },
   { name: 'operations', summary: 'How the server is', routes: operationRoutes },
+  { name: 'limits', summary: 'Who may do how much, and who is kept out', routes: limitRoutes },
 ]
 
 /** What a route can answer besides its own errors, because every door of its kind can. */
@@ -38,7 +40,8 @@ export function errorsOf(route: Route): ErrorCode[] {
   if (route.body !== undefined || route.query !== undefined || route.params !== undefined)
     codes.add('validation_failed')
   for (const code of byAudience[route.audience]) codes.add(code)
-  if (route.path.startsWith('/v1/')) for (const code of ['busy', 'unavailable'] as const) codes.add(code)
+  if (route.path.startsWith('/v1/'))
+    for (const code of ['busy', 'unavailable', 'rate_limited', 'blocked'] as const) codes.add(code)
   codes.add('internal')
   return [...codes].sort((one, other) => errorTable[one].status - errorTable[other].status)
 }

@@ -18,7 +18,14 @@ import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
-import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import {
+  Admission,
+  type AdmissionLimits,
+  type Admitted,
+  defaultAdmission,
+  type Entry,
+  frameError,
+} from './admission.ts'
 import { type DrainPlan, defaultDrain, sendAway } from './drain.ts'
 import { Frames, type Turns } from './frames.ts'
 import { Hub } from './hub.ts'
@@ -63,6 +70,8 @@ export interface SocketServerOptions {
   /** Where a request comes from, behind the proxies that are trusted. */
   readonly addressOf: (request: IncomingMessage) => string
   readonly admission?: Partial<AdmissionLimits>
+  /** What everybody passes who comes to this process, by whatever protocol. */
+  readonly entry?: Entry
   readonly drain?: Partial<DrainPlan>
   readonly budget?: SocketBudget
   readonly bounds?: BufferBounds

@@ -62,7 +62,7 @@ export interface Live extends AsyncDisposable {
 export type LiveOptions = Partial<
   Pick<
     SocketServerOptions,
-    'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
+    'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain' | 'entry'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number

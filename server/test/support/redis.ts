@@ -76,6 +76,15 @@ export class TestRedis implements AsyncDisposable {
     this.#server = undefined
   }
 
+  /** It stands still, with all its sessions open. */
+  freeze(): void {
+    this.#server?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#server?.kill('SIGCONT')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     await rm(this.#folder, { recursive: true, force: true })
