@@ -11,7 +11,7 @@ import { type Arrivals, arrive, capacity, patienceMs, type Target } from '../ove
 
 const setupToken = 'the-setup-token-of-the-benchmark'
 const person = { email: 'ada@example.com', password: 'seven calm otters sing' }
-const messages = 200
+const messages = 40
 const times = 3
 /** Of these the first is the way into overload. */
 const settleMs = 1_000
@@ -22,21 +22,28 @@ export const benchmark: Benchmark = {
   async run({ quick, say }) {
     const forMs = quick ? 6_000 : 15_000
     await using unprotected = await Server.start({ UNPROTECTED: '1' })
-    const bare = await unprotected.measured(forMs, quick)
-    say(`unprotected: ${told(bare)}`)
-    await unprotected.end()
     await using server = await Server.start({})
-    const shed = await server.measured(forMs, quick)
+    for (const one of [unprotected, server]) await one.warm()
+    say('both are warm')
+    // Rounds in turn: what the machine does besides falls on both.
+    const peaks: number[] = []
+    for (let round = 0; round < 2; round++)
+      for (const one of [unprotected, server]) peaks.push(await one.capacity(quick ? 2_000 : 4_000))
+    const peak = Math.max(...peaks)
+    say(`served at most: ${peaks.map(Math.round).join(', ')}/s`)
+    const shed = await server.flooded(peak * times, forMs)
     say(`shedding: ${told(shed)}`)
+    const bare = await unprotected.flooded(peak * times, forMs)
+    say(`unprotected: ${told(bare)}`)
     const { entries, arrivals } = shed
     const peer = 'the same without shedding'
     return [
-      figure({ name: 'served at most, 16 clients in a closed loop', value: shed.peak, unit: 'requests/s' }),
+      figure({ name: 'served at most, 16 clients in a closed loop', value: peak, unit: 'requests/s' }),
       figure({
         name: `good answers at ${times} times that`,
         value: shed.goodput,
         unit: 'requests/s',
-        against: { peer: 'served at most', value: shed.peak },
+        against: { peer: 'served at most', value: peak },
         target: '>=0.7',
       }),
       figure({
@@ -76,15 +83,14 @@ export const benchmark: Benchmark = {
 }
 
 interface Measured {
-  readonly peak: number
   readonly goodput: number
   readonly arrivals: Arrivals
   readonly entries: { readonly asked: number; readonly done: number }
   readonly recoveryMs: number
 }
 
-function told({ peak, goodput, arrivals, entries, recoveryMs }: Measured): string {
-  return `${Math.round(goodput)}/s of ${Math.round(peak)}/s, ${arrivals.sent} sent, ${arrivals.turnedAway} turned away, ${arrivals.lost} lost, entry ${entries.done} of ${entries.asked}, back after ${Math.round(recoveryMs)} ms`
+function told({ goodput, arrivals, entries, recoveryMs }: Measured): string {
+  return `${Math.round(goodput)}/s, ${arrivals.sent} sent, ${arrivals.turnedAway} turned away, ${arrivals.lost} lost, entry ${entries.done} of ${entries.asked}, back after ${Math.round(recoveryMs)} ms`
 }
 
 /** A server in a process of its own, with a person and a room that has something to read. */
@@ -92,6 +98,8 @@ class Server implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #url: string
   readonly #dataDir: string
+  #target: Target | undefined
+  #refreshToken = ''
 
   private constructor(child: ChildProcess, url: string, dataDir: string) {
     this.#child = child
@@ -122,21 +130,38 @@ class Server implements AsyncDisposable {
     return new Server(child, url, dataDir)
   }
 
-  async measured(forMs: number, quick: boolean): Promise<Measured> {
+  /** The embedded agent learns its words in the background, and the code has to be compiled. */
+  async warm(): Promise<void> {
     const { token, refreshToken, path } = await this.#furnish()
     const { hostname: host, port } = new URL(this.#url)
-    const target = { host, port: Number(port), path, token }
-    await this.#warm(target)
-    const peak = await capacity(target, 16, quick ? 3_000 : 5_000)
-    await delay(1_000)
+    this.#target = { host, port: Number(port), path, token }
+    this.#refreshToken = refreshToken
+    let best = 0
+    for (let round = 0; round < 6; round++) {
+      const now = await this.capacity(1_500)
+      if (round > 1 && now < best * 1.05) return
+      best = Math.max(best, now)
+    }
+  }
+
+  async capacity(forMs: number): Promise<number> {
+    return await capacity(this.#aim(), 16, forMs)
+  }
+
+  async flooded(perSecond: number, forMs: number): Promise<Measured> {
     const over = new AbortController()
-    const entering = this.#enter(refreshToken, over.signal)
-    const arrivals = await arrive(target, peak * times, forMs)
+    const entering = this.#enter(over.signal)
+    const arrivals = await arrive(this.#aim(), perSecond, forMs)
     over.abort()
     const entries = await entering
-    const recoveryMs = await this.#recovered(target, peak)
+    const recoveryMs = await this.#recovered(perSecond / times / 3)
     const settled = arrivals.good.filter((at) => at >= settleMs && at < forMs).length
-    return { peak, goodput: (settled * 1_000) / (forMs - settleMs), arrivals, entries, recoveryMs }
+    return { goodput: (settled * 1_000) / (forMs - settleMs), arrivals, entries, recoveryMs }
+  }
+
+  #aim(): Target {
+    if (this.#target === undefined) throw new Error('the server is not warm yet')
+    return this.#target
   }
 
   async #furnish(): Promise<{ token: string; refreshToken: string; path: string }> {
@@ -158,26 +183,18 @@ class Server implements AsyncDisposable {
     return { token, refreshToken, path: `/v1/rooms/${room?.id}/events?after=0&limit=${messages}` }
   }
 
-  /** The embedded agent learns its words in the background, and the code has to be compiled. */
-  async #warm(target: Target): Promise<void> {
-    let best = 0
-    for (let round = 0; round < 8; round++) {
-      const now = await capacity(target, 16, 1_500)
-      if (round > 1 && now < best * 1.05) return
-      best = Math.max(best, now)
-    }
-  }
-
   /** Somebody renews their session, and somebody signs in, again and again, each with the patience of any client. */
-  async #enter(refreshToken: string, over: AbortSignal): Promise<{ asked: number; done: number }> {
+  async #enter(over: AbortSignal): Promise<{ asked: number; done: number }> {
     let [asked, done] = [0, 0]
-    let token = refreshToken
     for (let turn = 0; !over.aborted; turn++) {
       asked++
       try {
         if (turn % 2 === 0) {
-          token = (await this.#post<{ refreshToken: string }>('/v1/auth/refresh', { refreshToken: token }))
-            .refreshToken
+          this.#refreshToken = (
+            await this.#post<{ refreshToken: string }>('/v1/auth/refresh', {
+              refreshToken: this.#refreshToken,
+            })
+          ).refreshToken
         } else await this.#post('/v1/auth/login', person)
         done++
       } catch (error) {
@@ -189,14 +206,13 @@ class Server implements AsyncDisposable {
     return { asked, done }
   }
 
-  /** Until for a second everybody is served who comes, at a third of what can be. */
-  async #recovered(target: Target, peak: number): Promise<number> {
+  /** Until, over a whole second, everybody is served who comes, at a third of what can be. */
+  async #recovered(perSecond: number): Promise<number> {
     const began = performance.now()
     for (;;) {
-      const second = performance.now()
-      const { sent, good } = await arrive(target, peak / 3, 1_000)
-      if (good.length === sent) return second - began
-      if (second - began > 30_000) return second - began
+      const sinceMs = performance.now() - began
+      const { sent, good } = await arrive(this.#aim(), perSecond, 1_000)
+      if (good.length === sent || sinceMs > 30_000) return sinceMs
     }
   }
 
@@ -214,15 +230,12 @@ class Server implements AsyncDisposable {
     return (await answer.json()) as T
   }
 
-  async end(): Promise<void> {
-    if (this.#child.exitCode !== null) return
-    const ended = once(this.#child, 'exit')
-    this.#child.kill('SIGTERM')
-    await ended
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.end()
+    if (this.#child.exitCode === null) {
+      const ended = once(this.#child, 'exit')
+      this.#child.kill('SIGTERM')
+      await ended
+    }
     await rm(this.#dataDir, { recursive: true, force: true, maxRetries: 5 })
   }
 }
