@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 /** What became of requests that came whether or not earlier ones had been answered. */
 export interface Arrivals {
@@ -22,38 +22,85 @@ export interface Target {
 type Outcome = 'good' | 'busy' | 'lost'
 
 /** How long the clients of the benchmark wait for an answer, ms. */
-export const patienceMs = 2_000
+export const patienceMs = 1_000
 
-/** One request over a connection of its own, as a newcomer sends it. */
-async function ask({ host, port, path, token }: Target): Promise<Outcome> {
-  return await new Promise((resolve) => {
-    let head = ''
-    let ended = false
-    const socket = connect({ host, port, noDelay: true })
-    const done = (outcome: Outcome) => {
-      clearTimeout(patience)
-      socket.destroy()
-      resolve(outcome)
+/** A kept connection: one request at a time, each answered with a `content-length`. */
+class Line {
+  readonly #socket: Socket
+  #received: Buffer = Buffer.alloc(0)
+  /** Bytes of the answer under way, once its head is here. */
+  #whole: number | undefined
+  #done: ((outcome: Outcome) => void) | undefined
+  open = true
+
+  constructor({ host, port }: Target) {
+    this.#socket = connect({ host, port, noDelay: true })
+    this.#socket.on('data', (chunk: Buffer) => this.#heard(chunk))
+    this.#socket.on('error', () => this.#socket.destroy())
+    this.#socket.once('close', () => {
+      this.open = false
+      this.#done?.('lost')
+    })
+  }
+
+  ask(request: string): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const patience = setTimeout(() => this.end(), patienceMs)
+      this.#done = (outcome) => {
+        clearTimeout(patience)
+        this.#done = undefined
+        resolve(outcome)
+      }
+      this.#socket.write(request)
+    })
+  }
+
+  end(): void {
+    this.#socket.destroy()
+  }
+
+  #heard(chunk: Buffer): void {
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
+    if (this.#whole === undefined) {
+      const head = this.#received.indexOf('\r\n\r\n')
+      if (head === -1) return
+      const length = /content-length: (\d+)/i.exec(this.#received.toString('latin1', 0, head))?.[1]
+      this.#whole = head + 4 + Number(length)
     }
-    const patience = setTimeout(() => done('lost'), patienceMs)
-    socket.once('connect', () =>
-      socket.write(
-        `GET ${path} HTTP/1.1\r\nhost: atom\r\nauthorization: Bearer ${token}\r\nconnection: close\r\n\r\n`,
-      ),
-    )
-    socket.on('data', (chunk: Buffer) => {
-      if (head.length < 12) head += chunk.toString('latin1', 0, 12)
-    })
-    socket.once('end', () => {
-      ended = true
-      const status = head.slice(9, 12)
-      done(status === '200' ? 'good' : status === '503' ? 'busy' : 'lost')
-    })
-    socket.once('error', () => done('lost'))
-    socket.once('close', () => {
-      if (!ended) done('lost')
-    })
-  })
+    if (this.#received.length < this.#whole) return
+    const status = this.#received.toString('latin1', 9, 12)
+    this.#received = Buffer.alloc(0)
+    this.#whole = undefined
+    this.#done?.(status === '200' ? 'good' : status === '503' ? 'busy' : 'lost')
+  }
+}
+
+/** Connections that are kept; where all are busy, one more is opened, as a proxy in front of a server does. */
+class Lines implements Disposable {
+  readonly #target: Target
+  readonly #request: string
+  readonly #all = new Set<Line>()
+  readonly #free: Line[] = []
+
+  constructor(target: Target) {
+    this.#target = target
+    this.#request = `GET ${target.path} HTTP/1.1\r\nhost: atom\r\nauthorization: Bearer ${target.token}\r\n\r\n`
+  }
+
+  async ask(): Promise<Outcome> {
+    let line = this.#free.pop()
+    while (line !== undefined && !line.open) line = this.#free.pop()
+    line ??= new Line(this.#target)
+    this.#all.add(line)
+    const outcome = await line.ask(this.#request)
+    if (line.open) this.#free.push(line)
+    else this.#all.delete(line)
+    return outcome
+  }
+
+  [Symbol.dispose](): void {
+    for (const line of this.#all) line.end()
+  }
 }
 
 /** Sends at this rate for a while, and waits for what is left. */
@@ -62,11 +109,12 @@ export async function arrive(target: Target, perSecond: number, forMs: number): 
   const took: number[] = []
   let [sent, turnedAway, lost] = [0, 0, 0]
   const underWay = new Set<Promise<void>>()
+  using lines = new Lines(target)
   const began = performance.now()
   const send = () => {
     sent++
     const at = performance.now()
-    const one: Promise<void> = ask(target).then((outcome) => {
+    const one: Promise<void> = lines.ask().then((outcome) => {
       underWay.delete(one)
       const now = performance.now()
       if (outcome === 'good') {
@@ -93,10 +141,11 @@ export async function arrive(target: Target, perSecond: number, forMs: number): 
 /** Good answers per second with so many clients that each wait for their answer: what can be served at most. */
 export async function capacity(target: Target, clients: number, forMs: number): Promise<number> {
   let good = 0
+  using lines = new Lines(target)
   const began = performance.now()
   await Promise.all(
     Array.from({ length: clients }, async () => {
-      while (performance.now() - began < forMs) if ((await ask(target)) === 'good') good++
+      while (performance.now() - began < forMs) if ((await lines.ask()) === 'good') good++
     }),
   )
   return (good * 1_000) / (performance.now() - began)

@@ -80,19 +80,20 @@ export class LoadShedding implements Disposable {
   }
   readonly shed: Record<Priority, number> = { probe: 0, entry: 0, people: 0, agents: 0, bulk: 0 }
   #busy = 0
+  #busyBefore = 0
   #share = 1
   #perSecond = 0
   #fullTicks = 0
   #waited = 0
-  #knocking = false
+  #knockedAt: number | undefined
   #since = 0
   #shedBefore = 0
 
   constructor(options: LoadSheddingOptions) {
     this.#log = options.log
-    this.#target = options.target ?? 0.9
+    this.#target = options.target ?? 0.95
     this.#everyMs = options.everyMs ?? 100
-    this.#waitMs = options.waitMs ?? 100
+    this.#waitMs = options.waitMs ?? 250
     this.#utilisation = options.utilisation ?? loopUtilisation()
     this.#knock = options.knock ?? (async () => undefined)
     this.#timer = setInterval(() => this.tick(), this.#everyMs)
@@ -135,9 +136,13 @@ export class LoadShedding implements Disposable {
 
   /** What somebody who is turned away is told: not all the same time, or they all come back in the same moment. */
   refusal(): AtomError {
-    return new AtomError('busy', 'The server is overloaded. Nothing was done.', {
-      retryAfterMs: Math.round(retryFromMs + Math.random() * (retryToMs - retryFromMs)),
-    })
+    // Where it was made is known, and finding that out for each is what turning away would cost most.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    const retryAfterMs = Math.round(retryFromMs + Math.random() * (retryToMs - retryFromMs))
+    const error = new AtomError('busy', 'The server is overloaded. Nothing was done.', { retryAfterMs })
+    Error.stackTraceLimit = stackTraceLimit
+    return error
   }
 
   [Symbol.dispose](): void {
@@ -146,6 +151,7 @@ export class LoadShedding implements Disposable {
 
   /** Once every `everyMs`, by its own timer; a test has its own time. */
   tick(): void {
+    this.#busyBefore = this.#busy
     this.#busy = this.#utilisation()
     let rate = 0
     for (const name of order) {
@@ -168,7 +174,9 @@ export class LoadShedding implements Disposable {
       this.#waited = 0
       return
     }
-    if (!this.#knocking) void this.#knockNow()
+    if (this.#knockedAt === undefined) void this.#knockNow()
+    // Whoever still stands at the door has waited so long at least.
+    else this.#waited = Math.max(this.#waited, Math.round(performance.now() - this.#knockedAt))
     if (this.#fullTicks < patience || this.#waited < this.#waitMs) return
     this.#share = 0.7
     this.#since = performance.now()
@@ -180,10 +188,11 @@ export class LoadShedding implements Disposable {
   }
 
   #steer(rate: number): void {
-    const over = this.#busy - this.#target
-    // Down quickly, because what is full cannot tell how much too much it is; up slowly, because too much costs all of it.
-    if (over > 0) this.#share *= Math.max(0.6, 1 - 3 * over)
-    else this.#share += 0.01 - 0.3 * over * this.#share
+    // Of two ticks: one alone swings with every collection of garbage.
+    const over = (this.#busy + this.#busyBefore) / 2 - this.#target
+    // Down quickly, because what is full cannot tell how much too much it is; up about as far as there is room.
+    if (over > 0) this.#share *= Math.max(0.6, 1 - 5 * over)
+    else this.#share = this.#share * (1 - 1.5 * over) + 0.005
     this.#share = Math.min(1, Math.max(this.#share, alwaysAdmitted / Math.max(rate, alwaysAdmitted)))
     if (this.#share < 1 && this.#perSecond >= fewestPerSecond) return
     this.#share = 1
@@ -220,12 +229,12 @@ export class LoadShedding implements Disposable {
   }
 
   async #knockNow(): Promise<void> {
-    this.#knocking = true
+    this.#knockedAt = performance.now()
     try {
       const waited = await this.#knock()
       this.#waited = waited === undefined ? 0 : Math.round(waited)
     } finally {
-      this.#knocking = false
+      this.#knockedAt = undefined
     }
   }
 
