@@ -8,8 +8,8 @@ export interface Arrivals {
   /** From sending to the last byte of a good answer, ms. */
   readonly took: readonly number[]
   readonly turnedAway: number
-  /** Given up after `patienceMs`, or cut off. */
-  readonly lost: number
+  /** Given up after `patienceMs`, or cut off: when each was sent, ms since the first request. */
+  readonly lost: readonly number[]
 }
 
 export interface Target {
@@ -107,7 +107,8 @@ class Lines implements Disposable {
 export async function arrive(target: Target, perSecond: number, forMs: number): Promise<Arrivals> {
   const good: number[] = []
   const took: number[] = []
-  let [sent, turnedAway, lost] = [0, 0, 0]
+  const lost: number[] = []
+  let [sent, turnedAway] = [0, 0]
   const underWay = new Set<Promise<void>>()
   using lines = new Lines(target)
   const began = performance.now()
@@ -121,7 +122,7 @@ export async function arrive(target: Target, perSecond: number, forMs: number): 
         good.push(now - began)
         took.push(now - at)
       } else if (outcome === 'busy') turnedAway++
-      else lost++
+      else lost.push(at - began)
     })
     underWay.add(one)
   }

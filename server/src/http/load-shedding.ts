@@ -25,9 +25,11 @@ const classes = order.length
 /** Fewer than this in a tick are always let in: a process that is busy with something else answers on, if slowly. */
 const alwaysAdmitted = 4
 /** Ticks in a row that a process must be overloaded before it turns anybody away. */
-const patience = 3
+const patience = 2
 /** Requests a second below which it is not they that keep the process busy. */
 const fewestPerSecond = 100
+/** Of what comes when it begins: what waits already is to be done as well. */
+const firstShare = 0.3
 const mostParties = 1_000
 const forgetAfterTicks = 20
 /** A knock that is not answered by then was long enough. */
@@ -93,7 +95,7 @@ export class LoadShedding implements Disposable {
     this.#log = options.log
     this.#target = options.target ?? 0.95
     this.#everyMs = options.everyMs ?? 100
-    this.#waitMs = options.waitMs ?? 250
+    this.#waitMs = options.waitMs ?? 200
     this.#utilisation = options.utilisation ?? loopUtilisation()
     this.#knock = options.knock ?? (async () => undefined)
     this.#timer = setInterval(() => this.tick(), this.#everyMs)
@@ -178,7 +180,7 @@ export class LoadShedding implements Disposable {
     // Whoever still stands at the door has waited so long at least.
     else this.#waited = Math.max(this.#waited, Math.round(performance.now() - this.#knockedAt))
     if (this.#fullTicks < patience || this.#waited < this.#waitMs) return
-    this.#share = 0.7
+    this.#share = firstShare
     this.#since = performance.now()
     this.#shedBefore = this.#shedInAll()
     this.#log.warn(
