@@ -115,6 +115,7 @@ export const operationRoutes = {
     path: '/live',
     summary: 'The process is alive; depends on nothing',
     audience: 'anyone',
+    priority: 'probe',
     answers: { 200: Type.Object({ status: Type.Literal('up') }) },
     errors: [],
   }),
@@ -123,6 +124,7 @@ export const operationRoutes = {
     path: '/ready',
     summary: 'May take traffic: 503 while starting, draining or without its database',
     audience: 'anyone',
+    priority: 'probe',
     answers: { 200: Type.Object({ status: Type.Literal('up') }) },
     errors: ['starting', 'draining', 'unavailable'],
   }),
@@ -131,6 +133,7 @@ export const operationRoutes = {
     path: '/status',
     summary: 'One word',
     audience: 'anyone',
+    priority: 'probe',
     answers: {
       200: Type.Object({
         status: Type.Union([
@@ -149,6 +152,7 @@ export const operationRoutes = {
     path: '/health',
     summary: 'Every component; details for operators only',
     audience: 'anyone',
+    priority: 'probe',
     answers: { 200: Health, 503: Health },
     errors: [],
   }),
@@ -187,6 +191,7 @@ export const operationRoutes = {
     summary:
       'Everything that is counted, in Prometheus’ text format; also with the token of ATOM_METRICS_TOKEN',
     audience: 'operator',
+    priority: 'probe',
     answers: { 200: Type.String({ contentMediaType: 'text/plain' }) },
     errors: [],
   }),

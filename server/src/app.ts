@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { isOperatorsToken } from '#access/authenticate.ts'
+import { bearerToken, isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
 import { OpenStreams } from '#access/open-streams.ts'
@@ -33,6 +33,7 @@ import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { createConnectionRoom } from '#connections/connection-room.ts'
+import { capabilityClaim } from '#connections/proxy/capabilities.ts'
 import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
@@ -49,16 +50,25 @@ import { createLog, type Log } from '#foundation/log.ts'
 import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
 import { createOutbound } from '#foundation/outbound.ts'
+import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
+import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
+import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
+import { Edge } from '#http/edge.ts'
 import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
+import { knockAt, LoadShedding, type LoadSheddingOptions } from '#http/load-shedding.ts'
 import { openApiDoor } from '#http/openapi.ts'
+import { PolicyLimits } from '#http/policy-limits.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
+import { registerLimitMetrics } from '#operations/limit-metrics.ts'
+import { limitDoors } from '#operations/limit-routes.ts'
+import { Limits } from '#operations/limits.ts'
 import { Live } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
 import { LogDesk } from '#operations/log-desk.ts'
@@ -105,6 +115,7 @@ export interface Overrides {
   readonly models?: readonly [Model, ...Model[]]
   readonly turns?: Pick<TurnDependencies, 'checkpoint' | 'limits'> & { readonly leaseMs?: number }
   readonly dashboard?: string
+  readonly shedding?: Partial<LoadSheddingOptions>
 }
 
 export interface App extends AsyncDisposable {
@@ -164,6 +175,33 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     issuer: publicUrl,
   })
 
+  // How much anybody may do.
+  const limits = new PolicyLimits(
+    born.use(
+      config.redisUrl === undefined
+        ? new MemoryRateLimits()
+        : await RedisRateLimits.open({ url: config.redisUrl, log }),
+    ),
+  )
+  const shedding = born.use(
+    new LoadShedding({
+      log,
+      knock: async () => (http.bound === undefined ? undefined : await knockAt(http.bound)),
+      ...overrides.shedding,
+    }),
+  )
+  const edge = new Edge({
+    limits,
+    shedding,
+    callers: new Callers({ now: () => clock.now().getTime() }),
+    claim: (authorization) => {
+      const token = bearerToken(authorization) ?? ''
+      const workspaceId = tokens.peek(token)?.workspaceId
+      return workspaceId === undefined ? capabilityClaim(token) : { party: workspaceId, priority: undefined }
+    },
+  })
+  http.protect(edge)
+
   // Rooms and what is said in them.
   const redis = config.redisUrl && born.use(await RedisBroadcast.open({ url: config.redisUrl, log: log }))
   const timeline = born.use(await Timeline.open({ database, log, broadcast: redis }))
@@ -174,7 +212,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     store: new AccountStore(),
     sessions: new Sessions({ database, store: new SessionStore(), revocations, clock, log }),
     tokens,
-    throttle: new SignInThrottle({ clock }),
+    throttle: new SignInThrottle({
+      perAccount: limits.of('sign-in'),
+      perAddress: limits.of('sign-in-address'),
+      refused: (policy, subject) => limits.refusals.note(policy, subject),
+    }),
     clock,
     log,
     setupToken,
@@ -366,6 +408,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       drafts,
       neighbours,
       addressOf: http.addressOf,
+      entry: edge,
       crossOrigin: http.crossOrigin,
       clock,
       log,
@@ -415,7 +458,24 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     new LogDesk({ node, tail: overrides.logTail ?? new LogTail(), modules, database, notes, clock, log }),
   )
   recordDoors(guards, { errors: errorsSeen, log: logDesk, streams })
+  const operatorLimits = born.use(
+    await Limits.open({
+      database,
+      edge,
+      notes,
+      clock,
+      log,
+      accountExists: async (workspaceId, id) => (await accounts.find(workspaceId, id)) !== undefined,
+      // Whoever is kept out now loses what they have open.
+      changed: () => {
+        for (const socket of sockets.open())
+          if (edge.isBlocked(socket.address, socket.principal.id)) socket.close('disconnected')
+      },
+    }),
+  )
+  limitDoors(guards.guard, { limits: operatorLimits, http, node: live.node })
   const metrics = new Metrics()
+  registerLimitMetrics(metrics, http, edge)
   registerLiveMetrics(metrics, liveSources)
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 

@@ -16,10 +16,15 @@ import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { createLog, type Log } from '#foundation/log.ts'
+import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
+import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
+import { Edge, type EdgeOptions } from '#http/edge.ts'
 import { Health, type HealthCheck, healthDoors } from '#http/health.ts'
+import { LoadShedding } from '#http/load-shedding.ts'
 import { openApiDoor } from '#http/openapi.ts'
+import { PolicyLimits } from '#http/policy-limits.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '#http/server.ts'
 
@@ -68,7 +73,8 @@ export interface DoorsOptions {
   readonly arrived?: Arrived
   readonly checks?: readonly HealthCheck[]
   readonly dashboard?: string
-  readonly throttle?: SignInThrottle
+  /** Whatever comes passes this first. */
+  readonly edge?: Partial<EdgeOptions>
   /** More doors, before the port opens. */
   readonly register?: (parts: { guards: Guards; http: HttpServer }) => void
 }
@@ -94,12 +100,23 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     clock,
     issuer: publicUrl,
   })
+  const limits =
+    options.edge?.limits ??
+    new PolicyLimits(new MemoryRateLimits({ nowUs: () => clock.now().getTime() * 1_000 }))
+  if (options.edge !== undefined) {
+    const callers = new Callers()
+    const shedding = new LoadShedding({ log })
+    http.protect(new Edge({ limits, callers, shedding, ...options.edge }))
+  }
   const accounts = new Accounts({
     database,
     store: new AccountStore(),
     sessions: new Sessions({ database, store: new SessionStore(), revocations, clock, log }),
     tokens,
-    throttle: options.throttle ?? new SignInThrottle({ clock }),
+    throttle: new SignInThrottle({
+      perAccount: limits.of('sign-in'),
+      perAddress: limits.of('sign-in-address'),
+    }),
     clock,
     log,
     setupToken: new Secret(setupToken),
