@@ -6,6 +6,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { AtomError } from '#foundation/errors.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { AnswersUnderWay } from './answers-under-way.ts'
 import { callerAddress } from './caller-address.ts'
 import { CrossOrigin } from './cross-origin.ts'
 import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
@@ -37,8 +38,6 @@ export interface HttpServerOptions {
   /** How long header fields may take to arrive, and how long the whole request, in ms. */
   readonly headersTimeoutMs?: number
   readonly requestTimeoutMs?: number
-  /** How long `drain` goes on taking requests, so that a balancer can look away first. */
-  readonly drainMs?: number
   /** How long requests under way may take once the server closes; then they are cut. */
   readonly closeMs?: number
 }
@@ -63,6 +62,9 @@ export class HttpServer implements AsyncDisposable {
   readonly #options: HttpServerOptions
   readonly #givenUrl: string | undefined
   readonly #connections = new Set<Socket>()
+  readonly #answers = new AnswersUnderWay()
+  #closeMs: number
+  #cut = 0
   #phase: Phase = 'starting'
   #address: string | undefined
   #closed: Promise<void> | undefined
@@ -70,6 +72,7 @@ export class HttpServer implements AsyncDisposable {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#closeMs = options.closeMs ?? 10_000
     this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
     this.addressOf = callerAddress(options.trustedProxies ?? [])
     this.crossOrigin = new CrossOrigin({ allowed: options.allowedOrigins ?? [], own: () => this.publicUrl })
@@ -142,6 +145,16 @@ export class HttpServer implements AsyncDisposable {
     return this.#phase
   }
 
+  /** Requests that wait for the end of their answer. */
+  get underWay(): number {
+    return this.#answers.count
+  }
+
+  /** Requests that were cut because they did not end in time. */
+  get cut(): number {
+    return this.#cut
+  }
+
   /**
    * Opens the port; 0 takes a free one. From here on requests are answered; `/ready` says so after `takeTraffic`.
    *
@@ -171,12 +184,18 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /**
-   * Tells balancers to look away (`/ready` becomes 503, answers close their connection) and goes on serving for `drainMs`.
-   * Closing at once instead was measured to drop requests and to hang on kept-alive connections.
+   * Tells balancers to look away (`/ready` becomes 503, answers close their connection, those under way as well) and goes on
+   * serving for `graceMs`. Closing at once instead was measured to drop requests and to hang on kept-alive connections.
    */
-  async drain(): Promise<void> {
+  async drain(graceMs = 0): Promise<void> {
     this.#phase = 'draining'
-    await pause(this.#options.drainMs ?? 0)
+    this.#answers.closeAfterwards()
+    await pause(graceMs)
+  }
+
+  /** How long requests under way may take from the moment of closing, instead of what was given at first. */
+  allowClosing(ms: number): void {
+    this.#closeMs = ms
   }
 
   /** Stops listening, lets requests under way finish for at most `closeMs`, and cuts what is left. */
@@ -187,6 +206,7 @@ export class HttpServer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#phase = 'draining'
+    this.#answers.closeAfterwards()
     // A connection that turns idle after the server stopped listening is closed by nobody else (Node looks once).
     const sweep = setInterval(() => {
       this.node.closeIdleConnections()
@@ -194,13 +214,14 @@ export class HttpServer implements AsyncDisposable {
       for (const socket of this.#connections) if (socket.bytesRead === 0) socket.destroy()
     }, 50)
     const cut = setTimeout(() => {
+      this.#cut = this.#answers.count
       if (this.#connections.size > 0)
         this.#options.log.warn(
-          { connections: this.#connections.size },
+          { connections: this.#connections.size, requests: this.#cut },
           'connections cut: they did not end in time',
         )
       for (const socket of this.#connections) socket.destroy()
-    }, this.#options.closeMs ?? 10_000)
+    }, this.#closeMs)
     try {
       await this.fastify.close()
     } finally {
@@ -226,6 +247,7 @@ export class HttpServer implements AsyncDisposable {
 
   #begin(request: FastifyRequest, reply: FastifyReply): void {
     request.arrivedAt = performance.now()
+    this.#answers.begin(reply.raw)
     setSecurityHeaders(reply.raw, this.secure)
     reply.raw.setHeader('x-request-id', request.id)
     if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')

@@ -53,6 +53,8 @@ export class AtomProcess implements AsyncDisposable {
       ATOM_DATA_DIR: dataDir,
       ATOM_PORT: String(port),
       ATOM_LOG_LEVEL: 'debug',
+      // No balancer looks at it, however often a test asks.
+      ATOM_STOP_GRACE: '0',
       ...database,
       ...environment,
     }
