@@ -284,7 +284,8 @@ export class HttpServer implements AsyncDisposable {
     }
     if (error?.code === 'internal')
       this.#options.log.error({ ...line, failure: told(error.cause) }, 'request failed')
-    else if (error !== undefined && error.row.status >= 500)
+    // A probe that is told no is no trouble of this server, and comes again and again.
+    else if (error !== undefined && error.row.status >= 500 && request.routeOptions.config?.quiet !== true)
       this.#options.log.warn({ ...line, failure: told(error.cause) }, 'request refused')
     else if (request.routeOptions.config?.quiet === true) this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
