@@ -154,7 +154,7 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
     DATABASE_URL: urlOf(database.connection),
     ATOM_MASTER_KEYS: `v1:${randomBytes(32).toString('base64url')}`,
     ATOM_LOG_LEVEL: 'info',
-    ATOM_STOP_GRACE: '2',
+    ATOM_STOP_GRACE: '4',
     ATOM_STOP_DEADLINE: '40',
     ATOM_PUBLIC_URL: 'http://atom.test',
   }
@@ -193,7 +193,7 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
     while (!over.signal.aborted) {
       const body = { clientId: randomUUID(), text: 'hello' }
       if ((await line.ask('POST', `/v1/rooms/${agentRoom}/messages`, body)) === 201) asked.push(body.clientId)
-      await delay(700)
+      await delay(400)
     }
     return line
   })()

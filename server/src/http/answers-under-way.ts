@@ -18,10 +18,11 @@ export class AnswersUnderWay {
     return count
   }
 
-  /** An answer that has not begun yet tells its caller not to use the connection again. */
+  /** No connection is used again after its answer. One that has begun, such as a stream, could not say so: it is closed then. */
   closeAfterwards(): void {
-    for (const answer of this.#last.values()) {
+    for (const [socket, answer] of this.#last) {
       if (!answer.headersSent) answer.setHeader('connection', 'close')
+      else if (!answer.writableFinished) answer.once('finish', () => socket.end())
     }
   }
 }

@@ -5,6 +5,8 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 interface Node {
   readonly url: URL
   ready: boolean
+  /** A question that has no answer yet: an older answer never comes after a newer one. */
+  asking: boolean
 }
 
 /**
@@ -33,7 +35,7 @@ export class Balancer implements AsyncDisposable {
     const server = net.createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     return new Balancer(
-      urls.map((url) => ({ url: new URL(url), ready: false })),
+      urls.map((url) => ({ url: new URL(url), ready: false, asking: false })),
       server,
     )
   }
@@ -54,11 +56,15 @@ export class Balancer implements AsyncDisposable {
 
   #ask(): void {
     for (const node of this.#nodes) {
-      get(new URL('/ready', node.url), { agent: this.#agent, timeout: 2_000 }, (answer) => {
+      if (node.asking) continue
+      node.asking = true
+      get(new URL('/ready', node.url), { agent: this.#agent }, (answer) => {
         answer.resume()
         node.ready = answer.statusCode === 200
+        node.asking = false
       }).once('error', () => {
         node.ready = false
+        node.asking = false
       })
     }
   }
