@@ -1,17 +1,6 @@
 import { type Static, Type } from 'typebox'
+import { Health, StatusWord } from './health.ts'
 import { Id, Page, PageQuery, route, Time } from './route.ts'
-
-const Check = Type.Object({
-  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
-  detail: Type.Optional(Type.String()),
-})
-
-export const Health = Type.Object({
-  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
-  /** Every component by name; for operators only. */
-  components: Type.Optional(Type.Record(Type.String(), Check)),
-})
-export type Health = Static<typeof Health>
 
 /** A socket that is `crowded` gets no signals for now, one that is `behind` no live events: it reads too slowly. */
 const SocketState = Type.Union([Type.Literal('live'), Type.Literal('crowded'), Type.Literal('behind')])
@@ -125,7 +114,9 @@ export const operationRoutes = {
     summary: 'May take traffic: 503 while starting, draining or without its database',
     audience: 'anyone',
     priority: 'probe',
-    answers: { 200: Type.Object({ status: Type.Literal('up') }) },
+    answers: {
+      200: Type.Object({ status: Type.Union([Type.Literal('up'), Type.Literal('degraded')]) }),
+    },
     errors: ['starting', 'draining', 'unavailable'],
   }),
   status: route({
@@ -134,17 +125,7 @@ export const operationRoutes = {
     summary: 'One word',
     audience: 'anyone',
     priority: 'probe',
-    answers: {
-      200: Type.Object({
-        status: Type.Union([
-          Type.Literal('starting'),
-          Type.Literal('up'),
-          Type.Literal('degraded'),
-          Type.Literal('down'),
-          Type.Literal('draining'),
-        ]),
-      }),
-    },
+    answers: { 200: Type.Object({ status: StatusWord }) },
     errors: [],
   }),
   health: route({

@@ -9,6 +9,7 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { AnswersUnderWay } from './answers-under-way.ts'
 import { callerAddress } from './caller-address.ts'
 import { isWithin } from './callers.ts'
 import { ConnectionLimits, defaultMostConnections, type MostConnections } from './connection-limits.ts'
@@ -50,8 +51,6 @@ export interface HttpServerOptions {
   /** How slowly answers may be read, and how many connections may be open. */
   readonly drainRate?: DrainRate
   readonly mostConnections?: MostConnections
-  /** How long `drain` goes on taking requests, so that a balancer can look away first. */
-  readonly drainMs?: number
   /** How long requests under way may take once the server closes; then they are cut. */
   readonly closeMs?: number
 }
@@ -85,6 +84,9 @@ export class HttpServer implements AsyncDisposable {
   readonly #looking: NodeJS.Timeout
   readonly #answered = new WeakSet<Socket>()
   #edge: Edge | undefined
+  readonly #answers = new AnswersUnderWay()
+  #closeMs: number
+  #cut = 0
   #phase: Phase = 'starting'
   #address: string | undefined
   #bound: { readonly host: string; readonly port: number } | undefined
@@ -93,6 +95,7 @@ export class HttpServer implements AsyncDisposable {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#closeMs = options.closeMs ?? 10_000
     this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
     this.addressOf = callerAddress(options.trustedProxies ?? [])
     const proxies = options.trustedProxies ?? []
@@ -180,6 +183,16 @@ export class HttpServer implements AsyncDisposable {
     return this.#phase
   }
 
+  /** Requests that wait for the end of their answer. */
+  get underWay(): number {
+    return this.#answers.count
+  }
+
+  /** Requests that were cut because they did not end in time. */
+  get cut(): number {
+    return this.#cut
+  }
+
   /**
    * Opens the port; 0 takes a free one. From here on requests are answered; `/ready` says so after `takeTraffic`.
    *
@@ -231,12 +244,18 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /**
-   * Tells balancers to look away (`/ready` becomes 503, answers close their connection) and goes on serving for `drainMs`.
-   * Closing at once instead was measured to drop requests and to hang on kept-alive connections.
+   * Tells balancers to look away (`/ready` becomes 503, answers close their connection, those under way as well) and goes on
+   * serving for `graceMs`. Closing at once instead was measured to drop requests and to hang on kept-alive connections.
    */
-  async drain(): Promise<void> {
+  async drain(graceMs = 0): Promise<void> {
     this.#phase = 'draining'
-    await pause(this.#options.drainMs ?? 0)
+    this.#answers.closeAfterwards()
+    await pause(graceMs)
+  }
+
+  /** How long requests under way may take from the moment of closing, instead of what was given at first. */
+  allowClosing(ms: number): void {
+    this.#closeMs = ms
   }
 
   /** Stops listening, lets requests under way finish for at most `closeMs`, and cuts what is left. */
@@ -247,6 +266,7 @@ export class HttpServer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#phase = 'draining'
+    this.#answers.closeAfterwards()
     // A connection that turns idle after the server stopped listening is closed by nobody else (Node looks once).
     const sweep = setInterval(() => {
       this.node.closeIdleConnections()
@@ -254,13 +274,14 @@ export class HttpServer implements AsyncDisposable {
       for (const socket of this.connections.open) if (socket.bytesRead === 0) socket.destroy()
     }, 50)
     const cut = setTimeout(() => {
+      this.#cut = this.#answers.count
       if (this.connections.open.size > 0)
         this.#options.log.warn(
-          { connections: this.connections.open.size },
+          { connections: this.connections.open.size, requests: this.#cut },
           'connections cut: they did not end in time',
         )
       for (const socket of this.connections.open) socket.destroy()
-    }, this.#options.closeMs ?? 10_000)
+    }, this.#closeMs)
     try {
       await this.fastify.close()
     } finally {
@@ -306,6 +327,7 @@ export class HttpServer implements AsyncDisposable {
   #begin(request: FastifyRequest, reply: FastifyReply): void {
     request.arrivedAt = performance.now()
     this.#answered.add(request.raw.socket)
+    this.#answers.begin(reply.raw)
     setSecurityHeaders(reply.raw, this.secure)
     reply.raw.setHeader('x-request-id', request.id)
     if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')
@@ -346,7 +368,8 @@ export class HttpServer implements AsyncDisposable {
     }
     if (error?.code === 'internal')
       this.#options.log.error({ ...line, failure: told(error.cause) }, 'request failed')
-    else if (error !== undefined && error.row.status >= 500)
+    // A probe that is told no is no trouble of this server, and comes again and again.
+    else if (error !== undefined && error.row.status >= 500 && request.routeOptions.config?.quiet !== true)
       this.#options.log.warn({ ...line, failure: told(error.cause) }, 'request refused')
     else if (request.turnedAway || request.routeOptions.config?.quiet === true)
       this.#options.log.debug(line, 'request')

@@ -21,10 +21,12 @@ import { Secret } from '#foundation/secret.ts'
 import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
 import { Edge, type EdgeOptions } from '#http/edge.ts'
-import { Health, type HealthCheck, healthDoors } from '#http/health.ts'
+import { Health, type HealthCheck } from '#http/health.ts'
+import { healthDoors } from '#http/health-doors.ts'
 import { LoadShedding } from '#http/load-shedding.ts'
 import { openApiDoor } from '#http/openapi.ts'
 import { PolicyLimits } from '#http/policy-limits.ts'
+import { Readiness } from '#http/readiness.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '#http/server.ts'
 
@@ -126,6 +128,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
   })
   const health = new Health({
     log,
+    clock,
     checks: options.checks ?? [
       {
         name: 'database',
@@ -136,19 +139,22 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
         },
       },
     ],
-    freshMs: 50,
+    everyMs: 50,
   })
   const guards = createGuards({ http, tokens, log })
   accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
   keyRoutes(guards.guard, { tokens })
   healthDoors(http, {
     health,
+    readiness: new Readiness({ phase: () => http.phase, health }),
     mayKnow: async (authorization) => await isOperatorsToken(tokens, authorization),
+    about: { node: 'the-test', version: '0.0.0', startedAt: clock.now() },
   })
   openApiDoor(http, { version: '0.0.0' })
   referenceDoors(http)
   await dashboardDoors(http, { folder: options.dashboard ?? '/nonexistent/dashboard' })
   options.register?.({ guards, http })
+  await health.start()
   const url = await http.listen({ host: '127.0.0.1', port: 0 })
   http.takeTraffic()
   return {
@@ -162,6 +168,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     lines,
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]()
+      health[Symbol.dispose]()
       await revocations[Symbol.asyncDispose]()
     },
   }
