@@ -48,16 +48,24 @@ import { createLog, type Log } from '#foundation/log.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { Secret } from '#foundation/secret.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
+import { RuntimeReadings } from '#foundation/telemetry/runtime-readings.ts'
+import { Tracing } from '#foundation/telemetry/tracing.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
 import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
 import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
+import { registerRouteMetrics } from '#http/route-traffic.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
+import { Alerts } from '#operations/alerts.ts'
+import { historyReader } from '#operations/history-sources.ts'
 import { Live } from '#operations/live.ts'
-import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { registerLiveMetrics, registerRedisMetrics, registerTurnMetrics } from '#operations/live-metrics.ts'
+import { MetricHistory } from '#operations/metric-history.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
+import { monitoringDoors } from '#operations/monitoring-routes.ts'
+import { Objectives } from '#operations/objectives.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
@@ -78,7 +86,7 @@ import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import packageJson from '../package.json' with { type: 'json' }
-import type { Config } from './config.ts'
+import { type Config, pairsOf, type TelemetryConfig } from './config.ts'
 import { LocalSandbox, sandboxProviders } from './local-sandbox.ts'
 
 export const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
@@ -123,8 +131,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir, log })
   const envelope = new Envelope({ keyring })
   const { database } = await openAtomDatabase(config, { log, born, sessionName: keyring.announcement })
+  const metrics = new Metrics()
+  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics))
   const http = createHttpServer({
     log,
+    tracing,
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
     allowedOrigins: config.corsOrigins,
@@ -218,7 +229,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       dataDir,
     }),
   )
-  const { connections, apps, proxy } = connectionRoom
+  const { connections, apps, proxy, providerTraffic } = connectionRoom
   const providerName = (provider: string) => apps.provider(provider).name
 
   // Agents, and what answers for them.
@@ -235,7 +246,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
   const working = (roomIds: readonly string[]) => turns.working(roomIds)
   const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))
-  born.use(
+  const turnWorker = born.use(
     await TurnWorker.start({
       database,
       timeline,
@@ -249,10 +260,20 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       models,
       clock,
       log,
+      tracing,
       ...overrides.turns,
     }),
   )
-  born.use(await Dispatcher.start({ database, timeline, rooms, model: models[0].name, log }))
+  born.use(
+    await Dispatcher.start({
+      database,
+      timeline,
+      rooms,
+      model: models[0].name,
+      log,
+      ...(tracing !== undefined && { traceOf: (key: string) => tracing.left(key) }),
+    }),
+  )
 
   // The doors.
   const health = new Health({
@@ -352,6 +373,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       clock,
       log,
       traffic: socketTraffic,
+      tracing,
     }),
   )
 
@@ -362,9 +384,10 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     publishCounts: publishTraffic,
     lanes: () => messages.loads(),
   }
+  const node = `${hostname()}-${process.pid}`
   const live = born.use(
     new Live({
-      node: `${hostname()}-${process.pid}`,
+      node,
       sources: liveSources,
       roomNames: (principal, roomIds) => rooms.names(principal, roomIds),
       clock,
@@ -372,8 +395,55 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     }),
   )
   operationDoors(guards.guard, { sandbox, live })
-  const metrics = new Metrics()
+  const runtime = born.use(new RuntimeReadings())
+  const turnLoad = async () => ({ ...(await turnWorker.backlog()), running: turnWorker.running })
   registerLiveMetrics(metrics, liveSources)
+  registerRouteMetrics(metrics, http.traffic)
+  runtime.register(metrics)
+  database.traffic.register(metrics, () => database.load)
+  providerTraffic.register(metrics)
+  registerTurnMetrics(metrics, { running: () => turnWorker.running })
+  if (redis !== undefined) registerRedisMetrics(metrics, () => redis.connected)
+  const alerts = born.use(
+    new Alerts({
+      database,
+      envelope,
+      outbound,
+      clock,
+      log,
+      say: ({ roomId, workspaceId, clientId, text }) =>
+        messages.publish({
+          roomId,
+          workspaceId,
+          type: 'message.created',
+          actor: { kind: 'system', id: systemActor },
+          clientId,
+          body: { text },
+        }),
+      requireMember: (principal, roomId) => rooms.requireMember(principal, roomId),
+    }),
+  )
+  const history = born.use(
+    new MetricHistory({
+      database,
+      clock,
+      log,
+      node,
+      inFlight: () => http.traffic.inFlight(),
+      read: historyReader({
+        routes: http.traffic,
+        runtime,
+        database,
+        providers: () => providerTraffic.providers(),
+        publishing: publishTraffic,
+        sockets: () => sockets.count,
+        turns: turnLoad,
+        log,
+      }),
+    }),
+  )
+  const objectives = born.use(new Objectives({ database, history, alerts, clock, log }))
+  monitoringDoors(guards.guard, { history, objectives, alerts })
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 
   const alive = born.move()
@@ -399,6 +469,16 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
   }
 }
+
+/** Spans and metrics to the collector of the configuration; its packages are loaded here and nowhere else. */
+async function openTracing(config: TelemetryConfig, metrics: Metrics): Promise<Tracing> {
+  const { OtlpExport } = await import('#foundation/telemetry/otlp-export.ts')
+  const headers = pairsOf('OTEL_EXPORTER_OTLP_HEADERS', config.headers?.reveal() ?? '')
+  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics), ratio: config.ratio })
+}
+
+/** Who speaks where the server itself has something to say. */
+const systemActor = '0199e000-0000-7000-8000-0000000a703a'
 
 /** Sessions that one process takes: its pool, the one that listens, and one to spare. */
 const sessionsPerProcess = poolSize + 2

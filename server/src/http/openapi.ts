@@ -2,6 +2,7 @@ import { accountRoutes } from '@atom/contract/accounts.ts'
 import { agentRoutes } from '@atom/contract/agents.ts'
 import { capabilityRoutes, connectionRoutes } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
+import { monitoringRoutes } from '@atom/contract/monitoring.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
@@ -27,6 +28,11 @@ export const routeGroups: readonly RouteGroup[] = [
   { name: 'agents', summary: 'Agents, their turns, approvals', routes: agentRoutes },
   { name: 'streams', summary: 'Rooms and turns as server-sent events', routes: streamRoutes },
   { name: 'operations', summary: 'How the server is', routes: operationRoutes },
+  {
+    name: 'monitoring',
+    summary: 'How the server was, is meant to be, and what is wrong',
+    routes: monitoringRoutes,
+  },
 ]
 
 /** What a route can answer besides its own errors, because every door of its kind can. */

@@ -11,6 +11,8 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { seen } from '#foundation/telemetry/trace.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Receipts } from '#rooms/receipts.ts'
@@ -43,6 +45,8 @@ export interface FramesOptions {
   readonly resume: Resume<LiveSocket>
   readonly traffic: SocketTraffic
   readonly log: Log
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined
 }
 
 interface Reply<N extends ClientFrameName> {
@@ -153,6 +157,7 @@ export class Frames {
 function handlersOf(options: FramesOptions): Handlers {
   const { rooms, messages, amendments, timeline, signals, turns, receipts, presence, tokens, resume } =
     options
+  const { tracing } = options
   return {
     'room.join': async (socket, { roomId: asked, after, epoch }) => {
       const roomId = asked.toLowerCase()
@@ -182,7 +187,9 @@ function handlersOf(options: FramesOptions): Handlers {
     },
     'message.send': async (socket, body) => {
       if (!('items' in body)) {
-        const { id, seq } = await messages.send(socket.principal, body.roomId, body)
+        const send = () => messages.send(socket.principal, body.roomId, body)
+        const span = tracing?.arrive(undefined, () => ({ name: 'message.send', kind: 'server' }))
+        const { id, seq } = await (span === undefined ? send() : seen(span, send))
         return { answer: { id, seq } }
       }
       const results = await Promise.all(

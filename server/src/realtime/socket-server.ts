@@ -12,6 +12,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Receipts } from '#rooms/receipts.ts'
@@ -59,6 +60,8 @@ export interface SocketServerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly traffic?: SocketTraffic
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined
   readonly neighbours: Neighbours
   /** Where a request comes from, behind the proxies that are trusted. */
   readonly addressOf: (request: IncomingMessage) => string

@@ -5,6 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { Places } from '#foundation/places.ts'
 import { StartError } from '#foundation/start-error.ts'
+import { DatabaseTraffic } from './database-traffic.ts'
 import { isLostDatabase, isTransient, unavailable } from './failures.ts'
 import { Notifications } from './notifications.ts'
 
@@ -58,7 +59,10 @@ const frozenServerMarginMs = 5_000
  * about a statement (constraint violations, syntax) surfaces as `pg.DatabaseError`.
  */
 export class Database implements Queryable, AsyncDisposable {
+  /** What is counted of statements. */
+  readonly traffic = new DatabaseTraffic()
   readonly #pool: pg.Pool
+  readonly #poolSize: number
   readonly #slots: Places
   readonly #log: Log
   readonly #notifications: Notifications
@@ -77,6 +81,7 @@ export class Database implements Queryable, AsyncDisposable {
       connectionTimeoutMillis: connectTimeoutMs,
     }
     this.#log = options.log
+    this.#poolSize = options.poolSize
     this.#slots = new Places({
       size: options.poolSize,
       maxWaiting: options.maxWaiting ?? 1_000,
@@ -94,6 +99,15 @@ export class Database implements Queryable, AsyncDisposable {
     this.#pool.on('error', (error) => this.#log.warn({ err: error }, 'an idle database session was lost'))
     this.#queryTimeoutMs = clientTimeout(statementTimeoutMs)
     this.#notifications = new Notifications({ settings, log: options.log })
+  }
+
+  /** Sessions at work now, how many may be, and callers that wait for one. */
+  get load(): { readonly size: number; readonly inUse: number; readonly waiting: number } {
+    return {
+      size: this.#poolSize,
+      inUse: this.#poolSize - this.#slots.free,
+      waiting: this.#slots.waiting,
+    }
   }
 
   async query<Row extends object>(statement: Sql): Promise<Row[]> {
@@ -255,7 +269,7 @@ export class Database implements Queryable, AsyncDisposable {
   ): Promise<pg.QueryResult> {
     // A plain object: pg takes anything else that carries a `text` for a prepared statement of its own kind.
     const config = { text: statement.text, values: statement.values ?? [], query_timeout: queryTimeoutMs }
-    return await session.query(config)
+    return await this.traffic.watch(statement.text, () => session.query(config))
   }
 
   async #acquire(): Promise<pg.PoolClient> {
