@@ -240,7 +240,7 @@ export class MetricHistory implements AsyncDisposable {
   async #merge(): Promise<void> {
     const now = this.#with.clock.now().getTime()
     await store.alone(this.#with.database, 'atom metric history', async (tx) => {
-      for (const [at, { step, keptSeconds }] of historySteps.entries()) {
+      for (const [at, { step }] of historySteps.entries()) {
         const finer = historySteps[at - 1]
         if (finer !== undefined) {
           let from = (await store.writtenUpTo(tx, step)) ?? new Date(0)
@@ -257,7 +257,13 @@ export class MetricHistory implements AsyncDisposable {
             from = new Date(end)
           }
         }
-        await store.prune(tx, step, new Date(now - keptSeconds * 1_000))
+      }
+      for (const [at, { step, keptSeconds }] of historySteps.entries()) {
+        const coarser = historySteps[at + 1]
+        // After a long absence: nothing goes before it stands in the next step.
+        const merged = coarser && ((await store.writtenUpTo(tx, coarser.step)) ?? new Date(0))
+        const before = Math.min(now - keptSeconds * 1_000, merged?.getTime() ?? now)
+        await store.prune(tx, step, new Date(before))
       }
     })
   }
