@@ -4,10 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { RoomEvent } from '@atom/contract/rooms.ts'
 import { createApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { freePort } from './support/atom-process.ts'
+import { assertProblem, call } from './support/calls.ts'
+import { founder } from './support/doors.ts'
 import { emptyTestDatabase, testLog, urlOf } from './support/postgres.ts'
+import { until } from './support/until.ts'
 
 const deploy = join(import.meta.dirname, '..', '..', 'deploy')
 const token = 'the-token-of-the-scraper'
@@ -66,4 +70,47 @@ test('[MO15] every metric that the shipped dashboards and rules name exists, and
   const named = expressions.flatMap(metricsIn)
   assert.ok(named.length >= expressions.length)
   assert.deepEqual([...new Set(named.filter((name) => !exist.has(name)))], [])
+})
+
+test('[MO18] in the room that an operator chose the server itself speaks, in a room of theirs only', async () => {
+  await using database = await emptyTestDatabase()
+  const dataDir = await mkdtemp(join(tmpdir(), 'atom-alerts-'))
+  const config = readConfig({
+    ATOM_DATA_DIR: dataDir,
+    ATOM_PORT: String(await freePort()),
+    ATOM_SETUP_TOKEN: founder.token,
+    ATOM_SANDBOX: '0',
+    DATABASE_URL: urlOf(database.connection),
+  })
+  {
+    await using app = await createApp(config, { log: testLog })
+    await app.listen()
+    const { body } = await call<{ accessToken: string }>(app.url, 'POST', '/v1/setup', { body: founder })
+    const as = { token: body.accessToken }
+    const rooms = await call<{ items: { id: string }[] }>(app.url, 'GET', '/v1/rooms', as)
+    const roomId = rooms.body.items[0]?.id ?? assert.fail('there is no room')
+    const put = (to: string) =>
+      call(app.url, 'PUT', '/v1/operations/alert-targets', { ...as, body: { roomId: to, webhookUrl: null } })
+    assertProblem(await put('0199e000-0000-7000-8000-00000000000b'), 'not_found')
+    assert.equal((await put(roomId)).status, 200)
+    assert.equal((await call(app.url, 'POST', '/v1/operations/alert-targets/test', as)).status, 202)
+    const spoken = async () => {
+      const page = await call<{ events: RoomEvent[] }>(
+        app.url,
+        'GET',
+        `/v1/rooms/${roomId}/events?after=0`,
+        as,
+      )
+      return page.body.events.filter(
+        (event) => event.type === 'message.created' && event.actor.kind === 'system',
+      )
+    }
+    await until(async () => (await spoken()).length === 2)
+    const [first, second] = await spoken()
+    assert.ok(first?.type === 'message.created' && second?.type === 'message.created')
+    assert.equal(first.actor.name, 'Atom')
+    assert.match(first.text, /^To be looked at: This is a test of the alerts/)
+    assert.match(second.text, /^Over: /)
+  }
+  await rm(dataDir, { recursive: true })
 })

@@ -35,10 +35,10 @@ export function within<T>(span: Span, work: () => T): T {
 }
 
 /** `work` as a piece of the trace that is kept now. Where none is, this costs one look, and nothing is described. */
-export async function spanAround<T>(work: () => Promise<T>, describe: () => SpanDescription): Promise<T> {
+export function spanAround<T>(work: () => Promise<T>, describe: () => SpanDescription): Promise<T> {
   const parent = active.getStore()
-  if (parent === undefined) return await work()
-  return await seen(parent.child(describe()), work)
+  if (parent === undefined) return work()
+  return seen(parent.child(describe()), work)
 }
 
 /** Runs `work` within the span and ends it with what became of it. */
