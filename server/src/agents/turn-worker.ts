@@ -1,9 +1,8 @@
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
-import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import * as store from './agent-store.ts'
-import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'
+import { LeaseLost, type TurnDependencies, TurnFailed, TurnRun } from './turn.ts'
 
 export interface TurnWorkerOptions extends TurnDependencies {
   /** Turns that this process runs at once. */
@@ -14,8 +13,6 @@ export interface TurnWorkerOptions extends TurnDependencies {
   readonly pollMs?: number
   /** How long running turns may take to finish when the process ends. */
   readonly graceMs?: number
-  /** Hears of every turn that failed for a reason nobody foresaw. */
-  readonly failures?: Pick<Failures, 'note'>
 }
 
 interface Running {
@@ -147,7 +144,8 @@ export class TurnWorker implements AsyncDisposable {
         await run.run()
       } catch (thrown) {
         if (lost.aborted || isPassing(thrown)) throw thrown
-        this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
+        if (!(thrown instanceof TurnFailed) || thrown.cause === undefined)
+          this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
         await run.fail(thrown)
       }
     } catch (thrown) {
