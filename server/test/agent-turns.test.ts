@@ -7,6 +7,7 @@ import type { ModelPart } from '#agents/models/model.ts'
 import { defineTool } from '#agents/tools/tool.ts'
 import { type Checkpoint, LeaseLost } from '#agents/turn.ts'
 import { AtomError } from '#foundation/errors.ts'
+import { Failures } from '#foundation/failure-groups.ts'
 import { newId } from '#foundation/ids.ts'
 import { AgentHouse, type AgentHouseOptions, githubConnection, personIn } from './support/agent-house.ts'
 import { IssueTracker } from './support/issue-tracker.ts'
@@ -526,6 +527,20 @@ test('[AG29] a model that is not there, with nobody to replace it, ends the turn
   assert.equal(ended.status, 'failed')
   const final = await at.house.nth(at.cast.roomId, 'message.final')
   assert.match(final.text, /try again in a moment/)
+})
+
+test('[ER141] a model that does not answer is counted as that and nothing else, whether the next one takes over or the turn fails of it', async () => {
+  const gone = new ScriptedModel(() => {
+    throw new AtomError('model_unavailable')
+  })
+  for (const models of [[gone, obedient()], [gone]] as const) {
+    const failures = new Failures()
+    await using at = await open({ models, failures })
+    await at.house.say(at.cast, 'hello')
+    await at.house.nth(at.cast.roomId, 'turn.ended')
+    const counted = failures.take().map(({ door, place, code, count }) => [door, place, code, count])
+    assert.deepEqual(counted, [['job', 'model', 'model_unavailable', 1]])
+  }
 })
 
 test('[AG30] two calls in one step are done one after the other, each with its own approval', async () => {

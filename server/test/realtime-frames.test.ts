@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { limits } from '@atom/contract/rooms.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
 import type { Sql } from 'sql-template-tag'
 import { AtomError } from '#foundation/errors.ts'
+import { Failures } from '#foundation/failure-groups.ts'
 import { newId } from '#foundation/ids.ts'
 import { PlainClient, range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { testDatabase } from './support/postgres.ts'
@@ -373,6 +375,32 @@ test('[RM70] messages of one frame take their places in the order in which they 
   assert.deepEqual(
     answer.results.flatMap((result) => (result.ok ? [result.seq] : [])),
     range(2, 24),
+  )
+})
+
+test('[ER142] one item of a frame that is refused is counted like a frame of its own', async () => {
+  await using own = await testDatabase()
+  const failures = new Failures()
+  await using live = await startLive(own.database, { failures })
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  using client = new PlainClient(live.url, { token: await live.token(ada) })
+  await client.hello()
+  const answer = await client.ask('message.send', {
+    roomId,
+    items: [
+      { clientId: newId(), text: 'fine' },
+      { clientId: newId(), text: 'x'.repeat(limits.messageBytes + 1) },
+    ],
+  })
+  assert.ok(answer.ok && 'results' in answer)
+  assert.deepEqual(
+    answer.results.map((result) => (result.ok ? 'stored' : result.error.code)),
+    ['stored', 'message_too_large'],
+  )
+  assert.deepEqual(
+    failures.take().map(({ door, place, code, count }) => [door, place, code, count]),
+    [['socket', 'message.send', 'message_too_large', 1]],
   )
 })
 

@@ -1,10 +1,9 @@
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
-import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import * as store from './agent-store.ts'
-import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'
+import { LeaseLost, type TurnDependencies, TurnFailed, TurnRun } from './turn.ts'
 
 export interface TurnWorkerOptions extends TurnDependencies {
   /** Turns that this process runs at once. */
@@ -15,8 +14,6 @@ export interface TurnWorkerOptions extends TurnDependencies {
   readonly pollMs?: number
   /** How long running turns may take to finish when the process ends. */
   readonly graceMs?: number
-  /** Hears of every turn that failed for a reason nobody foresaw. */
-  readonly failures?: Pick<Failures, 'note'>
   /** Absent: turns are not traced. */
   readonly tracing?: Tracing | undefined
 }
@@ -180,7 +177,8 @@ export class TurnWorker implements AsyncDisposable {
         await this.#traced(turn, () => run.run())
       } catch (thrown) {
         if (lost.aborted || isPassing(thrown)) throw thrown
-        this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
+        if (!(thrown instanceof TurnFailed) || thrown.cause === undefined)
+          this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
         await run.fail(thrown)
       }
     } catch (thrown) {

@@ -7,7 +7,8 @@ import type { AgentPrincipal } from '#access/principal.ts'
 import type { ConnectionProxy } from '#connections/proxy/connection-proxy.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Database, Transaction } from '#foundation/database/pool.ts'
-import { AtomError } from '#foundation/errors.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import { derivedId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { spanAround } from '#foundation/telemetry/trace.ts'
@@ -101,6 +102,8 @@ export interface TurnDependencies {
   readonly models: readonly [Model, ...Model[]]
   readonly clock: Clock
   readonly log: Log
+  /** Hears of every model that did not answer, also where the next one took over. */
+  readonly failures?: Pick<Failures, 'note'>
   readonly limits?: Partial<TurnLimits>
   /** Called between any two effects of a turn. */
   readonly checkpoint?: (name: Checkpoint, turnId: string) => Promise<void>
@@ -346,6 +349,7 @@ export class TurnRun {
   ): Promise<void> {
     const unavailable = thrown instanceof AtomError && thrown.code === 'model_unavailable'
     this.#with.log.warn({ err: thrown, turnId: this.#turn.id, model: model.name }, 'a model did not answer')
+    this.#with.failures?.note({ door: 'job', place: 'model', error: asAtomError(thrown) })
     if (!unavailable || failures + 1 >= this.#with.models.length) {
       throw new TurnFailed('I could not work out an answer just now. Please try again in a moment.', {
         cause: thrown,
@@ -825,8 +829,8 @@ export class TurnRun {
   }
 }
 
-/** Ends the turn with this sentence. */
-class TurnFailed extends Error {
+/** Ends the turn with this sentence. One with a cause was counted where that came about. */
+export class TurnFailed extends Error {
   override readonly name = 'TurnFailed'
 }
 

@@ -1,3 +1,4 @@
+import type { FrameError } from '@atom/contract/errors.ts'
 import type { Priority } from '@atom/contract/route.ts'
 import {
   type Acknowledgement,
@@ -70,20 +71,31 @@ const validators = Object.fromEntries(
   names.map((name) => [name, Compile(clientFrames[name].body)]),
 ) as Readonly<Record<ClientFrameName, Validator>>
 
+/** What a client is told of a frame, or of one item of it, that was refused or failed; counted, and logged where nobody foresaw it. */
+function refusalOf(
+  thrown: unknown,
+  { log, traffic, failures }: Pick<FramesOptions, 'log' | 'traffic' | 'failures'>,
+  { socket, place }: { readonly socket: LiveSocket; readonly place: string },
+): FrameError {
+  const error = asAtomError(thrown)
+  traffic.framesRefused.add(error.code)
+  failures?.note({ door: 'socket', place, error })
+  if (error.code === 'internal') {
+    log.error({ err: thrown, frame: place, accountId: socket.principal.id }, 'a frame could not be handled')
+  }
+  return frameError(error)
+}
+
 /** What a client may ask for over its socket: each frame is checked by the contract, bounded, done, and acknowledged. */
 export class Frames {
-  readonly #log: Log
-  readonly #traffic: SocketTraffic
-  readonly #failures: Pick<Failures, 'note'> | undefined
+  readonly #hears: Pick<FramesOptions, 'log' | 'traffic' | 'failures'>
   readonly #handlers: Handlers
   readonly #entry: Entry | undefined
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
 
   constructor(options: FramesOptions) {
-    this.#log = options.log
-    this.#traffic = options.traffic
-    this.#failures = options.failures
+    this.#hears = options
     this.#handlers = handlersOf(options)
     this.#entry = options.entry
   }
@@ -129,16 +141,11 @@ export class Frames {
       acknowledge?.({ ok: true, ...reply.answer })
       reply.afterwards?.(acknowledge !== undefined)
     } catch (thrown) {
-      const error = asAtomError(thrown)
-      this.#traffic.framesRefused.add(error.code)
-      this.#failures?.note({ door: 'socket', place: isFrame(name) ? name : 'unknown frame', error })
-      if (error.code === 'internal') {
-        this.#log.error(
-          { err: thrown, frame: name, accountId: socket.principal.id },
-          'a frame could not be handled',
-        )
-      }
-      acknowledge?.({ ok: false, error: frameError(error) })
+      const error = refusalOf(thrown, this.#hears, {
+        socket,
+        place: isFrame(name) ? name : 'unknown frame',
+      })
+      acknowledge?.({ ok: false, error })
       if (socket.limits.exhausted) socket.close('too_many_frames')
     } finally {
       if (entered) {
@@ -206,7 +213,10 @@ function handlersOf(options: FramesOptions): Handlers {
       const results = outcomes.map((outcome) =>
         outcome.status === 'fulfilled'
           ? { ok: true as const, id: outcome.value.id, seq: outcome.value.seq }
-          : { ok: false as const, error: frameError(outcome.reason) },
+          : {
+              ok: false as const,
+              error: refusalOf(outcome.reason, options, { socket, place: 'message.send' }),
+            },
       )
       return { answer: { results } }
     },

@@ -451,8 +451,12 @@ export class SocketServer implements AsyncDisposable {
         }
       }
     } catch (error) {
+      const failed = asAtomError(error)
+      this.#failures?.note({ door: 'socket', place: 'hello', error: failed })
+      if (failed.code === 'internal')
+        this.#log.error({ err: error }, 'rooms could not be looked up for a hello')
       for (const [roomId, follower] of followers) {
-        rooms[roomId] = { ok: false, error: frameError(error) }
+        rooms[roomId] = { ok: false, error: frameError(failed) }
         this.#giveUp(socket, roomId, follower)
       }
       begin.length = 0

@@ -447,6 +447,33 @@ test('[RT90] a history in which everything went well has no violation', () => {
   assert.ok(longestGap(goodHistory()) < 100)
 })
 
+test('[RT120] the longest gap is of those who are in the room: what was said while they were out, and comes when they are back, counts for nothing', () => {
+  const lines = goodHistory()
+  const of = { device: 'D2', account: 'A2', room: 'R1' }
+  const member = (at: number, change: 'removing' | 'removed' | 'adding' | 'added'): HistoryLine => ({
+    ...{ at, is: 'member', change, account: 'A2', room: 'R1' },
+  })
+  const event = (at: number, seq: number, committedAt: number): HistoryLine => ({
+    ...{ ...of, at, is: 'event', seq, digest: `event ${seq}`, committedAt },
+  })
+  lines.push(
+    member(60_000, 'adding'),
+    member(60_010, 'added'),
+    // In order: what is here is, from here on, theirs to have at once.
+    event(60_020, 6, 60_005),
+    member(61_000, 'removing'),
+    event(61_010, 7, 61_005),
+    member(61_020, 'removed'),
+    member(120_000, 'adding'),
+    event(120_020, 8, 62_000),
+    event(120_020, 9, 120_010),
+    member(120_030, 'added'),
+  )
+  assert.ok(longestGap(lines) < 100, `${longestGap(lines)} ms`)
+  lines.push(event(128_000, 10, 121_000))
+  assert.equal(longestGap(lines), 7_000)
+})
+
 for (const [what, rules, lines] of cases) {
   test(`[RT90] the checker catches ${what}`, () => {
     const violations = check(lines())

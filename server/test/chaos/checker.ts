@@ -723,17 +723,25 @@ export function streamFigures(lines: readonly HistoryLine[]): { followed: number
  */
 export function longestGap(lines: readonly HistoryLine[]): number {
   const open = new Map<string, number>()
-  let longest = 0
   const holders = new Map<string, string>()
+  /** Who is out of a room, or about to be: until they are asked back in nobody owes them anything of it. */
+  const out = new Set<string>()
+  let longest = 0
   for (const line of lines) {
-    // Who is taken out is without it for as long as they are.
-    if (line.is === 'member' && line.change === 'removing') {
-      for (const [key, of] of holders) if (of === `${line.account} ${line.room}`) open.delete(key)
+    if (line.is === 'member') {
+      const holder = `${line.account} ${line.room}`
+      if (line.change === 'adding') out.delete(holder)
+      if (line.change !== 'removing') continue
+      out.add(holder)
+      for (const [key, of] of holders) if (of === holder) open.delete(key)
     }
     if (line.is !== 'event') continue
-    const { device, room, at, committedAt } = line
+    const { device, account, room, at, committedAt } = line
+    const holder = `${account} ${room}`
+    // What still arrives between the question and their going does not open the room for the time after it.
+    if (out.has(holder)) continue
     const key = `${device} ${room}`
-    holders.set(key, `${line.account} ${room}`)
+    holders.set(key, holder)
     const since = open.get(key)
     if (since === undefined) open.set(key, at)
     else if (committedAt >= since) longest = Math.max(longest, at - committedAt)

@@ -414,8 +414,9 @@ class Stage implements AsyncDisposable {
     const { method, path } = roomRoutes.removeMember
     const there = path.replace('{id}', room.id).replace('{memberId}', person.id)
     const device = this.#device(by)
-    // Who went by themselves and lost the answer is told that they are no member; of anybody else, that there is none.
-    const gone = device.person === person ? 'not_a_member' : 'not_found'
+    // Who goes by themselves and lost the answer is told that they are no member, or, where the lost question was still being
+    // answered, that they are not in it; of anybody else, that there is none.
+    const gone = device.person === person ? ['not_a_member', 'not_found'] : ['not_found']
     const done = await this.#insist([device, this.#ownersDevice(room)], method, there, undefined, gone)
     if (!done) return
     history.add({ is: 'member', account: person.name, room: room.name, change: 'removed' })
@@ -434,7 +435,7 @@ class Stage implements AsyncDisposable {
     method: string,
     path: string,
     body?: object,
-    done?: string,
+    done: readonly (string | undefined)[] = [],
   ): Promise<boolean> {
     const deadline = performance.now() + this.#parts.options.quietWithinMs
     let said = 'nobody answered'
@@ -443,7 +444,7 @@ class Stage implements AsyncDisposable {
       const answer = await by.person.call(by.line.url, method, path, body)
       if (answer !== undefined) {
         const { code } = answer.body
-        if (answer.status < 300 || (done !== undefined && code === done)) return true
+        if (answer.status < 300 || done.includes(code)) return true
         said = `${by.name}: ${answer.status} ${JSON.stringify(answer.body)}`
         if (code === 'not_a_member') [by, ...others] = others
         else if (![401, 429].includes(answer.status) && answer.status < 500) break

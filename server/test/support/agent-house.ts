@@ -38,6 +38,7 @@ export interface AgentHouseOptions {
   /** How long the dispatcher leaves to another process what that has written. */
   readonly patienceMs?: number
   readonly connectionsOf?: TurnDependencies['connectionsOf']
+  readonly failures?: TurnDependencies['failures']
 }
 
 export interface Cast {
@@ -100,6 +101,7 @@ export class AgentHouse implements AsyncDisposable {
       log: testLog,
       limits: { verifyEveryMs: 20, settleMs: 100, ...options.limits },
       ...(options.checkpoint && { checkpoint: options.checkpoint }),
+      ...(options.failures && { failures: options.failures }),
       leaseMs: options.leaseMs ?? 2_000,
       pollMs: 25,
       graceMs: 500,

@@ -76,6 +76,7 @@ export type LiveOptions = Partial<
     | 'admission'
     | 'drain'
     | 'entry'
+    | 'failures'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number
