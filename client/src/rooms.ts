@@ -189,7 +189,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         onEvents: (events) => this.#advance(id, events),
         onMarks: (signal) => this.#mark(signal),
         onLeft: () => this.#drop(id),
-        followed: () => this.#joined.has(id),
+        followed: () => this.#takesOver(id),
       })
       this.#rooms.set(id, room)
     }
@@ -237,6 +237,14 @@ export class Rooms extends ObservableList<RoomDescription> {
 
   #isOpen(id: string): boolean {
     return this.#rooms.get(id)?.isOpen ?? false
+  }
+
+  /** The page of a room was left: does the list hear it on? A room that was opened before the list came it has to join yet. */
+  #takesOver(id: string): boolean {
+    if (this.#joined.has(id)) return true
+    if (this.#followers === 0 || !this.#unopened().some((room) => room.id === id)) return false
+    this.#joinAll()
+    return true
   }
 
   #unopened(): readonly RoomDescription[] {

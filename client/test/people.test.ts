@@ -105,6 +105,24 @@ suite('people, at the real server', { concurrency: false, timeout: 180_000 }, ()
     await lists(later.id, true)
   })
 
+  test('[CL121] a room that was opened before the list was there is heard by the list when its page is left', async () => {
+    using mine = await signedIn(ada)
+    const { id } = await mine.rooms.direct({ kind: 'account', id: bobId })
+    using his = await signedIn(bob)
+    const there = his.rooms.room(id)
+    const page = there.open()
+    await until(there, ({ state }) => state === 'live')
+    using _ = his.rooms.follow()
+    const hears = async (speaker: AtomClient, roomId: string) => {
+      const { seq } = await speaker.rooms.room(roomId).send('heard by the list')
+      await until(his.rooms, ({ items }) => items.some((room) => room.id === roomId && room.head >= seq))
+    }
+    // Once it hears all the others the list is done with joining: this one it has left out, because its page was open.
+    for (const room of await his.rooms.list()) if (room.id !== id) await hears(his, room.id)
+    page[Symbol.dispose]()
+    await hears(mine, id)
+  })
+
   test('[CL101] a message of mine is committed, then delivered, then read, by all of the others', async () => {
     using mine = await signedIn(ada)
     const { id } = await mine.rooms.direct({ kind: 'account', id: bobId })

@@ -25,12 +25,14 @@ interface Tab extends Fate, Disposable {
 }
 
 /** A browser with as many tabs, all of which show one room; the first one leads. */
-async function browser(count: number): Promise<{ tabs: Tab[]; openTab(): Promise<Tab> }> {
+async function browser(
+  count: number,
+): Promise<{ tabs: Tab[]; openTab(options?: { readonly lockAfterMs: number }): Promise<Tab> }> {
   const shared = sharedTabs()
   const storage = memoryStorage()
   const credentials: { id?: string } = {}
-  const openTab = async (): Promise<Tab> => {
-    const own = shared.openLeading()
+  const openTab = async (options?: { readonly lockAfterMs: number }): Promise<Tab> => {
+    const own = shared.openLeading(options)
     const heard = new Set<(happening: Happening) => void>()
     const surroundings: Surroundings = {
       online: () => true,
@@ -228,6 +230,18 @@ suite('one socket for all tabs, at the real server', { concurrency: false, timeo
     }
     await untilSockets(0)
     for (const tab of tabs) tab[Symbol.dispose]()
+  })
+
+  test('[CL120] a tab whose first word is heard before the browser knows that it lives misses nothing', async () => {
+    const { tabs, openTab } = await browser(1)
+    const [leader] = tabs as [Tab]
+    const late = await openTab({ lockAfterMs: 200 })
+    tabs.push(late)
+    assert.equal(late.atom.realtime.leads, false)
+    await leader.room.send('from the one that leads')
+    await assertAgree(tabs, ['from the one that leads'])
+    for (const tab of tabs) tab[Symbol.dispose]()
+    await untilSockets(0)
   })
 
   test('[CL75] a tab that comes late, and one that fell behind, are brought to where the others are', async () => {

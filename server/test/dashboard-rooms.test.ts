@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Room } from '@atom/contract/rooms.ts'
 import type { Page } from 'playwright-core'
-import { say } from './support/browser.ts'
+import { assertAccessible, say } from './support/browser.ts'
 import { chatScene } from './support/chat-scene.ts'
 
 const log = (page: Page) => page.getByRole('log')
@@ -97,6 +97,39 @@ test('[UI102] [UI103] a new room has whom I chose in it, and the palette leads t
     ({ kind }) => kind === 'direct',
   )
   assert.equal(direct?.lastMessage?.text, 'Are you awake?')
+})
+
+test('[UI140] each message of mine says how far it has come, the newest of each state in words, and a direct room whether the other is there', async () => {
+  await using scene = await chatScene()
+  const { ada } = scene
+  const grace = await scene.guest('Grace Hopper')
+  const { id } = await ada.room({ direct: { kind: 'account', id: grace.id } })
+  const page = await ada.page(`/rooms/${id}`)
+  const message = (text: string) => log(page).getByRole('article').filter({ hasText: text })
+  const inWords = (text: string, state: string) => message(text).getByText(state, { exact: true }).waitFor()
+  const asMark = (text: string, state: string) =>
+    message(text).getByRole('img', { name: state, exact: true }).waitFor()
+  await say(page, 'The first')
+  await inWords('The first', 'Sent')
+  await say(page, 'The second')
+  await inWords('The second', 'Sent')
+  await asMark('The first', 'Sent')
+
+  const header = page.locator('header').filter({ has: page.getByRole('heading', { level: 1 }) })
+  const graces = await grace.page(`/rooms/${id}`)
+  await inWords('The second', 'Read')
+  await asMark('The first', 'Read')
+  await header.getByText('Here now:').waitFor()
+
+  // She has the room, and looks at something else.
+  await graces.getByRole('link', { name: 'Settings' }).first().click()
+  await graces.waitForURL(/settings/)
+  await say(page, 'The third')
+  await inWords('The third', 'Delivered')
+  await inWords('The second', 'Read')
+  await asMark('The first', 'Read')
+  assert.equal(await log(page).getByText('Sent', { exact: true }).count(), 0)
+  await assertAccessible(page, 'a direct room with messages in every state')
 })
 
 test('[UI104] with a finger the menu of a message stands in sight, large enough, and reacts, replies and deletes', async () => {

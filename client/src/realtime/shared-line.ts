@@ -80,6 +80,7 @@ export class SharedLine implements Line {
   readonly #patienceMs = patienceMs * (1 + Math.random() / 2)
   readonly #tab = uuidv7()
   readonly #over = Promise.withResolvers<void>()
+  readonly #known = Promise.withResolvers<void>()
   readonly #unhear: () => void
   readonly #unwatch: () => void
   readonly #asks = new Map<number, Asked>()
@@ -87,7 +88,8 @@ export class SharedLine implements Line {
   #closed = false
   #deviceId: string
   #term = 0
-  /** Ends the wait for the lead, and the lead itself. */
+  #isFrozen = false
+  /** Ends the wait for the lead, and the lead itself. Aborted: this tab takes no part. */
   #stay = new AbortController()
   #leading: Leading | undefined
   /** Of the socket that the leading tab has; undefined where there is none, or where this tab leads. */
@@ -121,12 +123,24 @@ export class SharedLine implements Line {
       else this.#leading?.serve(word)
     })
     this.#unwatch = parts.surroundings.watch((happening) => {
-      if (happening === 'frozen') this.#rest()
-      if (happening === 'thawed' && this.#stay.signal.aborted) this.#begin()
+      if (happening === 'frozen') {
+        this.#isFrozen = true
+        this.#rest()
+      }
+      if (happening === 'thawed') {
+        this.#isFrozen = false
+        void this.#arrive()
+      }
     })
+    this.#stay.abort()
     // Held for as long as this tab lives: whoever waits for it learns of its end.
-    void this.#tabs.exclusively(`tab:${this.#tab}`, () => this.#over.promise)
-    this.#begin()
+    this.#tabs
+      .exclusively(`tab:${this.#tab}`, () => {
+        this.#known.resolve()
+        return this.#over.promise
+      })
+      .catch((thrown: unknown) => this.#disagreed(thrown))
+    void this.#arrive()
   }
 
   get connected(): boolean {
@@ -190,6 +204,18 @@ export class SharedLine implements Line {
     this.#tabs.tell(this.#topic, word)
   }
 
+  /** Not a word before the others can tell that this tab lives: one that does not hold its lock yet looks like one that has ended. */
+  async #arrive(): Promise<void> {
+    await this.#known.promise
+    if (this.#stay.signal.aborted && !this.#isFrozen && !this.#closed) this.#begin()
+  }
+
+  /** The browser refuses to arbitrate (a page that is being torn down, a forbidden store): nothing to fall back on here. */
+  #disagreed(thrown: unknown): void {
+    console.error('Atom: the tabs could not agree on one socket', thrown)
+    if (!this.#closed) this.#end.become({ state: 'failed', reason: 'closed' })
+  }
+
   /** Waits for the lead, and follows meanwhile. */
   #begin(): void {
     this.#stay = new AbortController()
@@ -217,9 +243,7 @@ export class SharedLine implements Line {
         this.#lead(AbortSignal.any([signal, taken])),
       )
     } catch (thrown) {
-      // The browser refuses to arbitrate (a page that is being torn down, a forbidden store): nothing to fall back on here.
-      console.error('Atom: the tabs could not agree on one socket', thrown)
-      if (!signal.aborted) this.#end.become({ state: 'failed', reason: 'closed' })
+      this.#disagreed(thrown)
       return
     }
     if (signal.aborted || signal !== this.#stay.signal) return

@@ -10,7 +10,10 @@ interface Bid {
 export function sharedTabs(): {
   open(): Tabs
   /** With one lead among them, as where the platform has Web Locks. */
-  openLeading(): Tabs & Fate
+  openLeading(options?: {
+    /** The lock by which the others know that it lives comes this much later than its words, as under load. */
+    readonly lockAfterMs?: number
+  }): Tabs & Fate
 } {
   const locks = loneTab()
   const tabs = new Set<Map<string, Set<(message: unknown) => void>>>()
@@ -56,10 +59,15 @@ export function sharedTabs(): {
   }
   return {
     open,
-    openLeading: () => {
+    openLeading: ({ lockAfterMs } = {}) => {
       const tab = open()
       return {
         ...tab,
+        exclusively: async (name, work) => {
+          if (lockAfterMs !== undefined && name.startsWith('tab:'))
+            await new Promise((resolve) => setTimeout(resolve, lockAfterMs))
+          return await locks.exclusively(name, work)
+        },
         lead: async (name, { signal, take = false }, work) => {
           if (signal.aborted) return
           await new Promise<void>((resolve) => {

@@ -2,7 +2,7 @@ import { classNames } from '../ui/class-names.ts'
 import { MessageTools } from './message-tools.tsx'
 import { PlainText } from './plain-text.tsx'
 import { Reactions } from './reactions.tsx'
-import { ReadBy } from './read-by.tsx'
+import { ReadBy, ReadMark } from './read-by.tsx'
 import { ReplyQuote } from './reply-quote.tsx'
 import { useRoomView } from './room-context.ts'
 import { Spoken } from './spoken.tsx'
@@ -10,8 +10,9 @@ import type { Row } from './timeline.ts'
 
 /** What a person said, what became of it, and what can be done with it. */
 export function MessageRow({ row }: { row: Extract<Row, { kind: 'message' }> }) {
-  const { me, nameOf, marked, myLast } = useRoomView()
+  const { me, nameOf, marked, toldUnder } = useRoomView()
   const { seq, author } = row
+  const told = toldUnder.includes(seq)
   if (row.deleted) {
     return (
       <Spoken name={author.name} at={row.at} lead={row.lead}>
@@ -42,10 +43,15 @@ export function MessageRow({ row }: { row: Extract<Row, { kind: 'message' }> }) 
           text={row.text}
           named={named}
           me={me}
-          end={row.edited && <span className="text-xs text-quiet"> (edited)</span>}
+          end={
+            <>
+              {row.edited && <span className="text-xs text-quiet"> (edited)</span>}
+              {author.id === me && !told && <ReadMark seq={seq} at={row.at} />}
+            </>
+          }
         />
         <Reactions seq={seq} reactions={row.reactions} />
-        {myLast === seq && <ReadBy seq={seq} at={row.at} />}
+        {told && <ReadBy seq={seq} at={row.at} />}
       </Spoken>
     </div>
   )

@@ -14,8 +14,8 @@ export interface RoomView {
   /** The one open approval that A, E and D act on. */
   readonly keyedApproval: string | undefined
   readonly pinned: ReadonlySet<number>
-  /** `seq` of my newest message, under which stands who has read it. */
-  readonly myLast: number | undefined
+  /** `seq` of those messages of mine under which stands in words how far they have come. */
+  readonly toldUnder: readonly number[]
   /** The message that was gone to, marked for a moment. */
   readonly marked: number | undefined
   /** A message that is held now. */

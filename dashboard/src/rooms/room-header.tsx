@@ -23,6 +23,8 @@ import { classNames } from '../ui/class-names.ts'
 import { menuItem, menuPanel } from '../ui/menu.ts'
 import { inputClass } from '../ui/text-field.tsx'
 import { ConfirmDialog } from './confirm-dialog.tsx'
+import { MemberMark } from './member-mark.tsx'
+import { usePresence } from './use-presence.ts'
 
 export type Panel = 'pins' | 'search'
 
@@ -35,6 +37,7 @@ interface RoomHeaderProps {
   panel: Panel | undefined
   onPanel: (panel: Panel | undefined) => void
   onMembers: () => void
+  me: string
   attempt: (work: Promise<unknown>) => void
 }
 
@@ -51,6 +54,7 @@ export function RoomHeader(props: RoomHeaderProps) {
       >
         <ArrowLeft size={16} aria-hidden />
       </Link>
+      {description?.kind === 'direct' && <OtherMark room={description} me={props.me} />}
       {naming ? (
         <NameForm room={props.room} name={name} onDone={() => setNaming(false)} />
       ) : (
@@ -97,6 +101,19 @@ export function RoomHeader(props: RoomHeaderProps) {
 
 const headerButton =
   'flex h-8 min-w-8 shrink-0 items-center justify-center gap-1 rounded-control px-1.5 text-quiet hover:bg-hover hover:text-text aria-pressed:bg-chosen aria-pressed:text-text pointer-coarse:h-11 pointer-coarse:min-w-11'
+
+/** The one that I talk with, and whether they are there. */
+function OtherMark({ room: { id, name, members }, me }: { room: RoomDescription; me: string }) {
+  const other = members.find((member) => member.id !== me)
+  const kind = other?.kind ?? 'account'
+  const present = usePresence(kind === 'account' ? [id] : []).get(id)
+  const state = other === undefined ? undefined : present?.get(other.id)
+  return (
+    <span className="mr-1.5 flex">
+      <MemberMark kind={kind} name={name} size="small" state={state} />
+    </span>
+  )
+}
 
 function RoomMenu({
   room,

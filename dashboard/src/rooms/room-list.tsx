@@ -15,9 +15,9 @@ import { useNow } from '../ui/time.tsx'
 import { MemberMark } from './member-mark.tsx'
 import { usePresence } from './use-presence.ts'
 
-/** The socket tells of a room that I was added to; that word may be lost. */
 /** Of the rooms that one socket may watch. */
 const mostDots = 40
+/** The socket tells of a room that I was added to; that word may be lost. */
 const lookEveryMs = 5 * 60_000
 
 /** My rooms: those I pinned, then groups, then direct ones, each the most recently active first. */
@@ -149,7 +149,7 @@ const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
         />
       )}
       {room.kind === 'group' && room.pinned && <Avatar name={room.name} size="small" />}
-      <span className="grid min-w-0 flex-1">
+      <span className="grid min-w-0 flex-1 grid-cols-[minmax(0,1fr)]">
         <span className="flex items-baseline gap-2">
           <span className={classNames('min-w-0 flex-1 truncate', bold && 'font-semibold text-text')}>
             {room.name}

@@ -14,6 +14,7 @@ import { Composer, type ComposerHandle } from './composer.tsx'
 import { ConfirmDialog } from './confirm-dialog.tsx'
 import { MembersDialog } from './members-dialog.tsx'
 import { MessageList } from './message-list.tsx'
+import { newestOfEach } from './newest-of-each.ts'
 import { PinsPanel } from './pins-panel.tsx'
 import { placeholderWords } from './placeholder-words.ts'
 import { presenceWords } from './presence-words.ts'
@@ -187,6 +188,14 @@ function Chat({ roomId }: { roomId: string }) {
     return mine?.seq
   }, [events, me.id])
 
+  const { progress } = snapshot
+  const told = useMemo(
+    () => newestOfEach(events.slice(-lookBack), progress, me.id).join(' '),
+    [events, progress, me.id],
+  )
+  // By what it says: the same places are the same view, so no row is drawn again for them.
+  const toldUnder = useMemo(() => (told === '' ? [] : told.split(' ').map(Number)), [told])
+
   const members = description?.members
   const view = useMemo(
     (): RoomView => ({
@@ -198,7 +207,7 @@ function Chat({ roomId }: { roomId: string }) {
       nameOf: (id) => (id === me.id ? me.name : members?.find((member) => member.id === id)?.name),
       keyedApproval: keyed,
       pinned: snapshot.pinned,
-      myLast,
+      toldUnder,
       marked,
       messageAt,
       goTo,
@@ -221,7 +230,7 @@ function Chat({ roomId }: { roomId: string }) {
       snapshot.pinned,
       members,
       keyed,
-      myLast,
+      toldUnder,
       marked,
       messageAt,
       goTo,
@@ -263,6 +272,7 @@ function Chat({ roomId }: { roomId: string }) {
               panel={panel}
               onPanel={showPanel}
               onMembers={() => setMembersOpen(true)}
+              me={me.id}
               attempt={attempt}
             />
             {closed ? (
