@@ -26,6 +26,8 @@ export interface Benchmark {
   readonly question: string
   /** Names of what can be run by itself. */
   readonly parts?: readonly string[]
+  /** A target that does not hold fails the run. */
+  readonly strict?: boolean
   run(run: BenchmarkRun): Promise<readonly Figure[]>
 }
 

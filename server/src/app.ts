@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { isOperatorsToken } from '#access/authenticate.ts'
-import { createGuards } from '#access/guarded-route.ts'
+import { createGuards, type Guards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
 import { OpenStreams } from '#access/open-streams.ts'
 import { Revocations } from '#access/revocations.ts'
@@ -56,7 +56,7 @@ import { portError, requireFreePort } from '#http/free-port.ts'
 import { Health, healthDoors } from '#http/health.ts'
 import { openApiDoor } from '#http/openapi.ts'
 import { referenceDoors } from '#http/reference.ts'
-import { createHttpServer } from '#http/server.ts'
+import { createHttpServer, type HttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
 import { Live } from '#operations/live.ts'
@@ -105,6 +105,8 @@ export interface Overrides {
   readonly models?: readonly [Model, ...Model[]]
   readonly turns?: Pick<TurnDependencies, 'checkpoint' | 'limits'> & { readonly leaseMs?: number }
   readonly dashboard?: string
+  /** Registers doors besides Atom's own, behind everything that stands before those. */
+  readonly doors?: (guards: Guards, http: HttpServer) => void
 }
 
 export interface App extends AsyncDisposable {
@@ -418,6 +420,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const metrics = new Metrics()
   registerLiveMetrics(metrics, liveSources)
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
+  overrides.doors?.(guards, http)
 
   const alive = born.move()
   return {
