@@ -47,7 +47,7 @@ const figures = await benchmark.run({ quick: values.quick, only, say: (line) => 
 const result = { bench: name, commit: commit(), at: new Date().toISOString(), figures }
 if (values.save) await save(result)
 console.log(values.json ? JSON.stringify(result) : table(figures))
-process.exit()
+process.exit(benchmark.strict === true && figures.some(({ holds }) => holds === false) ? 1 : 0)
 
 /** Nothing that a benchmark has started may outlive it. */
 async function interrupted(): Promise<void> {

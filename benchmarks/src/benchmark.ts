@@ -26,6 +26,8 @@ export interface Benchmark {
   readonly question: string
   /** What can be run by itself, by name, with the question that it answers. */
   readonly parts?: ReadonlyMap<string, string>
+  /** A target that does not hold fails the run. */
+  readonly strict?: boolean
   run(run: BenchmarkRun): Promise<readonly Figure[]>
 }
 

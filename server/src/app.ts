@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { StatusWord } from '@atom/contract/health.ts'
 import { bearerToken, isOperatorsToken } from '#access/authenticate.ts'
-import { createGuards } from '#access/guarded-route.ts'
+import { createGuards, type Guards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
 import { OpenStreams } from '#access/open-streams.ts'
 import { Revocations } from '#access/revocations.ts'
@@ -73,7 +73,7 @@ import { ProbeListener } from '#http/probe-listener.ts'
 import { Readiness } from '#http/readiness.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { registerRouteMetrics } from '#http/route-traffic.ts'
-import { createHttpServer } from '#http/server.ts'
+import { createHttpServer, type HttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
 import { Alerts } from '#operations/alerts.ts'
 import { errorAlerts } from '#operations/error-alerts.ts'
@@ -136,6 +136,8 @@ export interface Overrides {
   readonly shedding?: Partial<LoadSheddingOptions>
   /** Aborted when nobody wants the server any more before it is there; `createApp` then throws its reason. */
   readonly starting?: AbortSignal
+  /** Registers doors besides Atom's own, behind everything that stands before those. */
+  readonly doors?: (guards: Guards, http: HttpServer) => void
 }
 
 export interface App extends AsyncDisposable {
@@ -583,6 +585,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const objectives = born.use(new Objectives({ database, history, alerts, clock, log }))
   monitoringDoors(guards.guard, { history, objectives, alerts })
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
+  overrides.doors?.(guards, http)
 
   goOn()
   const alive = born.move()

@@ -184,20 +184,13 @@ export function createGuards(dependencies: {
     return undefined
   }
 
-  function circumstances(request: FastifyRequest, reply: FastifyReply): Circumstances {
-    return {
-      requestId: request.id,
-      // Made when it is asked for: most requests have nothing to say but their one line.
-      get log() {
-        const { id: requestId, traceId } = request
-        return log.child(traceId === undefined ? { requestId } : { requestId, traceId })
-      },
-      ip: request.ip,
-      userAgent: request.headers['user-agent'] ?? '',
-      cookies: request.headers.cookie === undefined ? {} : parseCookie(request.headers.cookie),
-      headers: request.headers,
-      signal: goneSignal(reply),
-    }
+  /** What a door learns of a request; `more` becomes part of it. */
+  function circumstances<M extends object>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    more: M,
+  ): Circumstances & M {
+    return Object.assign(new RequestCircumstances(request, reply, log), more)
   }
 
   function guard<R extends Route, const A extends GuardedAnswer<R>>(
@@ -224,7 +217,7 @@ export function createGuards(dependencies: {
       },
       handler: async (request, reply) => {
         const answer = await handler(
-          Object.assign(circumstances(request, reply), {
+          circumstances(request, reply, {
             principal: request.principal as GuardedRequest<R>['principal'],
             params: checkParams?.(request.params) as Params<R>,
             query: checkQuery?.(request.query) as Query<R>,
@@ -283,7 +276,8 @@ export function createGuards(dependencies: {
                 ? { principal: request.principal as AccountPrincipal, bearer: undefined }
                 : { principal: undefined, bearer }
             const answer = await handler(
-              Object.assign(circumstances(request, reply), who, {
+              circumstances(request, reply, {
+                ...who,
                 method: request.method as StreamMethod,
                 params: request.params as Record<string, string>,
                 rest: `/${request.raw.url?.split('/').slice(depth).join('/') ?? ''}`,
@@ -318,7 +312,7 @@ export function createGuards(dependencies: {
         requireAudience(route.audience, principal)
         const lastEventId = request.headers['last-event-id']
         const broadcasting = await handler(
-          Object.assign(circumstances(request, reply), {
+          circumstances(request, reply, {
             principal: principal as GuardedRequest<R>['principal'],
             params: checkParams?.(request.params) as Params<R>,
             query: checkQuery?.(request.query) as Query<R>,
@@ -387,9 +381,62 @@ class Upload {
   }
 }
 
+const noCookies: Readonly<Record<string, string | undefined>> = Object.freeze({})
+
+/** Each of these is made when it is asked for: most doors ask for none of them. */
+class RequestCircumstances implements Circumstances {
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #log: Log
+  #ownLog: Log | undefined
+  #cookies: Readonly<Record<string, string | undefined>> | undefined
+  #signal: AbortSignal | undefined
+
+  constructor(request: FastifyRequest, reply: FastifyReply, log: Log) {
+    this.#request = request
+    this.#reply = reply
+    this.#log = log
+  }
+
+  get requestId(): string {
+    return this.#request.id
+  }
+
+  get log(): Log {
+    const { id: requestId, traceId } = this.#request
+    this.#ownLog ??= this.#log.child(traceId === undefined ? { requestId } : { requestId, traceId })
+    return this.#ownLog
+  }
+
+  get ip(): string {
+    return this.#request.ip
+  }
+
+  get userAgent(): string {
+    return this.#request.headers['user-agent'] ?? ''
+  }
+
+  get cookies(): Readonly<Record<string, string | undefined>> {
+    const { cookie } = this.#request.headers
+    this.#cookies ??= cookie === undefined ? noCookies : parseCookie(cookie)
+    return this.#cookies
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#request.headers
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= goneSignal(this.#reply)
+    return this.#signal
+  }
+}
+
 /** Aborts when the connection closes before the answer is out. Fastify's own signal also aborts once a body has been read. */
 function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
+  // Asked for after the caller had gone: nobody would tell it any more.
+  if (reply.raw.closed && !reply.raw.writableFinished) gone.abort()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) gone.abort()
   })

@@ -11,6 +11,7 @@ import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
 import { streamRoutes } from '@atom/contract/streams.ts'
 import type { TSchema } from 'typebox'
+import { PreparedAnswer } from './prepared-answer.ts'
 import type { HttpServer } from './server.ts'
 
 export interface RouteGroup {
@@ -163,11 +164,15 @@ function plain(schema: TSchema | NonNullable<Route['events']>): unknown {
   return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === '$id' ? undefined : value)))
 }
 
+/** Made at the first request, when the address is known that people use. */
 export function openApiDoor(http: HttpServer, options: { version: string }): void {
-  http.get('/openapi.json', async (_request, reply) =>
-    reply
-      .header('access-control-allow-origin', '*')
-      .header('cross-origin-resource-policy', 'cross-origin')
-      .send(openApiDocument({ publicUrl: http.publicUrl, version: options.version })),
-  )
+  let prepared: PreparedAnswer | undefined
+  http.get('/openapi.json', async (request, reply) => {
+    prepared ??= new PreparedAnswer(
+      JSON.stringify(openApiDocument({ publicUrl: http.publicUrl, version: options.version })),
+      'application/json; charset=utf-8',
+    )
+    reply.header('access-control-allow-origin', '*').header('cross-origin-resource-policy', 'cross-origin')
+    return await prepared.send(request, reply)
+  })
 }

@@ -507,7 +507,7 @@ function told(thrown: unknown): string {
 function refusedFraming(request: IncomingMessage): AtomError | undefined {
   let hosts = 0
   for (let at = 0; at < request.rawHeaders.length; at += 2)
-    if (request.rawHeaders[at]?.toLowerCase() === 'host') hosts++
+    if (request.rawHeaders[at]?.length === 4 && request.rawHeaders[at]?.toLowerCase() === 'host') hosts++
   if (hosts > 1) return new AtomError('malformed_request', 'The Host field stands more than once.')
   if (!request.url?.startsWith('/'))
     return new AtomError('malformed_request', 'The address must begin with a slash.')

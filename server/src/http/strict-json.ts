@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { AtomError } from '#foundation/errors.ts'
 
 const deepest = 32
@@ -14,7 +15,8 @@ export function parseStrictJson(bytes: Buffer): unknown {
   let text: string
   let value: unknown
   try {
-    text = utf8.decode(bytes)
+    // Twice as quick as the decoder, which is left for what it alone knows: a byte order mark, and how to complain.
+    text = bytes[0] !== 0xef && isUtf8(bytes) ? bytes.toString() : utf8.decode(bytes)
     value = JSON.parse(text)
   } catch (cause) {
     throw new AtomError('malformed_request', undefined, { cause })
@@ -36,15 +38,18 @@ interface Level {
 class Walk {
   readonly #text: string
   readonly #levels: Level[] = []
+  /** What was decoded is well-formed and JSON has no NUL in it: only an escape can make text that cannot be held. */
+  readonly #mayBeUnstorable: boolean
 
   constructor(text: string) {
     this.#text = text
+    this.#mayBeUnstorable = text.includes('\\u')
   }
 
   run(): void {
     let expectKey = false
     for (let at = 0; at < this.#text.length; at++) {
-      const level = this.#levels.at(-1)
+      const level = this.#levels[this.#levels.length - 1]
       switch (this.#text[at]) {
         case '{':
         case '[':
@@ -69,12 +74,11 @@ class Walk {
           break
         case '"': {
           const end = this.#endOfString(at)
-          const literal = this.#text.slice(at, end + 1)
-          const string: string = literal.includes('\\') ? JSON.parse(literal) : literal.slice(1, -1)
           if (expectKey && level?.keys !== undefined) {
-            this.#useKey(level, level.keys, string)
+            this.#useKey(level, level.keys, this.#string(at, end))
             expectKey = false
-          } else if (!isStorable(string)) throw unstorable(this.#pointer())
+          } else if (this.#mayBeUnstorable && !isStorable(this.#string(at, end)))
+            throw unstorable(this.#pointer())
           at = end
           break
         }
@@ -92,10 +96,19 @@ class Walk {
     level.key = key
   }
 
+  /** The string whose quotes stand at these places. */
+  #string(start: number, end: number): string {
+    const inner = this.#text.slice(start + 1, end)
+    return inner.includes('\\') ? JSON.parse(`"${inner}"`) : inner
+  }
+
+  /** A quote ends a string unless an odd number of backslashes stands before it. */
   #endOfString(start: number): number {
-    let at = start + 1
-    while (this.#text[at] !== '"') at += this.#text[at] === '\\' ? 2 : 1
-    return at
+    for (let end = this.#text.indexOf('"', start + 1); ; end = this.#text.indexOf('"', end + 1)) {
+      let escapes = 0
+      while (this.#text[end - 1 - escapes] === '\\') escapes++
+      if (escapes % 2 === 0) return end
+    }
   }
 
   #pointer(): string {
