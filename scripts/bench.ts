@@ -29,13 +29,19 @@ if (name === undefined || !names.includes(name)) {
 }
 
 const { benchmark }: { benchmark: Benchmark } = await import(join(claims, `${name}.ts`))
-const unknown = only.filter((part) => !benchmark.parts?.includes(part))
+const unknown = only.filter((part) => benchmark.parts?.has(part) !== true)
 if (unknown.length > 0) {
-  console.error(`${name} has no part ${unknown.join(', ')}; it has: ${benchmark.parts?.join(', ') ?? 'none'}`)
+  console.error(
+    `${name} has no part ${unknown.join(', ')}; it has: ${[...(benchmark.parts?.keys() ?? [])].join(', ') || 'none'}`,
+  )
   process.exit(2)
 }
 await buildDashboard()
-console.error(`${benchmark.name}: ${benchmark.question}`)
+const question =
+  only.length === 0
+    ? benchmark.question
+    : only.map((part) => `**${part}** ${benchmark.parts?.get(part) ?? ''}`).join('\n\n')
+console.error(`${benchmark.name}: ${question}`)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void interrupted())
 const figures = await benchmark.run({ quick: values.quick, only, say: (line) => console.error(`  ${line}`) })
 const result = { bench: name, commit: commit(), at: new Date().toISOString(), figures }
@@ -82,7 +88,7 @@ async function save(run: {
 }): Promise<void> {
   const page = `# ${run.bench}
 
-${benchmark.question}
+${question}
 
 - Command: \`npm run bench -- ${[run.bench, ...only].join(' ')}${values.quick ? ' --quick' : ''}\`
 - Commit: ${run.commit}, ${run.at}

@@ -24,8 +24,8 @@ export interface Benchmark {
   readonly name: string
   /** What question the figures answer. */
   readonly question: string
-  /** Names of what can be run by itself. */
-  readonly parts?: readonly string[]
+  /** What can be run by itself, by name, with the question that it answers. */
+  readonly parts?: ReadonlyMap<string, string>
   run(run: BenchmarkRun): Promise<readonly Figure[]>
 }
 

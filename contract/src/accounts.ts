@@ -74,6 +74,7 @@ export const accountRoutes = {
     path: '/v1/setup',
     summary: 'Whether this server still waits for its first owner',
     audience: 'anyone',
+    priority: 'entry',
     answers: { 200: Type.Object({ open: Type.Boolean() }) },
     errors: [],
   }),
@@ -82,6 +83,7 @@ export const accountRoutes = {
     path: '/v1/setup',
     summary: 'Create the first owner and the workspace; works once',
     audience: 'anyone',
+    priority: 'entry',
     body: Type.Object(
       {
         token: Type.String({ minLength: 1, maxLength: 200 }),
@@ -101,6 +103,7 @@ export const accountRoutes = {
     path: '/v1/auth/login',
     summary: 'Sign in',
     audience: 'anyone',
+    priority: 'entry',
     body: Type.Object(
       { email: Email, password: Password, transport: SessionTransport },
       { additionalProperties: false },
@@ -114,6 +117,7 @@ export const accountRoutes = {
     summary:
       'Exchange the refresh token (body or cookie) for a new pair; reuse of an old one ends the session',
     audience: 'anyone',
+    priority: 'entry',
     body: Type.Object(
       { refreshToken: Type.Optional(Type.String({ maxLength: 200 })) },
       { additionalProperties: false },
@@ -204,6 +208,7 @@ export const accountRoutes = {
     path: '/v1/invitations/accept',
     summary: 'Join a workspace with an invitation',
     audience: 'anyone',
+    priority: 'entry',
     body: Type.Object(
       {
         token: Type.String({ minLength: 1, maxLength: 200 }),

@@ -71,6 +71,14 @@ export const errorTable = {
     'The origin is not allowed',
     'Add the origin to ATOM_CORS_ORIGINS, or open Atom by its own address.',
   ),
+  blocked: row(
+    403,
+    'access',
+    'medium',
+    false,
+    'You are kept out of this server',
+    'Ask whoever runs this server to let you in again.',
+  ),
   not_a_member: row(
     403,
     'access',
@@ -439,6 +447,8 @@ export const Problem = Type.Object(
     retryable: Type.Boolean(),
     requestId: Type.String(),
     retryAfterMs: Type.Optional(Type.Integer()),
+    /** Names of the limits that were met, as `RateLimit-Policy` names them. */
+    violatedPolicies: Type.Optional(Type.Array(Type.String())),
     errors: Type.Optional(Type.Array(FieldProblem)),
   },
   { $id: 'Problem' },

@@ -1,17 +1,6 @@
 import { type Static, Type } from 'typebox'
+import { Health, StatusWord } from './health.ts'
 import { Id, Page, PageQuery, route, Time } from './route.ts'
-
-const Check = Type.Object({
-  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
-  detail: Type.Optional(Type.String()),
-})
-
-export const Health = Type.Object({
-  status: Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')]),
-  /** Every component by name; for operators only. */
-  components: Type.Optional(Type.Record(Type.String(), Check)),
-})
-export type Health = Static<typeof Health>
 
 /** A socket that is `crowded` gets no signals for now, one that is `behind` no live events: it reads too slowly. */
 const SocketState = Type.Union([Type.Literal('live'), Type.Literal('crowded'), Type.Literal('behind')])
@@ -115,6 +104,7 @@ export const operationRoutes = {
     path: '/live',
     summary: 'The process is alive; depends on nothing',
     audience: 'anyone',
+    priority: 'probe',
     answers: { 200: Type.Object({ status: Type.Literal('up') }) },
     errors: [],
   }),
@@ -123,7 +113,10 @@ export const operationRoutes = {
     path: '/ready',
     summary: 'May take traffic: 503 while starting, draining or without its database',
     audience: 'anyone',
-    answers: { 200: Type.Object({ status: Type.Literal('up') }) },
+    priority: 'probe',
+    answers: {
+      200: Type.Object({ status: Type.Union([Type.Literal('up'), Type.Literal('degraded')]) }),
+    },
     errors: ['starting', 'draining', 'unavailable'],
   }),
   status: route({
@@ -131,17 +124,8 @@ export const operationRoutes = {
     path: '/status',
     summary: 'One word',
     audience: 'anyone',
-    answers: {
-      200: Type.Object({
-        status: Type.Union([
-          Type.Literal('starting'),
-          Type.Literal('up'),
-          Type.Literal('degraded'),
-          Type.Literal('down'),
-          Type.Literal('draining'),
-        ]),
-      }),
-    },
+    priority: 'probe',
+    answers: { 200: Type.Object({ status: StatusWord }) },
     errors: [],
   }),
   health: route({
@@ -149,6 +133,7 @@ export const operationRoutes = {
     path: '/health',
     summary: 'Every component; details for operators only',
     audience: 'anyone',
+    priority: 'probe',
     answers: { 200: Health, 503: Health },
     errors: [],
   }),
@@ -187,6 +172,7 @@ export const operationRoutes = {
     summary:
       'Everything that is counted, in Prometheus’ text format; also with the token of ATOM_METRICS_TOKEN',
     audience: 'operator',
+    priority: 'probe',
     answers: { 200: Type.String({ contentMediaType: 'text/plain' }) },
     errors: [],
   }),

@@ -538,6 +538,7 @@ export const roomRoutes = {
     summary:
       'Find messages in my rooms, the best match first or the newest. Words as in a search engine: "a phrase", -without, or',
     audience: 'member',
+    priority: 'bulk',
     query: Type.Object(
       {
         q: Type.String({ minLength: 1, maxLength: limits.searchLength, pattern: '\\S' }),

@@ -7,6 +7,12 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 export type Audience = 'anyone' | 'member' | 'operator'
 
 /**
+ * Who is served first where not all can be: probes always, then signing in and renewing a session, then people, then agents and
+ * others who come with a key, then what can wait.
+ */
+export type Priority = 'probe' | 'entry' | 'people' | 'agents' | 'bulk'
+
+/**
  * One route as both sides know it: the validator of the server, the types of the client, an entry of the OpenAPI document.
  * `path` is written as OpenAPI and RFC 6570 write it: `/v1/rooms/{id}`.
  */
@@ -20,6 +26,8 @@ export interface Route {
   readonly body?: TSchema
   /** Largest body in bytes; 64 KiB where absent. */
   readonly bodyLimit?: number
+  /** `people` where absent. */
+  readonly priority?: Priority
   /** Success answers by status. `Nothing` for an empty body. */
   readonly answers: Readonly<Record<number, TSchema>>
   /**

@@ -1,7 +1,9 @@
+import cluster from 'node:cluster'
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { isOperatorsToken } from '#access/authenticate.ts'
+import type { StatusWord } from '@atom/contract/health.ts'
+import { bearerToken, isOperatorsToken } from '#access/authenticate.ts'
 import { createGuards } from '#access/guarded-route.ts'
 import { keyRoutes } from '#access/key-routes.ts'
 import { OpenStreams } from '#access/open-streams.ts'
@@ -33,12 +35,14 @@ import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { createConnectionRoom } from '#connections/connection-room.ts'
+import { capabilityClaim } from '#connections/proxy/capabilities.ts'
 import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { openKeyring } from '#foundation/crypto/keyring.ts'
 import { openDataDir } from '#foundation/database/database-folder.ts'
+import { DatabaseProbe } from '#foundation/database/database-probe.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { Notes } from '#foundation/database/notes.ts'
@@ -49,16 +53,30 @@ import { createLog, type Log } from '#foundation/log.ts'
 import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
 import { createOutbound } from '#foundation/outbound.ts'
+import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
+import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
+import { SystemReadings } from '#foundation/system/system-readings.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
+import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
+import { Edge } from '#http/edge.ts'
 import { portError, requireFreePort } from '#http/free-port.ts'
-import { Health, healthDoors } from '#http/health.ts'
+import { Health } from '#http/health.ts'
+import { healthDoors } from '#http/health-doors.ts'
+import { knockAt, LoadShedding, type LoadSheddingOptions } from '#http/load-shedding.ts'
 import { openApiDoor } from '#http/openapi.ts'
+import { PolicyLimits } from '#http/policy-limits.ts'
+import { ProbeListener } from '#http/probe-listener.ts'
+import { Readiness } from '#http/readiness.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
+import { healthChecks } from '#operations/health-checks.ts'
+import { registerLimitMetrics } from '#operations/limit-metrics.ts'
+import { limitDoors } from '#operations/limit-routes.ts'
+import { Limits } from '#operations/limits.ts'
 import { Live } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
 import { LogDesk } from '#operations/log-desk.ts'
@@ -69,6 +87,7 @@ import { recordDoors } from '#operations/record-routes.ts'
 import { catalog } from '#providers/catalog.ts'
 import { providerPagePath } from '#providers/provider-guide.ts'
 import { providerPage } from '#providers/provider-page.ts'
+import { type DrainPlan, defaultDrain } from '#realtime/drain.ts'
 import { Neighbours } from '#realtime/neighbours.ts'
 import { Presence } from '#realtime/presence.ts'
 import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
@@ -105,6 +124,9 @@ export interface Overrides {
   readonly models?: readonly [Model, ...Model[]]
   readonly turns?: Pick<TurnDependencies, 'checkpoint' | 'limits'> & { readonly leaseMs?: number }
   readonly dashboard?: string
+  readonly shedding?: Partial<LoadSheddingOptions>
+  /** Aborted when nobody wants the server any more before it is there; `createApp` then throws its reason. */
+  readonly starting?: AbortSignal
 }
 
 export interface App extends AsyncDisposable {
@@ -115,6 +137,19 @@ export interface App extends AsyncDisposable {
   setupUrl(): Promise<string | undefined>
   /** Opens the port and takes traffic. */
   listen(): Promise<void>
+  /** How it is. */
+  readonly word: StatusWord
+  /** Somebody keeps asking `/ready`, and looks away when told no. */
+  readonly watched: boolean
+  /**
+   * Says that it ends, serves for `graceMs` more, then sends streams and sockets away; done by disposal too, without the grace.
+   * `withinMs`: all that there is until everything must be over.
+   */
+  drain(options?: { readonly graceMs?: number; readonly withinMs?: number }): Promise<void>
+  /** What has begun and not ended, by name. */
+  unfinished(): Readonly<Record<string, number>>
+  /** Requests that were cut; final after disposal. */
+  readonly cut: number
 }
 
 /**
@@ -128,13 +163,19 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const modules = new LogModules(log)
   const node = `${hostname()}-${process.pid}`
   const clock = overrides.clock ?? systemClock
+  const startedAt = clock.now()
+  const goOn = () => overrides.starting?.throwIfAborted()
+  goOn()
   await requireFreePort(config.host, config.port)
 
   // The ground: data folder, keys, database, the one way out.
   const dataDir = await openDataDir(config.dataDir)
   const keyring = await openKeyring({ env: config.masterKeys?.reveal(), dataDir, log })
   const envelope = new Envelope({ keyring })
-  const { database } = await openAtomDatabase(config, { log, born, sessionName: keyring.announcement })
+  const { database, address } = await openAtomDatabase(config, {
+    ...{ log, born, sessionName: keyring.announcement },
+    goOn,
+  })
   const failures = new Failures()
   const http = createHttpServer({
     log,
@@ -143,6 +184,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     trustedProxies: config.trustedProxies,
     allowedOrigins: config.corsOrigins,
   })
+  goOn()
   const publicUrl = () => http.publicUrl
   const sandbox = overrides.sandbox ?? sandboxOf(config, { log, publicUrl, born })
   const outbound = born.use(createOutbound({ allowLoopback: () => sandbox?.reach() ?? [], log }))
@@ -164,6 +206,33 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     issuer: publicUrl,
   })
 
+  // How much anybody may do.
+  const limits = new PolicyLimits(
+    born.use(
+      config.redisUrl === undefined
+        ? new MemoryRateLimits()
+        : await RedisRateLimits.open({ url: config.redisUrl, log }),
+    ),
+  )
+  const shedding = born.use(
+    new LoadShedding({
+      log,
+      knock: async () => (http.bound === undefined ? undefined : await knockAt(http.bound)),
+      ...overrides.shedding,
+    }),
+  )
+  const edge = new Edge({
+    limits,
+    shedding,
+    callers: new Callers({ now: () => clock.now().getTime() }),
+    claim: (authorization) => {
+      const token = bearerToken(authorization) ?? ''
+      const workspaceId = tokens.peek(token)?.workspaceId
+      return workspaceId === undefined ? capabilityClaim(token) : { party: workspaceId, priority: undefined }
+    },
+  })
+  http.protect(edge)
+
   // Rooms and what is said in them.
   const redis = config.redisUrl && born.use(await RedisBroadcast.open({ url: config.redisUrl, log: log }))
   const timeline = born.use(await Timeline.open({ database, log, broadcast: redis }))
@@ -174,7 +243,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     store: new AccountStore(),
     sessions: new Sessions({ database, store: new SessionStore(), revocations, clock, log }),
     tokens,
-    throttle: new SignInThrottle({ clock }),
+    throttle: new SignInThrottle({
+      perAccount: limits.of('sign-in'),
+      perAddress: limits.of('sign-in-address'),
+      refused: (policy, subject) => limits.refusals.note(policy, subject),
+    }),
     clock,
     log,
     setupToken,
@@ -251,7 +324,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
   const working = (roomIds: readonly string[]) => turns.working(roomIds)
   const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))
-  born.use(
+  const turnWorker = born.use(
     await TurnWorker.start({
       database,
       timeline,
@@ -272,41 +345,6 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   born.use(await Dispatcher.start({ database, timeline, rooms, model: models[0].name, log }))
 
   // The doors.
-  const health = new Health({
-    log,
-    checks: [
-      {
-        name: 'database',
-        required: true,
-        check: async () => {
-          await database.check()
-          return undefined
-        },
-      },
-      {
-        name: 'master_key',
-        // What is in memory goes on being opened, and everything that needs no credential goes on.
-        required: false,
-        check: async () => {
-          await keyring.check()
-          return undefined
-        },
-      },
-      ...(redis === undefined
-        ? []
-        : [
-            {
-              name: 'redis',
-              // Nodes then hear of each other through PostgreSQL.
-              required: false,
-              check: async () => {
-                await redis.check()
-                return undefined
-              },
-            },
-          ]),
-    ],
-  })
   born.use(http)
   const guards = createGuards({ http, tokens, log })
   const streams = born.use(new OpenStreams({ revocations, clock }))
@@ -330,10 +368,6 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   agentRoutes(guards.guard, { agents, approvals, turns })
   roomStreamRoutes(guards.guardEvents, { roomStreams })
   turnStreamRoutes(guards.guardEvents, { turnStreams })
-  healthDoors(http, {
-    health,
-    mayKnow: (authorization) => isOperatorsToken(tokens, authorization),
-  })
   openApiDoor(http, { version: packageJson.version })
   referenceDoors(http)
   setupPageDoors(
@@ -366,11 +400,13 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       drafts,
       neighbours,
       addressOf: http.addressOf,
+      entry: edge,
       crossOrigin: http.crossOrigin,
       clock,
       log,
       traffic: socketTraffic,
       failures,
+      drain: drainPlan(config.stop),
     }),
   )
 
@@ -415,11 +451,87 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     new LogDesk({ node, tail: overrides.logTail ?? new LogTail(), modules, database, notes, clock, log }),
   )
   recordDoors(guards, { errors: errorsSeen, log: logDesk, streams })
+  const operatorLimits = born.use(
+    await Limits.open({
+      database,
+      edge,
+      notes,
+      clock,
+      log,
+      accountExists: async (workspaceId, id) => (await accounts.find(workspaceId, id)) !== undefined,
+      // Whoever is kept out now loses what they have open.
+      changed: () => {
+        for (const socket of sockets.open())
+          if (edge.isBlocked(socket.address, socket.principal.id)) socket.close('disconnected')
+      },
+    }),
+  )
+  limitDoors(guards.guard, { limits: operatorLimits, http, node: live.node })
+  const probe = born.use(
+    new DatabaseProbe({ connection: { ...address, application_name: keyring.announcement }, clock, log }),
+  )
+  const health = born.use(
+    new Health({
+      log,
+      clock,
+      checks: healthChecks({
+        database: { ask: () => probe.ask(), load: () => database.load, hears: () => database.hears },
+        redis,
+        masterKeys: keyring,
+        queue: turnWorker,
+        realtime: {
+          sockets: () => sockets.count,
+          behind: () => [...sockets.open()].filter((socket) => socket.behind).length,
+          streams: () => streams.count,
+        },
+        resting: () => connectionRoom.resting(),
+        system: born.use(new SystemReadings()),
+        dataDir,
+        log,
+      }),
+    }),
+  )
+  const readiness = new Readiness({ phase: () => http.phase, health })
+  healthDoors(http, {
+    health,
+    readiness,
+    mayKnow: (authorization) => isOperatorsToken(tokens, authorization),
+    about: { node, version: packageJson.version, startedAt },
+  })
+  // Workers share one port of probes, which the process that started them answers.
+  const probes =
+    config.probePort === undefined || cluster.isWorker
+      ? undefined
+      : born.use(
+          await ProbeListener.open({
+            ...{ host: config.host, port: config.probePort, publicUrl: config.publicUrl, log },
+            word: () => readiness.word,
+            asked: () => readiness.asked(),
+          }),
+        )
   const metrics = new Metrics()
+  registerLimitMetrics(metrics, http, edge)
   registerLiveMetrics(metrics, liveSources)
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 
+  goOn()
   const alive = born.move()
+  let drained: Promise<void> | undefined
+  const drain: App['drain'] = ({ graceMs = 0, withinMs = config.stop.deadlineMs } = {}) => {
+    drained ??= (async () => {
+      const began = performance.now()
+      // What comes from now on another process takes up; what runs has all the time there is to end here.
+      turnWorker.retire()
+      const looksAway = http.drain(graceMs)
+      probes?.beat()
+      await looksAway
+      streams[Symbol.dispose]()
+      await sockets.drain()
+      http.allowClosing(Math.max(0, withinMs - (performance.now() - began) - afterRequestsMs))
+    })()
+    return drained
+  }
+  let disposed: Promise<void> | undefined
   return {
     get url() {
       return http.publicUrl
@@ -428,6 +540,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     setupUrl: async () =>
       (await accounts.setupOpen()) ? `${publicUrl()}/setup#token=${setupToken.reveal()}` : undefined,
     async listen() {
+      await health.start()
       try {
         await http.listen({ host: config.host, port: config.port })
       } catch (error) {
@@ -436,14 +549,44 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       if (sandbox !== undefined && (config.sandbox === 'on' || sandboxWasUsed(sandbox))) await sandbox.open()
       http.takeTraffic()
     },
-    async [Symbol.asyncDispose]() {
-      await http.drain()
-      await alive.disposeAsync()
+    get word() {
+      return readiness.word
+    },
+    get watched() {
+      return readiness.watched
+    },
+    drain,
+    unfinished: () => ({
+      requests: http.underWay,
+      streams: streams.count,
+      sockets: sockets.count,
+      turns: turnWorker.running,
+    }),
+    get cut() {
+      return http.cut
+    },
+    [Symbol.asyncDispose]() {
+      disposed ??= drain().then(() => alive.disposeAsync())
+      return disposed
     },
   }
 }
 
-/** Sessions that one process takes: its pool, the one that listens, and one to spare. */
+/** What is left for turns, sessions and files once no request is under way any more. */
+const afterRequestsMs = 4_000
+/** What is left for requests and all that, once no socket is left. */
+const afterSocketsMs = 8_000
+
+/** Sockets are moved within what grace and requests leave of the deadline. */
+function drainPlan({ graceMs, deadlineMs }: Config['stop']): Partial<DrainPlan> {
+  const forSockets = Math.max(1_000, deadlineMs - graceMs - afterSocketsMs)
+  return {
+    deadlineMs: Math.min(defaultDrain.deadlineMs, forSockets),
+    graceMs: Math.min(defaultDrain.graceMs, forSockets / 2),
+  }
+}
+
+/** Sessions that one process takes: its pool, the one that listens, and the one that asks how the database is. */
 const sessionsPerProcess = poolSize + 2
 
 /**
@@ -457,7 +600,15 @@ export async function openAtomDatabase(
     born,
     sessionName,
     processes = 1,
-  }: { log: Log; born: AsyncDisposableStack; sessionName?: string; processes?: number },
+    goOn = () => undefined,
+  }: {
+    log: Log
+    born: AsyncDisposableStack
+    sessionName?: string
+    processes?: number
+    /** Throws where nobody wants it any more. */
+    goOn?: () => void
+  },
 ): Promise<{ database: Database; address: DatabaseAddress; applied: readonly string[] }> {
   const sessions = String(Math.max(60, (processes + 1) * sessionsPerProcess))
   const address: DatabaseAddress =
@@ -466,8 +617,10 @@ export async function openAtomDatabase(
           await startEmbedded({ dataDir: config.dataDir, log, settings: { max_connections: sessions } }),
         ).connection
       : { connectionString: config.databaseUrl.reveal() }
+  goOn()
   const connection = { ...address, ...(sessionName !== undefined && { application_name: sessionName }) }
   const database = born.use(await openDatabase({ connection, poolSize, log }))
+  goOn()
   const { applied } = await migrate(database, { directory: migrationsFolder, log })
   return { database, address, applied }
 }

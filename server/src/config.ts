@@ -26,6 +26,10 @@ export interface Config {
   readonly sandbox: 'on' | 'offer' | 'off'
   /** Lets a scraper read `/metrics` without an account. Absent: operators only. */
   readonly metricsToken: Secret | undefined
+  /** Where `/live` and `/ready` are answered even while the process is blocked. Absent: on the one port alone. */
+  readonly probePort: number | undefined
+  /** How long a server that ends goes on serving for a balancer to look away, and when it ends whatever is left. */
+  readonly stop: { readonly graceMs: number; readonly deadlineMs: number }
   /** Absent: the embedded agent answers. */
   readonly model: ModelConfig | undefined
 }
@@ -55,7 +59,8 @@ export function readConfig(environment: Environment = process.env): Config {
     return value === undefined ? undefined : new Secret(value)
   }
   const host = read('ATOM_HOST') ?? '127.0.0.1'
-  const port = portOf(read('ATOM_PORT') ?? '3000')
+  const port = portOf('ATOM_PORT', read('ATOM_PORT') ?? '3000')
+  const probePort = read('ATOM_PROBE_PORT')
   return Object.freeze({
     host,
     port,
@@ -70,16 +75,40 @@ export function readConfig(environment: Environment = process.env): Config {
     logLevel: oneOf('ATOM_LOG_LEVEL', read('ATOM_LOG_LEVEL') ?? 'info', logLevels),
     sandbox: sandboxOf(read('ATOM_SANDBOX')),
     metricsToken: longSecretOf('ATOM_METRICS_TOKEN', read('ATOM_METRICS_TOKEN')),
+    probePort: probePort === undefined ? undefined : portOf('ATOM_PROBE_PORT', probePort),
+    stop: stopOf(read('ATOM_STOP_GRACE') ?? '5', read('ATOM_STOP_DEADLINE') ?? '25'),
     model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
   })
 }
 
-function portOf(text: string): number {
+function portOf(name: string, text: string): number {
   const port = Number(text)
   if (!/^\d+$/.test(text) || port < 1 || port > 65_535) {
-    throw new StartError(`ATOM_PORT is "${text}". Give a port from 1 to 65535.`)
+    throw new StartError(`${name} is "${text}". Give a port from 1 to 65535.`)
   }
   return port
+}
+
+/** A drain needs a moment of its own beside the grace. */
+const leastDrainMs = 1_000
+
+function stopOf(grace: string, deadline: string): Config['stop'] {
+  const graceMs = secondsOf('ATOM_STOP_GRACE', grace)
+  const deadlineMs = secondsOf('ATOM_STOP_DEADLINE', deadline)
+  if (deadlineMs < graceMs + leastDrainMs) {
+    throw new StartError(
+      `ATOM_STOP_DEADLINE is ${deadline} s, which leaves nothing beside an ATOM_STOP_GRACE of ${grace} s. Give more.`,
+    )
+  }
+  return { graceMs, deadlineMs }
+}
+
+function secondsOf(name: string, text: string): number {
+  const seconds = Number(text)
+  if (!/^\d+(\.\d+)?$/.test(text) || seconds > 3_600) {
+    throw new StartError(`${name} is "${text}". Give seconds, at most 3600.`)
+  }
+  return seconds * 1_000
 }
 
 /** A listening address is not always one that a browser can open. */

@@ -5,6 +5,7 @@ import { registerHooks } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Health } from '@atom/contract/health.ts'
 import { pino } from 'pino'
 import sql from 'sql-template-tag'
 import { AwsKmsMasterKey } from '#foundation/crypto/aws-kms.ts'
@@ -398,7 +399,10 @@ test('[CR25] health says that the key service fails once a call has met it, and 
     const answer = await fetch(`${atom.url}${path}`, { method, headers, body: JSON.stringify(json) })
     return { status: answer.status, body: (await answer.json()) as Record<string, string> }
   }
-  const health = async () => ((await (await fetch(`${atom.url}/health`)).json()) as { status: string }).status
+  const health = async () => {
+    const answer = await fetch(`${atom.url}/health`, { headers: { authorization: `Bearer ${token}` } })
+    return ((await answer.json()) as Health).components?.['master_key']?.status
+  }
   const person = { email: 'ada@example.org', password: 'kettle-orbit-velvet-92', name: 'Ada' }
   const setup = { token: 'a-setup-token-of-the-test', workspace: 'Home', ...person }
   const token = (await call('POST', '/v1/setup', setup)).body['accessToken']
@@ -407,7 +411,8 @@ test('[CR25] health says that the key service fails once a call has met it, and 
   it.kms.trouble = 'denied'
   const refused = await call('PUT', '/v1/providers/github/app', app, token)
   assert.deepEqual([refused.status, refused.body['code']], [503, 'unavailable'])
-  await until(async () => (await health()) === 'degraded')
+  await until(async () => (await health()) === 'down')
+  assert.deepEqual(await (await fetch(`${atom.url}/status`)).json(), { status: 'degraded' })
   assert.equal((await fetch(`${atom.url}/ready`)).status, 200, 'everything else goes on')
   it.kms.trouble = undefined
   await until(async () => (await health()) === 'up')

@@ -25,6 +25,9 @@ async function refusal(atom: AtomProcess): Promise<string> {
 test('[ST1] every bad setting stops the start with one line that names the variable', async () => {
   const bad = {
     ATOM_PORT: 'eighty',
+    ATOM_PROBE_PORT: '0',
+    ATOM_STOP_GRACE: 'long',
+    ATOM_STOP_DEADLINE: '2',
     ATOM_PUBLIC_URL: 'atom.example.org/path',
     DATABASE_URL: 'mysql://somewhere/else',
     REDIS_URL: 'memcached://somewhere/else',

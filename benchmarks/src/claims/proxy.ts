@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from '../../../server/test/support/atom-process.ts'
 import { type Benchmark, figure, median } from '../benchmark.ts'
+import { liftLimits } from '../lift-limits.ts'
 import { treeOf } from '../process-tree.ts'
 import { type Load, load } from '../proxy/load.ts'
 
@@ -40,6 +41,7 @@ export const benchmark: Benchmark = {
     // The embedded agent learns its first words in the background; its processor time is not the proxy's.
     await atom.rest()
     const caller = await Caller.arrive(atom.url)
+    await liftLimits(atom.url, caller.token)
     const [one = '', ...more] = await Promise.all(
       Array.from({ length: manyConnections }, (_, person) => caller.connect(person + 1)),
     )

@@ -17,7 +17,7 @@ const parts: readonly Benchmark[] = await Promise.all(
 export const benchmark: Benchmark = {
   name: 'rooms',
   question: parts.map(({ name, question }) => `**${name}** ${question}`).join('\n\n'),
-  parts: parts.map(({ name }) => name),
+  parts: new Map(parts.map(({ name, question }) => [name, question])),
   async run(run) {
     const figures: Figure[] = []
     for (const part of parts) {

@@ -6,11 +6,12 @@ import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { doorwayOf, type KnownCaller } from '#http/edge.ts'
 import { EventStream, eventStreamHeaders } from '#http/event-stream.ts'
 import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
 import { compileCheck } from '#http/validation.ts'
-import { authenticate, authenticated, bearerToken, requireAudience } from './authenticate.ts'
-import type { AccountPrincipal, Principal } from './principal.ts'
+import { authenticated, bearerToken, requireAudience } from './authenticate.ts'
+import { type AccountPrincipal, type Principal, personOf } from './principal.ts'
 import type { AccessTokens } from './tokens.ts'
 
 /** Always HttpOnly; Secure where people reach the server over https. `maxAgeSeconds` 0 removes it. */
@@ -147,12 +148,40 @@ export function createGuards(dependencies: {
 }): Guards {
   const { http, tokens, log } = dependencies
 
-  async function identify(request: FastifyRequest, audience: Route['audience']) {
+  async function identify(request: FastifyRequest, reply: FastifyReply, audience: Route['audience']) {
     if (audience === 'anyone') return undefined
-    const principal = await authenticate(tokens, request.headers.authorization)
-    request.caller = principal.id
+    const { principal } = await letIn(request, reply, () =>
+      authenticated(tokens, request.headers.authorization),
+    )
+    await admitted(request, reply, { kind: 'account', id: principal.id, accountId: principal.id })
     requireAudience(audience, principal)
     return principal
+  }
+
+  /** Credentials that open nothing are dearer than those that do. */
+  async function letIn<T>(request: FastifyRequest, reply: FastifyReply, who: () => Promise<T>): Promise<T> {
+    try {
+      return await who()
+    } catch (thrown) {
+      if (thrown instanceof AtomError && thrown.row.status === 401) await http.edge?.notLetIn(request, reply)
+      throw thrown
+    }
+  }
+
+  /** @throws AtomError `blocked` | `rate_limited` */
+  function admitted(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    caller: KnownCaller,
+  ): Promise<void> | undefined {
+    request.caller = caller.id
+    const outcome = http.edge?.known(request, reply, caller)
+    if (outcome instanceof Promise)
+      return outcome.then((refusal) => {
+        if (refusal !== undefined) throw refusal
+      })
+    if (outcome !== undefined) throw outcome
+    return undefined
   }
 
   function circumstances(request: FastifyRequest, reply: FastifyReply): Circumstances {
@@ -184,10 +213,13 @@ export function createGuards(dependencies: {
       url: fastifyPath(route.path),
       bodyLimit: route.bodyLimit ?? defaultBodyLimit,
       schema: { response: answerSchemas(route) },
-      config: { quiet: route.path === '/live' || route.path === '/ready' },
+      config: {
+        quiet: route.path === '/live' || route.path === '/ready',
+        doorway: doorwayOf({ ...route, guarded: route.audience !== 'anyone' }),
+      },
       // Before the body is read: who may not call does not get to send.
-      onRequest: async (request) => {
-        request.principal = await identify(request, route.audience)
+      onRequest: async (request, reply) => {
+        request.principal = await identify(request, reply, route.audience)
       },
       handler: async (request, reply) => {
         const answer = await handler(
@@ -211,13 +243,18 @@ export function createGuards(dependencies: {
     handler: (request: StreamRequest<B>) => Promise<StreamAnswer>,
   ): void {
     const bearers = new WeakMap<FastifyRequest, B>()
-    const admit = async (request: FastifyRequest) => {
+    const admit = async (request: FastifyRequest, reply: FastifyReply) => {
       const token = bearerToken(request.headers.authorization)
-      const bearer = token === undefined ? undefined : await route.bearer?.(token)
+      const bearer =
+        token === undefined ? undefined : await letIn(request, reply, async () => await route.bearer?.(token))
       if (bearer === undefined) {
-        request.principal = await identify(request, route.audience)
+        request.principal = await identify(request, reply, route.audience)
       } else {
-        request.caller = bearer.principal.id
+        await admitted(request, reply, {
+          kind: 'capability',
+          id: bearer.principal.id,
+          accountId: personOf(bearer.principal),
+        })
         bearers.set(request, bearer)
       }
     }
@@ -232,6 +269,7 @@ export function createGuards(dependencies: {
         url: `${fastifyPath(head)}/*`,
         bodyLimit: route.bodyLimit,
         exposeHeadRoute: false,
+        config: { doorway: doorwayOf({ path: route.path, method: 'ANY', guarded: true }) },
         onRequest: admit,
         handler: async (request, reply) => {
           const upload =
@@ -270,9 +308,12 @@ export function createGuards(dependencies: {
     http.fastify.route({
       method: route.method,
       url: fastifyPath(route.path),
+      config: { doorway: doorwayOf({ ...route, guarded: true }) },
       handler: async (request, reply) => {
-        const { principal, expiresAt } = await authenticated(tokens, request.headers.authorization)
-        request.caller = principal.id
+        const { principal, expiresAt } = await letIn(request, reply, () =>
+          authenticated(tokens, request.headers.authorization),
+        )
+        await admitted(request, reply, { kind: 'account', id: principal.id, accountId: principal.id })
         requireAudience(route.audience, principal)
         const lastEventId = request.headers['last-event-id']
         const broadcasting = await handler(

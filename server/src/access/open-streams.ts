@@ -73,8 +73,13 @@ export class OpenStreams implements Disposable {
   }
 }
 
+/** Whoever is sent away by a process that ends comes back after this time and up to as much again, not all at once. */
+const comeBackMs = 500
+
 /** Says why, then ends. */
 export function closeStream(stream: EventStream, reason: StreamClosing['reason']): void {
-  stream.send({ event: 'closing', data: { reason } satisfies StreamClosing })
+  const data: StreamClosing = { reason }
+  const retryMs = Math.round(comeBackMs * (1 + Math.random()))
+  stream.send({ event: 'closing', data, ...(reason === 'draining' && { retryMs }) })
   stream.end()
 }

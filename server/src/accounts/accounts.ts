@@ -22,15 +22,10 @@ import {
   type WorkspaceRow,
 } from './account-store.ts'
 import type { Sessions, StartedSession } from './sessions.ts'
-import type { Attempt, SignInThrottle } from './sign-in-throttle.ts'
+import type { SignInThrottle } from './sign-in-throttle.ts'
 
 /** How long an invitation can be accepted. */
 export const invitationLifetimeMs = 7 * 86_400_000
-
-/** Wrong passwords for one account from one address: five at once, then one each half minute. */
-const perAccountAndAddress = { burst: 5, everyMs: 30_000 }
-/** Wrong answers from one address, whatever it asks: fifty at once, then one each two seconds. */
-const perAddress = { burst: 50, everyMs: 2_000 }
 
 export interface Arrival {
   readonly workspace: { readonly id: string; readonly name: string }
@@ -122,7 +117,7 @@ export class Accounts {
    */
   async setup(founder: NewPerson & { token: string; workspace: string }, caller: Caller): Promise<SignedIn> {
     if (!(await this.setupOpen())) throw new AtomError('setup_closed')
-    const attempt = this.#throttle.attempt([[`address ${addressOf(caller.ip)}`, perAddress]])
+    const attempt = await this.#throttle.attempt(caller.ip)
     if (!sameText(founder.token, this.#setupToken.reveal())) throw new AtomError('setup_token_invalid')
     attempt.forgive()
     const workspace = { id: newId(), name: founder.workspace.trim() }
@@ -146,7 +141,7 @@ export class Accounts {
 
   /** @throws AtomError `invalid_credentials`, the same for an unknown e-mail and a wrong password | `rate_limited` */
   async login(credentials: { email: string; password: string }, caller: Caller): Promise<SignedIn> {
-    const attempt = this.#attempt(credentials.email, caller.ip)
+    const attempt = await this.#throttle.attempt(caller.ip, emailKey(credentials.email))
     const found = await this.#store.findByEmail(this.#database, credentials.email)
     // Also without an account: the answer takes as long and says the same.
     const right = await verifyPassword(found?.passwordHash, credentials.password)
@@ -279,7 +274,7 @@ export class Accounts {
     guest: { token: string; name: string; password: string },
     caller: Caller,
   ): Promise<SignedIn> {
-    const attempt = this.#throttle.attempt([[`address ${addressOf(caller.ip)}`, perAddress]])
+    const attempt = await this.#throttle.attempt(caller.ip)
     const invitation = await this.#store.findOpenInvitation(
       this.#database,
       fingerprint(guest.token),
@@ -358,14 +353,6 @@ export class Accounts {
     return await hashPassword(person.password)
   }
 
-  #attempt(email: string, ip: string): Attempt {
-    const address = addressOf(ip)
-    return this.#throttle.attempt([
-      [`account ${emailKey(email)} ${address}`, perAccountAndAddress],
-      [`address ${address}`, perAddress],
-    ])
-  }
-
   async #signedIn(membership: MembershipRow, session: StartedSession): Promise<SignedIn> {
     const { account, workspace, role } = membership
     const minted = await this.#tokens.mint({
@@ -406,18 +393,6 @@ function invitationOf(row: InvitationRow): Invitation {
 /** Compared as digests: equal length whatever was sent, and no early end. */
 function sameText(one: string, other: string): boolean {
   return timingSafeEqual(digest('sha256', one, 'buffer'), digest('sha256', other, 'buffer'))
-}
-
-/** An IPv6 customer holds a whole /64, so that is what counts as one address. */
-function addressOf(ip: string): string {
-  if (!ip.includes(':')) return ip
-  const mapped = /^::ffff:([\d.]+)$/i.exec(ip)?.[1]
-  if (mapped !== undefined) return mapped
-  const [head = '', tail = ''] = ip.split('::')
-  const front = head === '' ? [] : head.split(':')
-  const back = tail === '' ? [] : tail.split(':')
-  const zeros = ip.includes('::') ? Math.max(0, 8 - front.length - back.length) : 0
-  return [...front, ...Array<string>(zeros).fill('0'), ...back].slice(0, 4).join(':')
 }
 
 const idCheck = Compile(Id)

@@ -1,12 +1,7 @@
-import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint } from '#foundation/ids.ts'
-
-/** `burst` attempts at once, one more every `everyMs`. In any span of t ms at most `burst + t / everyMs` pass. */
-export interface Allowance {
-  readonly burst: number
-  readonly everyMs: number
-}
+import { networkOf } from '#foundation/network-address.ts'
+import type { Limit } from '#foundation/rate-limit/rate-limit.ts'
 
 /** An attempt that was counted; `forgive` gives it back when it turned out to be right. */
 export interface Attempt {
@@ -14,56 +9,52 @@ export interface Attempt {
 }
 
 /**
- * Slows down guessing: counts attempts before they are tried, so that a hundred at once are a hundred. Each is counted under
- * every key it is given (the account at this address, the address). GCRA: one number per key, the time at which it is
- * unused again. Bounded by refusing to forget: a full table drops keys that are unused, then the one nearest to it, so an
- * attacker who brings many keys cannot wash out the ones that are held back.
+ * Slows down guessing: counts attempts before they are tried, so that a hundred at once are a hundred, for the address and,
+ * where it is about an account, for the account at this address: a stranger who guesses keeps nobody else from signing in.
  */
 export class SignInThrottle {
-  readonly #clock: Clock
-  readonly #capacity: number
-  readonly #unusedAt = new Map<string, number>()
+  readonly #perAccount: Limit
+  readonly #perAddress: Limit
+  readonly #refused: (policy: string, subject: string) => void
 
-  constructor(options: { clock: Clock; capacity?: number }) {
-    this.#clock = options.clock
-    this.#capacity = options.capacity ?? 20_000
+  constructor(limits: {
+    /** Of an account at an address. */
+    readonly perAccount: Limit
+    readonly perAddress: Limit
+    /** For whoever shows an operator who is refused. */
+    readonly refused?: (policy: string, subject: string) => void
+  }) {
+    this.#perAccount = limits.perAccount
+    this.#perAddress = limits.perAddress
+    this.#refused = limits.refused ?? (() => undefined)
   }
 
-  /** @throws AtomError `rate_limited` with `retryAfterMs`; then nothing was counted */
-  attempt(keys: readonly (readonly [key: string, allowance: Allowance])[]): Attempt {
-    const now = this.#clock.now().getTime()
-    const counted = keys.map(([key, allowance]) => {
-      const hashed = fingerprint(key)
-      const unusedAt = Math.max(this.#unusedAt.get(hashed) ?? 0, now) + allowance.everyMs
-      const waitMs = unusedAt - now - allowance.burst * allowance.everyMs
-      return { hashed, unusedAt, waitMs, everyMs: allowance.everyMs }
-    })
-    const longest = Math.max(...counted.map(({ waitMs }) => waitMs))
-    if (longest > 0)
-      throw new AtomError('rate_limited', `Too many attempts. Try again in ${Math.ceil(longest / 1000)} s.`, {
-        retryAfterMs: longest,
-      })
-    for (const { hashed, unusedAt } of counted) {
-      if (!this.#unusedAt.has(hashed)) this.#makeRoom(now)
-      this.#unusedAt.set(hashed, unusedAt)
+  /**
+   * @param account names the account that is tried, in one spelling
+   * @throws AtomError `rate_limited` with `retryAfterMs`; then nothing was counted
+   */
+  async attempt(ip: string, account?: string): Promise<Attempt> {
+    const address = networkOf(ip)
+    const counted: (readonly [Limit, string])[] = [[this.#perAddress, address]]
+    // Hashed: nobody chooses how long it is, and no mail address stands in a table of limits.
+    if (account !== undefined)
+      counted.push([this.#perAccount, `${address} ${fingerprint(account).slice(0, 20)}`])
+    for (const [at, [limit, subject]] of counted.entries()) {
+      const { admitted, waitUs } = await limit.take(subject)
+      if (admitted) continue
+      for (const [before, of] of counted.slice(0, at)) before.giveBack(of)
+      this.#refused(limit.name, subject)
+      const retryAfterMs = Math.ceil(waitUs / 1_000)
+      throw new AtomError(
+        'rate_limited',
+        `Too many attempts. Try again in ${Math.ceil(retryAfterMs / 1000)} s.`,
+        { retryAfterMs, policies: [limit.name] },
+      )
     }
     return {
       forgive: () => {
-        for (const { hashed, everyMs } of counted) {
-          const unusedAt = this.#unusedAt.get(hashed)
-          if (unusedAt !== undefined) this.#unusedAt.set(hashed, unusedAt - everyMs)
-        }
+        for (const [limit, subject] of counted) limit.giveBack(subject)
       },
     }
-  }
-
-  #makeRoom(now: number): void {
-    if (this.#unusedAt.size < this.#capacity) return
-    let nearest: [key: string, unusedAt: number] | undefined
-    for (const [key, unusedAt] of this.#unusedAt) {
-      if (unusedAt <= now) this.#unusedAt.delete(key)
-      else if (nearest === undefined || unusedAt < nearest[1]) nearest = [key, unusedAt]
-    }
-    if (this.#unusedAt.size >= this.#capacity && nearest !== undefined) this.#unusedAt.delete(nearest[0])
   }
 }

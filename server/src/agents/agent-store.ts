@@ -235,6 +235,27 @@ export async function claimTurn(db: Queryable, leaseMs: number): Promise<TurnRow
   return row
 }
 
+/** Turns that anybody could take now, counted up to a thousand, and how long the first of them has waited. */
+export async function dueTurns(
+  db: Queryable,
+): Promise<{ readonly waiting: number; readonly oldestMs: number }> {
+  const [row] = await db.query<{ waiting: number; oldestMs: number }>(sql`
+    select count(*)::int as waiting,
+      coalesce(extract(epoch from now() - min(due.due_at)) * 1000, 0)::float8 as "oldestMs"
+    from (
+      select t.due_at from turns t
+      where t.status in ('queued', 'running', 'waiting_approval') and t.due_at <= now()
+        and not exists (
+          select 1 from turns o
+          where o.room_id = t.room_id and o.agent_id = t.agent_id and o.id <> t.id
+            and (o.status = 'running' or (o.status = 'queued' and t.status = 'queued' and o.trigger_seq < t.trigger_seq))
+        )
+      order by t.due_at
+      limit 1000
+    ) due`)
+  return row ?? { waiting: 0, oldestMs: 0 }
+}
+
 /** Locks the turn if the claim still holds. Every write of a turn begins with this. */
 export async function stillMine(
   tx: Transaction,

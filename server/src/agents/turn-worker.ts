@@ -35,10 +35,12 @@ export class TurnWorker implements AsyncDisposable {
   readonly #database: Database
   readonly #log: Log
   readonly #leaseMs: number
+  readonly #places: number
   readonly #running = new Map<string, Running>()
   readonly #release = new AsyncDisposableStack()
   #looking: Promise<void> | undefined
   #again = false
+  /** Takes nothing more. */
   #ending = false
 
   private constructor(options: TurnWorkerOptions) {
@@ -46,6 +48,7 @@ export class TurnWorker implements AsyncDisposable {
     this.#database = options.database
     this.#log = options.log
     this.#leaseMs = options.leaseMs ?? 10_000
+    this.#places = options.concurrency ?? 16
   }
 
   /** Resolves once it hears of new turns; those that are due already are taken at once. */
@@ -59,9 +62,30 @@ export class TurnWorker implements AsyncDisposable {
     return worker
   }
 
+  /** Turns that this process runs now. */
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** How the queue is: what waits for any process, and what this one runs. @throws AtomError `unavailable` */
+  async standing(): Promise<{
+    readonly waiting: number
+    readonly oldestMs: number
+    readonly running: number
+    readonly places: number
+  }> {
+    const due = await store.dueTurns(this.#database)
+    return { ...due, running: this.#running.size, places: this.#places }
+  }
+
+  /** Takes no more turns: those that come are another process's. What runs goes on. */
+  retire(): void {
+    this.#ending = true
+  }
+
   /** Takes no more turns, lets the running ones finish for a while, and gives the rest back. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ending = true
+    this.retire()
     await this.#release.disposeAsync()
     await this.#looking
     const all = Promise.all([...this.#running.values()].map((running) => running.done))
@@ -103,7 +127,7 @@ export class TurnWorker implements AsyncDisposable {
   async #takeAll(): Promise<void> {
     while (this.#again && !this.#ending) {
       this.#again = false
-      while (!this.#ending && this.#running.size < (this.#options.concurrency ?? 16)) {
+      while (!this.#ending && this.#running.size < this.#places) {
         const turn = await this.#claim()
         if (turn === undefined) break
         if (turn !== 'contended') this.#take(turn)

@@ -1,6 +1,8 @@
 import cluster from 'node:cluster'
+import type { StatusWord } from '@atom/contract/health.ts'
 import { Command, InvalidArgumentError } from 'commander'
 import pg from 'pg'
+import type { App } from '../app.ts'
 import { type Config, readConfig } from '../config.ts'
 import { openKeyring } from '../foundation/crypto/keyring.ts'
 import { openDataDir } from '../foundation/database/database-folder.ts'
@@ -10,13 +12,21 @@ import { LogSink } from '../foundation/log-sink.ts'
 import { LogTail } from '../foundation/log-tail.ts'
 import { StartError } from '../foundation/start-error.ts'
 import { requireFreePort } from '../http/free-port.ts'
-import { drainWord, type WorkerReady, Workers } from './workers.ts'
+import { ProbeListener } from '../http/probe-listener.ts'
+import { Readiness } from '../http/readiness.ts'
+import { Stopping } from './stopping.ts'
+import { type WorkerReady, Workers, type WorkerWord } from './workers.ts'
+
+/** How often a worker looks whether it has something new to say of itself. */
+const wordMs = 250
+/** Workers have the deadline; who started them waits a little longer. */
+const workerMarginMs = 2_000
 
 const help = `
 Each worker is a whole node: it takes about 12 sessions of PostgreSQL, and hears of the others as of nodes on other machines,
 over PostgreSQL or, where REDIS_URL is set, Redis. One that dies is replaced.`
 
-/** `atom serve`: runs until SIGTERM or SIGINT, which drain and exit 0; a second signal exits at once. */
+/** `atom serve`: runs until SIGTERM or SIGINT, which drain and exit 0; a second signal exits at once, the deadline with 1. */
 export function serveCommand(): Command {
   return new Command('serve')
     .description('run the server (what `npm start` does)')
@@ -53,22 +63,51 @@ function theApp() {
 }
 
 async function serveAlone(config: Config, { log, logTail }: Kept, began: number): Promise<void> {
-  const stopped = untilStopped()
-  const { createApp } = await theApp()
-  await using app = await createApp(config, { log, logTail })
-  await app.listen()
-  announce(began, { url: app.url, setupUrl: await app.setupUrl() })
-  noteEnd(log, await stopped)
+  using stopping = new Stopping({ log, deadlineMs: config.stop.deadlineMs })
+  await serve(config, { log, logTail }, stopping, async (app) =>
+    announce(began, { url: app.url, setupUrl: await app.setupUrl() }),
+  )
 }
 
 /** One of several. It ends when it is told to, or with the process that started it (Node sees to that). */
 async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<void> {
-  const stopped = untilStopped({ asWorker: true })
+  using stopping = new Stopping({ log, deadlineMs: config.stop.deadlineMs, asWorker: true })
+  await serve(config, { log, logTail }, stopping, async (app) => {
+    process.send?.({ ready: true, url: app.url, setupUrl: await app.setupUrl() } satisfies WorkerReady)
+    let told: StatusWord | undefined
+    const tell = () => {
+      if (app.word === told || !process.connected) return
+      told = app.word
+      process.send?.({ word: told } satisfies WorkerWord)
+    }
+    tell()
+    setInterval(tell, wordMs).unref()
+  })
+}
+
+/** Brings the server up, keeps it until the process is asked to stop, and takes it down again in good order. */
+async function serve(
+  config: Config,
+  { log, logTail }: Kept,
+  stopping: Stopping,
+  ready: (app: App) => Promise<void>,
+): Promise<void> {
   const { createApp } = await theApp()
-  await using app = await createApp(config, { log, logTail })
-  await app.listen()
-  process.send?.({ ready: true, url: app.url, setupUrl: await app.setupUrl() } satisfies WorkerReady)
-  noteEnd(log, await stopped)
+  try {
+    await using app = await createApp(config, { log, logTail, starting: stopping.signal })
+    stopping.unfinished = () => app.unfinished()
+    await app.listen()
+    await ready(app)
+    const { patient, watched } = await stopping.asked
+    const graceMs = patient && (watched || app.watched) ? config.stop.graceMs : 0
+    await app.drain({ graceMs, withinMs: stopping.leftMs })
+    await app[Symbol.asyncDispose]()
+    if (app.cut > 0) process.exitCode = 1
+  } catch (error) {
+    // Asked to stop before it was ready: what had begun has been taken down, and nothing is wrong.
+    if (!stopping.signal.aborted || error !== stopping.signal.reason) throw error
+    log.info('stopped before it was ready')
+  }
 }
 
 /** Opens what there is once only, the database and the keys, and keeps it for the workers. */
@@ -78,7 +117,7 @@ async function serveWithWorkers(config: Config, log: Log, began: number, count: 
       'ATOM_SANDBOX=1 starts the provider sandbox inside the one process. Leave out --workers, or ATOM_SANDBOX.',
     )
   }
-  const stopped = untilStopped()
+  using stopping = new Stopping({ log, deadlineMs: config.stop.deadlineMs + workerMarginMs })
   await using born = new AsyncDisposableStack()
   await requireFreePort(config.host, config.port)
   const dataDir = await openDataDir(config.dataDir)
@@ -86,24 +125,44 @@ async function serveWithWorkers(config: Config, log: Log, began: number, count: 
   const { openAtomDatabase } = await theApp()
   const { database, address } = await openAtomDatabase(config, { log, born, processes: count })
   await database[Symbol.asyncDispose]()
-  const stopping = new AbortController()
-  void stopped.then(() => stopping.abort())
-  const started = await Workers.start({
-    count,
-    signal: stopping.signal,
-    environment: {
-      DATABASE_URL: config.databaseUrl?.reveal() ?? addressAsUrl(address),
-      // One link opens every worker's setup page.
-      ATOM_SETUP_TOKEN: config.setupToken?.reveal() ?? randomToken(),
-      ATOM_SANDBOX: '0',
-    },
-    log,
+  if (stopping.signal.aborted) return
+  const workers = born.use(
+    new Workers({
+      count,
+      environment: {
+        DATABASE_URL: config.databaseUrl?.reveal() ?? addressAsUrl(address),
+        // One link opens every worker's setup page.
+        ATOM_SETUP_TOKEN: config.setupToken?.reveal() ?? randomToken(),
+        ATOM_SANDBOX: '0',
+      },
+      drainMs: config.stop.deadlineMs + workerMarginMs / 2,
+      log,
+    }),
+  )
+  stopping.unfinished = () => ({ workers: workers.alive })
+  const readiness = new Readiness({
+    phase: () => (stopping.signal.aborted ? 'draining' : workers.phase),
+    health: workers,
   })
-  if (started !== undefined) {
-    born.use(started.workers)
-    announce(began, started.first, count)
-  }
-  noteEnd(log, await stopped)
+  const probes =
+    config.probePort === undefined
+      ? undefined
+      : born.use(
+          await ProbeListener.open({
+            ...{ host: config.host, port: config.probePort, publicUrl: config.publicUrl, log },
+            word: () => readiness.word,
+            asked: () => readiness.asked(),
+          }),
+        )
+  const started = workers.start()
+  // Whoever ends while the others come is told by `asked`; a start that fails on its own is told here.
+  const first = await Promise.race([started, stopping.asked.then(() => undefined)])
+  if (first === undefined) started.catch((error) => log.debug({ err: error }, 'workers were still starting'))
+  else announce(began, first, count)
+  const { patient } = await stopping.asked
+  probes?.beat()
+  await workers.drain({ patient, watched: readiness.watched })
+  if (workers.unclean > 0) process.exitCode = 1
 }
 
 function announce(
@@ -116,41 +175,6 @@ function announce(
   process.stdout.write(`\n  Atom is ready at ${url}  (${seconds} s${how})\n`)
   if (setupUrl !== undefined) process.stdout.write(`  Set it up here, the link works once: ${setupUrl}\n`)
   process.stdout.write('\n')
-}
-
-function noteEnd(log: Log, reason: NodeJS.Signals | Error): void {
-  if (reason instanceof Error) {
-    log.fatal({ err: reason }, 'stopping after a failure')
-    process.exitCode = 1
-  } else {
-    log.info({ signal: reason }, 'draining')
-  }
-}
-
-/**
- * The first signal, or the first thing nobody caught. The second signal does not wait for the drain. A worker is told by the
- * process that started it, since a terminal sends its signals to both.
- */
-function untilStopped({ asWorker = false } = {}): Promise<NodeJS.Signals | Error> {
-  return new Promise((resolve) => {
-    let signalled = false
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        if (asWorker) return
-        if (signalled) process.exit(130)
-        signalled = true
-        resolve(signal)
-      })
-    }
-    if (asWorker) {
-      process.on('message', (word) => {
-        if (word === drainWord) resolve('SIGTERM')
-      })
-    }
-    const crash = (thrown: unknown) => resolve(thrown instanceof Error ? thrown : new Error(String(thrown)))
-    process.on('uncaughtException', crash)
-    process.on('unhandledRejection', crash)
-  })
 }
 
 function countOf(text: string): number {

@@ -1,7 +1,9 @@
 import cluster, { type Worker } from 'node:cluster'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { HealthStatus, StatusWord } from '@atom/contract/health.ts'
 import type { Log } from '../foundation/log.ts'
 import { StartError } from '../foundation/start-error.ts'
+import type { DrainWord } from './stopping.ts'
 
 /** What a worker tells the process that started it. */
 export interface WorkerReady {
@@ -10,23 +12,23 @@ export interface WorkerReady {
   readonly setupUrl: string | undefined
 }
 
-/** What a worker is told, since the signals of a terminal reach it as well and mean nothing of their own. */
-export const drainWord = 'drain'
+/** How it is, told when it changes. */
+export interface WorkerWord {
+  readonly word: StatusWord
+}
 
 export interface WorkersOptions {
   readonly count: number
   /** Over this process's own environment. */
   readonly environment: Readonly<Record<string, string>>
-  /** Ends the start at once: who does not serve yet has nothing to drain. */
-  readonly signal?: AbortSignal
+  /** How long a worker may drain before it is killed. */
+  readonly drainMs: number
   readonly log: Log
 }
 
 const restart = { firstMs: 100, longestMs: 10_000 }
 /** Who has lived so long after it was ready did not fail at its start. */
 const settledMs = 30_000
-/** How long a worker may drain before it is killed. */
-const drainMs = 30_000
 
 /**
  * Processes that serve on one port, each a whole node of its own: connections are dealt out in turn, and what one commits the
@@ -38,55 +40,76 @@ export class Workers implements AsyncDisposable {
   readonly #alive = new Map<Worker, number>()
   readonly #serving = new WeakSet<Worker>()
   readonly #ended = new AbortController()
+  readonly #words = new Map<Worker, StatusWord>()
   #started = false
   #failures = 0
+  #unclean = 0
+  #drained: Promise<void> | undefined
 
-  private constructor(options: WorkersOptions) {
+  constructor(options: WorkersOptions) {
     this.#options = options
   }
 
-  /**
-   * Resolves when all of them serve; with undefined, and none of them there any more, where `signal` came first.
-   * @throws StartError one of them could not start, and has said why
-   */
-  static async start(options: WorkersOptions): Promise<{ workers: Workers; first: WorkerReady } | undefined> {
-    const workers = new Workers(options)
-    try {
-      if (options.signal?.aborted) return undefined
-      const places = Array.from({ length: options.count }, (_, index) => index + 1)
-      const served = Promise.all(places.map((place) => workers.#begin(place)))
-      const ready = await Promise.race([served, aborted(options.signal)])
-      if (ready === undefined) {
-        // Each ends in its own way; that it never served is no failure now.
-        served.catch((error) => options.log.debug({ err: error }, 'workers were ended while they started'))
-        await workers[Symbol.asyncDispose]()
-        return undefined
-      }
-      const [first] = ready
-      if (first === undefined) throw new StartError('There is nobody to start.')
-      workers.#started = true
-      // One may have died while the others came.
-      const present = new Set(workers.#alive.values())
-      for (const place of places) if (!present.has(place)) void workers.#replace(place, undefined)
-      return { workers, first }
-    } catch (error) {
-      await workers[Symbol.asyncDispose]()
-      throw error
-    }
+  /** How many processes there are. */
+  get alive(): number {
+    return this.#alive.size
+  }
+
+  /** How many did not end in good order once they were told to. */
+  get unclean(): number {
+    return this.#unclean
+  }
+
+  get phase(): 'starting' | 'ready' {
+    return this.#started ? 'ready' : 'starting'
+  }
+
+  /** Of all of them: `up` where all are, and something that may take traffic as long as one does. */
+  get overall(): HealthStatus {
+    const words = [...this.#words.values()]
+    if (words.length === this.#options.count && words.every((word) => word === 'up')) return 'up'
+    return words.some((word) => word === 'up' || word === 'degraded') ? 'degraded' : 'down'
+  }
+
+  /** Resolves when all of them serve. @throws StartError one of them could not start, and has said why */
+  async start(): Promise<WorkerReady> {
+    const places = Array.from({ length: this.#options.count }, (_, index) => index + 1)
+    const [first] = await Promise.all(places.map((place) => this.#begin(place)))
+    if (first === undefined) throw new StartError('There is nobody to start.')
+    this.#started = true
+    // One may have died while the others came.
+    const present = new Set(this.#alive.values())
+    for (const place of places) if (!present.has(place)) void this.#replace(place, undefined)
+    return first
   }
 
   /** Lets every worker drain, and resolves when none is left. Who does not serve yet has nothing to drain, and is killed. */
+  drain(how: { readonly patient: boolean; readonly watched: boolean }): Promise<void> {
+    this.#drained ??= this.#drain({ drain: true, ...how })
+    return this.#drained
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain({ patient: false, watched: false })
+  }
+
+  async #drain(word: DrainWord): Promise<void> {
     this.#ended.abort()
     await Promise.all(
       [...this.#alive.keys()].map(async (worker) => {
-        const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-        if (!this.#serving.has(worker)) worker.process.kill('SIGKILL')
-        else if (worker.isConnected()) worker.send(drainWord)
+        const serves = this.#serving.has(worker)
+        const gone = new Promise<void>((resolve) =>
+          worker.once('exit', (code) => {
+            if (serves && code !== 0) this.#unclean++
+            resolve()
+          }),
+        )
+        if (!serves) worker.process.kill('SIGKILL')
+        else if (worker.isConnected()) worker.send(word)
         const late = setTimeout(() => {
           this.#options.log.warn({ worker: worker.process.pid }, 'a worker did not end in time and is killed')
           worker.process.kill('SIGKILL')
-        }, drainMs)
+        }, this.#options.drainMs)
         if (!worker.isDead()) await gone
         clearTimeout(late)
       }),
@@ -99,7 +122,11 @@ export class Workers implements AsyncDisposable {
     this.#alive.set(worker, place)
     const { promise, resolve, reject } = Promise.withResolvers<WorkerReady>()
     let readyAt: number | undefined
-    worker.on('message', (word: WorkerReady) => {
+    worker.on('message', (word: WorkerReady | WorkerWord) => {
+      if ('word' in word) {
+        this.#words.set(worker, word.word)
+        return
+      }
       readyAt = performance.now()
       this.#serving.add(worker)
       this.#options.log.info({ worker: place, pid: worker.process.pid }, 'a worker serves')
@@ -110,6 +137,7 @@ export class Workers implements AsyncDisposable {
     )
     worker.once('exit', (code, signal) => {
       this.#alive.delete(worker)
+      this.#words.delete(worker)
       reject(new StartError(`Worker ${place} ended before it served.`))
       if (!this.#started || this.#ended.signal.aborted) return
       this.#options.log.error({ worker: place, code, signal }, 'a worker died and is replaced')
@@ -130,12 +158,4 @@ export class Workers implements AsyncDisposable {
       this.#options.log.debug({ err: error, worker: place }, 'a worker was not replaced')
     }
   }
-}
-
-/** Never rejects; never resolves without a signal. */
-function aborted(signal: AbortSignal | undefined): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) resolve(undefined)
-    signal?.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
 }

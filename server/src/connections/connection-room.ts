@@ -43,13 +43,15 @@ import { WriteStore } from './proxy/write-store.ts'
 import { CredentialStore } from './refresh/credential-store.ts'
 import { KeepAlive } from './refresh/keep-alive.ts'
 import { RefreshJournal } from './refresh/refresh-journal.ts'
-import { type RefreshCheckpoint, TokenRefresh } from './refresh/token-refresh.ts'
+import { type RefreshCheckpoint, type RestingProvider, TokenRefresh } from './refresh/token-refresh.ts'
 
 export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
   readonly keepAlive: KeepAlive
+  /** Providers that are left alone now because they failed again and again. */
+  resting(): readonly RestingProvider[]
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -155,6 +157,7 @@ export function createConnectionRoom(outside: {
     apps,
     proxy,
     keepAlive,
+    resting: () => tokenRefresh.resting(),
     doors(guards) {
       connectionDoors(guards, { connections, apps, appTester, forecast })
       proxyDoors(guards, { proxy, capabilities, publicUrl: outside.publicUrl })

@@ -10,6 +10,8 @@ interface Circumstances {
   readonly cause?: unknown
   readonly retryAfterMs?: number
   readonly problems?: readonly FieldProblem[]
+  /** Names of limits that were met. */
+  readonly policies?: readonly string[]
 }
 
 /**
@@ -22,6 +24,7 @@ export class AtomError extends Error {
   readonly detail: string
   readonly retryAfterMs: number | undefined
   readonly problems: readonly FieldProblem[] | undefined
+  readonly policies: readonly string[] | undefined
 
   constructor(code: ErrorCode, detail?: string, circumstances: Circumstances = {}) {
     const row: ErrorRow = errorTable[code]
@@ -33,6 +36,7 @@ export class AtomError extends Error {
     this.detail = detail ?? row.remedy
     this.retryAfterMs = circumstances.retryAfterMs
     this.problems = circumstances.problems
+    this.policies = circumstances.policies
   }
 
   get row(): ErrorRow {

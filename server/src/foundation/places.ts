@@ -19,6 +19,14 @@ export class Places {
     this.#timeoutMs = options.timeoutMs
   }
 
+  get free(): number {
+    return this.#free
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   async take(): Promise<void> {
     if (this.#closed) throw closed()
     if (this.#free > 0) {

@@ -15,25 +15,29 @@ export class CrossOrigin {
     this.#own = options.own
   }
 
-  /** Answers preflights and marks answers for allowed origins. True where the request is answered already. */
-  apply(request: FastifyRequest, reply: FastifyReply): boolean {
+  /** Marks answers for allowed origins. True where the request is a preflight of one, which `allow` answers. */
+  mark(request: FastifyRequest, reply: FastifyReply): boolean {
     const { origin } = request.headers
     if (origin === undefined || this.#allowed.size === 0) return false
     reply.raw.setHeader('vary', 'Origin')
     if (!this.#allowed.has(origin)) return false
     reply.raw.setHeader('access-control-allow-origin', origin)
     reply.raw.setHeader('access-control-allow-credentials', 'true')
-    reply.raw.setHeader('access-control-expose-headers', 'x-request-id, retry-after')
+    reply.raw.setHeader(
+      'access-control-expose-headers',
+      'x-request-id, retry-after, ratelimit, ratelimit-policy',
+    )
     reply.raw.setHeader('cross-origin-resource-policy', 'cross-origin')
-    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined)
-      return false
+    return request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
+  }
+
+  allow(reply: FastifyReply): void {
     reply
       .code(204)
       .header('access-control-allow-methods', 'GET, HEAD, POST, PUT, PATCH, DELETE')
       .header('access-control-allow-headers', 'authorization, content-type, idempotency-key')
       .header('access-control-max-age', '600')
       .send()
-    return true
   }
 
   /**

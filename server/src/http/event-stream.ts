@@ -6,6 +6,8 @@ export interface StreamEvent {
   readonly id?: string
   /** `message` where absent. One line. */
   readonly event?: string
+  /** From now on the client waits so long before it comes back. */
+  readonly retryMs?: number
   /** Goes out as JSON, which is one line whatever is in it. */
   readonly data: unknown
 }
@@ -49,11 +51,12 @@ export class EventStream extends Readable {
     return this.readableLength >= soft
   }
 
-  send({ id, event, data }: StreamEvent): void {
+  send({ id, event, retryMs, data }: StreamEvent): void {
     if (this.over) return
+    const retry = retryMs === undefined ? '' : `retry: ${retryMs}\n`
     const name = event === undefined ? '' : `event: ${event}\n`
     const place = id === undefined ? '' : `id: ${id}\n`
-    this.push(`${name}${place}data: ${JSON.stringify(data)}\n\n`)
+    this.push(`${name}${place}${retry}data: ${JSON.stringify(data)}\n\n`)
   }
 
   /** Resolves when the reader has caught up, or the stream is over. */

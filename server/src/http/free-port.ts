@@ -20,17 +20,17 @@ export async function requireFreePort(host: string, port: number): Promise<void>
   await once(probe, 'close')
 }
 
-/** What a failure to listen means to the person at the terminal; anything else as it is. */
-export function portError(error: unknown, host: string, port: number): unknown {
+/** What a failure to listen means to the person at the terminal; anything else as it is. `variable` sets the port. */
+export function portError(error: unknown, host: string, port: number, variable = 'ATOM_PORT'): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'EADDRINUSE') {
     return new StartError(
-      `Port ${port} on ${host} is in use by another program. Stop it, or set ATOM_PORT to a free port.`,
+      `Port ${port} on ${host} is in use by another program. Stop it, or set ${variable} to a free port.`,
       { cause: error },
     )
   }
   if (code === 'EACCES') {
-    return new StartError(`This user may not listen on port ${port}. Set ATOM_PORT to 1024 or higher.`, {
+    return new StartError(`This user may not listen on port ${port}. Set ${variable} to 1024 or higher.`, {
       cause: error,
     })
   }

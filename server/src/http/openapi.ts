@@ -3,6 +3,7 @@ import { agentRoutes } from '@atom/contract/agents.ts'
 import { capabilityRoutes, connectionRoutes } from '@atom/contract/connections.ts'
 import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
 import { failureRoutes } from '@atom/contract/failures.ts'
+import { limitRoutes } from '@atom/contract/limits.ts'
 import { logRoutes } from '@atom/contract/log.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
@@ -33,6 +34,7 @@ export const routeGroups: readonly RouteGroup[] = [
     summary: 'How the server is',
     routes: { ...operationRoutes, ...failureRoutes, ...logRoutes },
   },
+  { name: 'limits', summary: 'Who may do how much, and who is kept out', routes: limitRoutes },
 ]
 
 /** What a route can answer besides its own errors, because every door of its kind can. */
@@ -44,7 +46,8 @@ export function errorsOf(route: Route): ErrorCode[] {
   if (route.body !== undefined || route.query !== undefined || route.params !== undefined)
     codes.add('validation_failed')
   for (const code of byAudience[route.audience]) codes.add(code)
-  if (route.path.startsWith('/v1/')) for (const code of ['busy', 'unavailable'] as const) codes.add(code)
+  if (route.path.startsWith('/v1/'))
+    for (const code of ['busy', 'unavailable', 'rate_limited', 'blocked'] as const) codes.add(code)
   codes.add('internal')
   return [...codes].sort((one, other) => errorTable[one].status - errorTable[other].status)
 }

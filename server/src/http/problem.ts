@@ -18,6 +18,7 @@ export function problemOf(error: AtomError, occurrence: { requestId: string; pub
     retryable: row.retryable,
     requestId: occurrence.requestId,
     ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
+    ...(error.policies !== undefined && { violatedPolicies: [...error.policies] }),
     ...(error.problems !== undefined && { errors: error.problems.map((problem) => ({ ...problem })) }),
   }
 }

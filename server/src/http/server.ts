@@ -2,17 +2,25 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { operationRoutes } from '@atom/contract/operations.ts'
+import type { Route } from '@atom/contract/route.ts'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { AnswersUnderWay } from './answers-under-way.ts'
 import { callerAddress } from './caller-address.ts'
+import { isWithin } from './callers.ts'
+import { ConnectionLimits, defaultMostConnections, type MostConnections } from './connection-limits.ts'
 import { CrossOrigin } from './cross-origin.ts'
+import { doorwayOf, type Edge } from './edge.ts'
 import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
 import { RouteTable } from './route-table.ts'
 import { setSecurityHeaders } from './security-headers.ts'
+import { type DrainRate, SlowReaders } from './slow-readers.ts'
 import { parseStrictJson } from './strict-json.ts'
+import { turnAway } from './turn-away.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -40,8 +48,9 @@ export interface HttpServerOptions {
   /** How long header fields may take to arrive, and how long the whole request, in ms. */
   readonly headersTimeoutMs?: number
   readonly requestTimeoutMs?: number
-  /** How long `drain` goes on taking requests, so that a balancer can look away first. */
-  readonly drainMs?: number
+  /** How slowly answers may be read, and how many connections may be open. */
+  readonly drainRate?: DrainRate
+  readonly mostConnections?: MostConnections
   /** How long requests under way may take once the server closes; then they are cut. */
   readonly closeMs?: number
 }
@@ -51,6 +60,11 @@ export const defaultBodyLimit = 64 * 1024
 
 /** Below these an unknown address is a mistake, never a page. */
 const apiFolders = ['/v1', '/docs', '/webhooks', '/mcp', '/socket.io', '/assets', '/.well-known']
+
+/** Doors by which others learn how the process is; they are never turned away. */
+const probes: ReadonlySet<string> = new Set(
+  Object.values<Route>(operationRoutes).flatMap(({ path, priority }) => (priority === 'probe' ? [path] : [])),
+)
 
 export type OpenHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 
@@ -65,16 +79,32 @@ export class HttpServer implements AsyncDisposable {
   readonly addressOf: (request: IncomingMessage) => string
   readonly #options: HttpServerOptions
   readonly #givenUrl: string | undefined
-  readonly #connections = new Set<Socket>()
+  readonly connections: ConnectionLimits
+  readonly slowReaders: SlowReaders
+  readonly #looking: NodeJS.Timeout
+  readonly #answered = new WeakSet<Socket>()
+  #edge: Edge | undefined
+  readonly #answers = new AnswersUnderWay()
+  #closeMs: number
+  #cut = 0
   #phase: Phase = 'starting'
   #address: string | undefined
+  #bound: { readonly host: string; readonly port: number } | undefined
   #closed: Promise<void> | undefined
   #otherwise: OpenHandler | undefined
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#closeMs = options.closeMs ?? 10_000
     this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
     this.addressOf = callerAddress(options.trustedProxies ?? [])
+    const proxies = options.trustedProxies ?? []
+    this.connections = new ConnectionLimits({
+      most: options.mostConnections ?? defaultMostConnections,
+      isProxy: (address) => proxies.some((network) => isWithin(address, network)),
+      log: options.log,
+    })
+    this.slowReaders = new SlowReaders(options.drainRate)
     this.crossOrigin = new CrossOrigin({ allowed: options.allowedOrigins ?? [], own: () => this.publicUrl })
     this.fastify = fastify({
       logger: false,
@@ -97,7 +127,8 @@ export class HttpServer implements AsyncDisposable {
       forceCloseConnections: 'idle',
       frameworkErrors: (error, request, reply) => {
         this.#begin(request, reply)
-        this.#fail(error, request, reply)
+        const refusal = this.#edge?.arrive(request, reply)
+        this.#fail(refusal instanceof AtomError ? refusal : error, request, reply)
         this.#finish(request, reply)
       },
       clientErrorHandler: (failure, socket) =>
@@ -106,17 +137,24 @@ export class HttpServer implements AsyncDisposable {
     this.fastify.decorateRequest('answeredWith', undefined)
     this.fastify.decorateRequest('arrivedAt', 0)
     this.fastify.decorateRequest('caller', undefined)
-    this.fastify.server.on('connection', (socket: Socket) => {
-      this.#connections.add(socket)
-      socket.once('close', () => this.#connections.delete(socket))
-    })
+    this.fastify.decorateRequest('unlimited', false)
+    this.fastify.decorateRequest('turnedAway', false)
+    this.connections.watch(this.fastify.server)
+    this.#looking = setInterval(
+      () => this.slowReaders.look(this.#answering()),
+      (options.drainRate?.overMs ?? 30_000) / 10,
+    )
+    this.#looking.unref()
     this.#acceptOnlyStrictJson()
     this.fastify.addHook('onRequest', (request, reply, done) => {
       this.#begin(request, reply)
       const refusal = refusedFraming(request.raw)
       if (refusal !== undefined) return done(refusal)
-      if (this.crossOrigin.apply(request, reply)) return
-      done()
+      const preflight = this.crossOrigin.mark(request, reply)
+      const outcome = this.#edge?.arrive(request, reply)
+      if (outcome instanceof Promise) {
+        outcome.then((late) => this.#goOn(late, preflight, reply, done), done)
+      } else this.#goOn(outcome, preflight, reply, done)
     })
     this.fastify.addHook('onResponse', (request, reply, done) => {
       this.#finish(request, reply)
@@ -145,6 +183,16 @@ export class HttpServer implements AsyncDisposable {
     return this.#phase
   }
 
+  /** Requests that wait for the end of their answer. */
+  get underWay(): number {
+    return this.#answers.count
+  }
+
+  /** Requests that were cut because they did not end in time. */
+  get cut(): number {
+    return this.#cut
+  }
+
   /**
    * Opens the port; 0 takes a free one. From here on requests are answered; `/ready` says so after `takeTraffic`.
    *
@@ -155,13 +203,21 @@ export class HttpServer implements AsyncDisposable {
     const bound = this.node.address() as AddressInfo
     const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address
     this.#address = `http://${host}:${bound.port}`
+    const any = bound.family === 'IPv6' ? '::1' : '127.0.0.1'
+    this.#bound = { host: /^(0\.0\.0\.0|::)$/.test(bound.address) ? any : bound.address, port: bound.port }
     return this.#address
   }
 
   /** Registers a door of the server itself: for anyone, without a body. Rooms register theirs through `createGuards`. */
   get(path: string, handler: OpenHandler, options: { quiet?: boolean } = {}): void {
     this.routes.add(path, ['GET'])
-    this.fastify.get(path, { config: { quiet: options.quiet === true } }, handler)
+    const doorway = doorwayOf({
+      path,
+      method: 'GET',
+      guarded: false,
+      ...(probes.has(path) && { priority: 'probe' }),
+    })
+    this.fastify.get(path, { config: { quiet: options.quiet === true, doorway } }, handler)
   }
 
   /** What a browser gets that goes, as to a page, to an address that nobody registered and that is not the API's. */
@@ -169,17 +225,37 @@ export class HttpServer implements AsyncDisposable {
     this.#otherwise = handler
   }
 
+  /** Where it can be reached from this machine; once it listens. */
+  get bound(): { readonly host: string; readonly port: number } | undefined {
+    return this.#bound
+  }
+
+  /** From now on every request passes this first. */
+  protect(edge: Edge): void {
+    this.#edge = edge
+  }
+
+  get edge(): Edge | undefined {
+    return this.#edge
+  }
+
   takeTraffic(): void {
     if (this.#phase === 'starting') this.#phase = 'ready'
   }
 
   /**
-   * Tells balancers to look away (`/ready` becomes 503, answers close their connection) and goes on serving for `drainMs`.
-   * Closing at once instead was measured to drop requests and to hang on kept-alive connections.
+   * Tells balancers to look away (`/ready` becomes 503, answers close their connection, those under way as well) and goes on
+   * serving for `graceMs`. Closing at once instead was measured to drop requests and to hang on kept-alive connections.
    */
-  async drain(): Promise<void> {
+  async drain(graceMs = 0): Promise<void> {
     this.#phase = 'draining'
-    await pause(this.#options.drainMs ?? 0)
+    this.#answers.closeAfterwards()
+    await pause(graceMs)
+  }
+
+  /** How long requests under way may take from the moment of closing, instead of what was given at first. */
+  allowClosing(ms: number): void {
+    this.#closeMs = ms
   }
 
   /** Stops listening, lets requests under way finish for at most `closeMs`, and cuts what is left. */
@@ -190,24 +266,27 @@ export class HttpServer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#phase = 'draining'
+    this.#answers.closeAfterwards()
     // A connection that turns idle after the server stopped listening is closed by nobody else (Node looks once).
     const sweep = setInterval(() => {
       this.node.closeIdleConnections()
       // Node takes who has sent nothing yet for busy; browsers open such connections in advance.
-      for (const socket of this.#connections) if (socket.bytesRead === 0) socket.destroy()
+      for (const socket of this.connections.open) if (socket.bytesRead === 0) socket.destroy()
     }, 50)
     const cut = setTimeout(() => {
-      if (this.#connections.size > 0)
+      this.#cut = this.#answers.count
+      if (this.connections.open.size > 0)
         this.#options.log.warn(
-          { connections: this.#connections.size },
+          { connections: this.connections.open.size, requests: this.#cut },
           'connections cut: they did not end in time',
         )
-      for (const socket of this.#connections) socket.destroy()
-    }, this.#options.closeMs ?? 10_000)
+      for (const socket of this.connections.open) socket.destroy()
+    }, this.#closeMs)
     try {
       await this.fastify.close()
     } finally {
       clearInterval(sweep)
+      clearInterval(this.#looking)
       clearTimeout(cut)
     }
   }
@@ -227,8 +306,28 @@ export class HttpServer implements AsyncDisposable {
     )
   }
 
+  #goOn(
+    refusal: AtomError | undefined,
+    preflight: boolean,
+    reply: FastifyReply,
+    done: (error?: AtomError) => void,
+  ): void {
+    if (refusal === undefined) {
+      if (preflight) this.crossOrigin.allow(reply)
+      else done()
+    } else if (reply.request.turnedAway) turnAway(reply, refusal, this.publicUrl)
+    else done(refusal)
+  }
+
+  /** Connections that asked for something over HTTP; those that became WebSockets have rules of their own. */
+  *#answering(): Iterable<Socket> {
+    for (const socket of this.connections.open) if (this.#answered.has(socket)) yield socket
+  }
+
   #begin(request: FastifyRequest, reply: FastifyReply): void {
     request.arrivedAt = performance.now()
+    this.#answered.add(request.raw.socket)
+    this.#answers.begin(reply.raw)
     setSecurityHeaders(reply.raw, this.secure)
     reply.raw.setHeader('x-request-id', request.id)
     if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')
@@ -269,9 +368,11 @@ export class HttpServer implements AsyncDisposable {
     }
     if (error?.code === 'internal')
       this.#options.log.error({ ...line, failure: told(error.cause) }, 'request failed')
-    else if (error !== undefined && error.row.status >= 500)
+    // A probe that is told no is no trouble of this server, and comes again and again.
+    else if (error !== undefined && error.row.status >= 500 && request.routeOptions.config?.quiet !== true)
       this.#options.log.warn({ ...line, failure: told(error.cause) }, 'request refused')
-    else if (request.routeOptions.config?.quiet === true) this.#options.log.debug(line, 'request')
+    else if (request.turnedAway || request.routeOptions.config?.quiet === true)
+      this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
   }
 }

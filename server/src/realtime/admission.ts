@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FrameError } from '@atom/contract/errors.ts'
+import type { Priority } from '@atom/contract/route.ts'
 import { Handshake, protocolVersion } from '@atom/contract/socket.ts'
 import { Compile } from 'typebox/compile'
 import type { OwnPages } from '#access/own-pages.ts'
 import type { AccessTokens, VerifiedToken } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { networkOf } from '#foundation/network-address.ts'
 
 export interface Admitted {
   readonly token: VerifiedToken
@@ -27,6 +28,16 @@ export interface AdmissionLimits {
   readonly handshakesPerSecond: number
   /** Handshakes that it takes at once after a quiet time. */
   readonly handshakeBurst: number
+}
+
+/** Who may come in at all, and how much of what they ask for can be done. */
+export interface Entry {
+  /** @throws AtomError `blocked` | `busy` */
+  requireEntry(request: IncomingMessage, address: string): void
+  /** @throws AtomError `blocked` */
+  requireAccount(accountId: string): void
+  /** @throws AtomError `busy` */
+  requireTime(priority: Priority, workspaceId: string): void
 }
 
 export const defaultAdmission: AdmissionLimits = {
@@ -55,6 +66,7 @@ export class Admission {
   readonly #crossOrigin: OwnPages
   readonly #addressOf: (request: IncomingMessage) => string
   readonly #limits: AdmissionLimits
+  readonly #entry: Entry | undefined
   readonly #log: Log
   readonly #now: () => number
   readonly #byAddress = new Map<string, number>()
@@ -73,6 +85,7 @@ export class Admission {
     /** Where a request comes from, behind the proxies that are trusted. */
     readonly addressOf: (request: IncomingMessage) => string
     readonly limits: AdmissionLimits
+    readonly entry?: Entry | undefined
     readonly log: Log
     /** In milliseconds, never running backwards. */
     readonly now?: () => number
@@ -81,6 +94,7 @@ export class Admission {
     this.#crossOrigin = options.crossOrigin
     this.#addressOf = options.addressOf
     this.#limits = options.limits
+    this.#entry = options.entry
     this.#log = options.log
     this.#now = options.now ?? (() => performance.now())
     this.#tokensLeft = options.limits.handshakeBurst
@@ -97,7 +111,7 @@ export class Admission {
     for (const tcp of this.#open) tcp.destroy()
   }
 
-  /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `busy` or `origin_refused`. */
+  /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `blocked`, `busy` or `origin_refused`. */
   request(request: IncomingMessage): void {
     if (this.#closed) throw new AtomError('draining', undefined, { retryAfterMs: 1_000 })
     const { origin, host } = request.headers
@@ -106,7 +120,9 @@ export class Admission {
     if (this.#open.size >= this.#limits.sockets) {
       throw this.#full('This server has as many live connections as it takes.')
     }
-    const from = networkOf(this.#addressOf(request))
+    const address = this.#addressOf(request)
+    this.#entry?.requireEntry(request, address)
+    const from = networkOf(address)
     if ((this.#byAddress.get(from) ?? 0) >= this.#limits.perAddress) {
       throw this.#full('Your address has as many live connections as one may have.', from)
     }
@@ -121,7 +137,7 @@ export class Admission {
     })
   }
 
-  /** Throws `frame_malformed`, `protocol_unsupported`, or what the token deserves. */
+  /** Throws `frame_malformed`, `protocol_unsupported`, `blocked`, or what the token deserves. */
   async handshake(auth: unknown): Promise<Admitted> {
     if (!handshakes.Check(auth)) {
       throw new AtomError(
@@ -141,7 +157,9 @@ export class Admission {
     for (const id of cursors.keys()) {
       if (!roomId.test(id)) throw new AtomError('frame_malformed', 'The keys of `cursors` must be room ids.')
     }
-    return { token: await this.#tokens.verify(auth.token), deviceId: auth.deviceId, cursors }
+    const token = await this.#tokens.verify(auth.token)
+    this.#entry?.requireAccount(token.principal.id)
+    return { token, deviceId: auth.deviceId, cursors }
   }
 
   /**
@@ -190,21 +208,6 @@ export class Admission {
     }
     return new AtomError('busy', detail, { retryAfterMs: fullMs })
   }
-}
-
-/** An IPv4 address by itself, an IPv6 address by its first 64 bits; anything else as it is. */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
-  if (mapped?.[1] !== undefined) return mapped[1]
-  if (isIP(address) !== 6) return address
-  const [before = '', after] = (address.split('%')[0] ?? '').split('::')
-  const head = before === '' ? [] : before.split(':')
-  const tail = after === undefined || after === '' ? [] : after.split(':')
-  // A dotted tail stands for two groups.
-  const written = head.length + tail.length + (tail.at(-1)?.includes('.') === true ? 1 : 0)
-  const zeros = after === undefined ? [] : Array.from({ length: 8 - written }, () => '0')
-  const groups = [...head, ...zeros, ...tail].slice(0, 4)
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
 }
 
 /** An error as it travels in an acknowledgement. */

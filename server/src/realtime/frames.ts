@@ -1,3 +1,4 @@
+import type { Priority } from '@atom/contract/route.ts'
 import {
   type Acknowledgement,
   type ClientAnswer,
@@ -18,7 +19,7 @@ import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import type { Timeline } from '#rooms/timeline.ts'
-import { frameError } from './admission.ts'
+import { type Entry, frameError } from './admission.ts'
 import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Presence } from './presence.ts'
@@ -42,6 +43,7 @@ export interface FramesOptions {
   readonly presence: Pick<Presence, 'watch' | 'set'>
   readonly tokens: Pick<AccessTokens, 'verify'>
   readonly resume: Resume<LiveSocket>
+  readonly entry?: Entry
   readonly traffic: SocketTraffic
   readonly failures?: Pick<Failures, 'note'> | undefined
   readonly log: Log
@@ -70,6 +72,7 @@ export class Frames {
   readonly #traffic: SocketTraffic
   readonly #failures: Pick<Failures, 'note'> | undefined
   readonly #handlers: Handlers
+  readonly #entry: Entry | undefined
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
 
@@ -78,6 +81,7 @@ export class Frames {
     this.#traffic = options.traffic
     this.#failures = options.failures
     this.#handlers = handlersOf(options)
+    this.#entry = options.entry
   }
 
   /** One frame as it came in: anything at all. Never throws. */
@@ -113,6 +117,7 @@ export class Frames {
         throw new AtomError('frame_malformed', `There is no such frame. Known are: ${names.join(', ')}.`)
       }
       if (socket.expiresInMs <= 0 && name !== 'auth.refresh') throw new AtomError('token_expired')
+      this.#entry?.requireTime(priorityOf(name), socket.principal.workspaceId)
       if (socket.behind && (name === 'room.join' || name === 'room.fetch')) {
         throw new AtomError('busy', 'Read what was sent before asking for more.', { retryAfterMs: 1_000 })
       }
@@ -263,6 +268,12 @@ function handlersOf(options: FramesOptions): Handlers {
       return { answer: { expiresInMs: Math.max(0, Math.round(socket.expiresInMs)) } }
     },
   }
+}
+
+/** What is told and never stored, and what says where somebody is, can be missed without harm. */
+function priorityOf(name: ClientFrameName): Priority {
+  if (name === 'auth.refresh') return 'entry'
+  return name === 'signal' || name === 'room.read' || name.startsWith('presence.') ? 'bulk' : 'people'
 }
 
 function isFrame(name: unknown): name is ClientFrameName {

@@ -20,7 +20,14 @@ import type { Receipts } from '#rooms/receipts.ts'
 import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import { isVoid, type Timeline } from '#rooms/timeline.ts'
-import { Admission, type AdmissionLimits, type Admitted, defaultAdmission, frameError } from './admission.ts'
+import {
+  Admission,
+  type AdmissionLimits,
+  type Admitted,
+  defaultAdmission,
+  type Entry,
+  frameError,
+} from './admission.ts'
 import { Deliveries } from './deliveries.ts'
 import { type DrainPlan, defaultDrain, sendAway, timeToSendAway } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
@@ -64,6 +71,8 @@ export interface SocketServerOptions {
   /** Where a request comes from, behind the proxies that are trusted. */
   readonly addressOf: (request: IncomingMessage) => string
   readonly admission?: Partial<AdmissionLimits>
+  /** What everybody passes who comes to this process, by whatever protocol. */
+  readonly entry?: Entry
   readonly drain?: Partial<DrainPlan>
   readonly budget?: SocketBudget
   /** How often at most a device is asked what has arrived. */

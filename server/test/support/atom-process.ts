@@ -53,6 +53,8 @@ export class AtomProcess implements AsyncDisposable {
       ATOM_DATA_DIR: dataDir,
       ATOM_PORT: String(port),
       ATOM_LOG_LEVEL: 'debug',
+      // No balancer looks at it, however often a test asks.
+      ATOM_STOP_GRACE: '0',
       ...database,
       ...environment,
     }
@@ -112,9 +114,19 @@ export class AtomProcess implements AsyncDisposable {
     await this.#end('SIGKILL')
   }
 
-  /** SIGTERM; the exit status. */
-  async stop(): Promise<number | null> {
-    return await this.#end('SIGTERM')
+  /** SIGTERM, or SIGINT as a terminal sends it; the exit status. */
+  async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<number | null> {
+    return await this.#end(signal)
+  }
+
+  /** The exit status of what is ending by itself. */
+  async ended(): Promise<number | null> {
+    const child = this.#child
+    if (child === undefined) return null
+    const code =
+      child.exitCode ?? (await new Promise<number | null>((resolve) => child.once('exit', resolve)))
+    this.#child = undefined
+    return code
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

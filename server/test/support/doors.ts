@@ -16,10 +16,17 @@ import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { createLog, type Log } from '#foundation/log.ts'
+import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
+import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
-import { Health, type HealthCheck, healthDoors } from '#http/health.ts'
+import { Edge, type EdgeOptions } from '#http/edge.ts'
+import { Health, type HealthCheck } from '#http/health.ts'
+import { healthDoors } from '#http/health-doors.ts'
+import { LoadShedding } from '#http/load-shedding.ts'
 import { openApiDoor } from '#http/openapi.ts'
+import { PolicyLimits } from '#http/policy-limits.ts'
+import { Readiness } from '#http/readiness.ts'
 import { referenceDoors } from '#http/reference.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '#http/server.ts'
 
@@ -68,7 +75,8 @@ export interface DoorsOptions {
   readonly arrived?: Arrived
   readonly checks?: readonly HealthCheck[]
   readonly dashboard?: string
-  readonly throttle?: SignInThrottle
+  /** Whatever comes passes this first. */
+  readonly edge?: Partial<EdgeOptions>
   /** More doors, before the port opens. */
   readonly register?: (parts: { guards: Guards; http: HttpServer }) => void
 }
@@ -94,12 +102,23 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     clock,
     issuer: publicUrl,
   })
+  const limits =
+    options.edge?.limits ??
+    new PolicyLimits(new MemoryRateLimits({ nowUs: () => clock.now().getTime() * 1_000 }))
+  if (options.edge !== undefined) {
+    const callers = new Callers()
+    const shedding = new LoadShedding({ log })
+    http.protect(new Edge({ limits, callers, shedding, ...options.edge }))
+  }
   const accounts = new Accounts({
     database,
     store: new AccountStore(),
     sessions: new Sessions({ database, store: new SessionStore(), revocations, clock, log }),
     tokens,
-    throttle: options.throttle ?? new SignInThrottle({ clock }),
+    throttle: new SignInThrottle({
+      perAccount: limits.of('sign-in'),
+      perAddress: limits.of('sign-in-address'),
+    }),
     clock,
     log,
     setupToken: new Secret(setupToken),
@@ -109,6 +128,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
   })
   const health = new Health({
     log,
+    clock,
     checks: options.checks ?? [
       {
         name: 'database',
@@ -119,19 +139,22 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
         },
       },
     ],
-    freshMs: 50,
+    everyMs: 50,
   })
   const guards = createGuards({ http, tokens, log })
   accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
   keyRoutes(guards.guard, { tokens })
   healthDoors(http, {
     health,
+    readiness: new Readiness({ phase: () => http.phase, health }),
     mayKnow: async (authorization) => await isOperatorsToken(tokens, authorization),
+    about: { node: 'the-test', version: '0.0.0', startedAt: clock.now() },
   })
   openApiDoor(http, { version: '0.0.0' })
   referenceDoors(http)
   await dashboardDoors(http, { folder: options.dashboard ?? '/nonexistent/dashboard' })
   options.register?.({ guards, http })
+  await health.start()
   const url = await http.listen({ host: '127.0.0.1', port: 0 })
   http.takeTraffic()
   return {
@@ -145,6 +168,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     lines,
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]()
+      health[Symbol.dispose]()
       await revocations[Symbol.asyncDispose]()
     },
   }

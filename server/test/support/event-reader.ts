@@ -14,6 +14,8 @@ export class EventReader implements AsyncDisposable {
   readonly events: ReadEvent[] = []
   comments = 0
   lastEventId: string | undefined
+  /** How long it was told to wait before it comes back. */
+  retryMs: number | undefined
   over = false
   readonly #gone: AbortController
   readonly #done: Promise<void>
@@ -72,6 +74,7 @@ export class EventReader implements AsyncDisposable {
         } else if (line.startsWith(':')) this.comments++
         else if (line.startsWith('event: ')) event = line.slice(7)
         else if (line.startsWith('data: ')) data.push(line.slice(6))
+        else if (line.startsWith('retry: ')) this.retryMs = Number(line.slice(7))
         else if (line.startsWith('id: ')) id = line.slice(4)
       }
     }

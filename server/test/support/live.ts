@@ -66,7 +66,16 @@ export interface Live extends AsyncDisposable {
 export type LiveOptions = Partial<
   Pick<
     SocketServerOptions,
-    'deliverEveryMs' | 'bounds' | 'budget' | 'expiry' | 'drafts' | 'turns' | 'traffic' | 'admission' | 'drain'
+    | 'deliverEveryMs'
+    | 'bounds'
+    | 'budget'
+    | 'expiry'
+    | 'drafts'
+    | 'turns'
+    | 'traffic'
+    | 'admission'
+    | 'drain'
+    | 'entry'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number

@@ -29,6 +29,13 @@ export interface Bearer {
 /** Three parts with dots between them, because Octokit writes `Bearer` only before what looks like a JWT. */
 const prefix = 'atom.capability.'
 
+/** What a token that looks like a capability says of itself, checked by nobody: it stands for itself, and it is no person. */
+export function capabilityClaim(token: string): { party: string; priority: 'agents' } | undefined {
+  if (!token.startsWith(prefix)) return undefined
+  // As much of it as tells it from others, and too little to open anything with.
+  return { party: token.slice(prefix.length, prefix.length + 8), priority: 'agents' }
+}
+
 /**
  * Capabilities: a connection lent out, for a time, for some methods and paths, at some rate. The token is random and only its
  * hash is stored; unlike a signed one it ends the moment its row does. It opens the proxy of its connection and no other door.

@@ -50,6 +50,14 @@ type Occasion = 'needed' | 'asked' | 'unused'
 /** Moments of a refresh at which a test may let the power go. */
 export type RefreshCheckpoint = 'claimed' | 'answered' | 'journalled' | 'stored'
 
+/** A provider that does not renew what it is asked to. */
+export interface RestingProvider {
+  readonly provider: string
+  readonly connections: number
+  /** What it said last, in plain words. */
+  readonly detail: string
+}
+
 interface Flight {
   readonly token: Promise<AccessToken>
   callers: number
@@ -176,11 +184,28 @@ export class TokenRefresh implements AsyncDisposable {
     })
   }
 
+  /** Providers that are left alone now because they failed again and again, with what came last. */
+  resting(): RestingProvider[] {
+    const now = this.#clock.now().getTime()
+    const byProvider = new Map<string, { connections: number; error: AtomError }>()
+    for (const { failures, until, provider, error } of this.#rests.values()) {
+      // Whoever needs it asks again after the rest; who is not asked for longer than the longest one has told nothing new.
+      if (failures < 2 || !isAhead(until + longestRestMs, now, 2 * longestRestMs)) continue
+      byProvider.set(provider, { connections: (byProvider.get(provider)?.connections ?? 0) + 1, error })
+    }
+    return [...byProvider].map(([provider, { connections, error }]) => ({
+      provider,
+      connections,
+      detail: error.detail,
+    }))
+  }
+
   /** After a failure that the next caller would only repeat. */
   #rest(connection: LiveConnection, error: AtomError): void {
     const failures = (this.#rests.get(nameOf(connection))?.failures ?? 0) + 1
     const pauseMs = failures < 2 ? 0 : Math.min(1000 * 2 ** (failures - 2), longestRestMs)
     this.#rests.set(nameOf(connection), {
+      provider: connection.provider,
       failures,
       until: this.#clock.now().getTime() + pauseMs,
       error,
@@ -520,6 +545,7 @@ export class TokenRefresh implements AsyncDisposable {
 
 /** A provider that fails is not asked by every caller. */
 interface Rest {
+  readonly provider: string
   readonly failures: number
   readonly until: number
   readonly error: AtomError

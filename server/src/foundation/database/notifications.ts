@@ -79,6 +79,11 @@ export class Notifications implements AsyncDisposable {
     await this.#session?.end()
   }
 
+  /** Nobody listens, or the session that does is there. */
+  get hears(): boolean {
+    return this.#listeners.size === 0 || this.#session !== undefined
+  }
+
   /** True when the channel has nobody left. */
   #forget(channel: string, listener: Heard): boolean {
     const listeners = this.#listeners.get(channel)

@@ -59,6 +59,7 @@ const frozenServerMarginMs = 5_000
  */
 export class Database implements Queryable, AsyncDisposable {
   readonly #pool: pg.Pool
+  readonly #poolSize: number
   readonly #slots: Places
   readonly #log: Log
   readonly #settings: pg.ClientConfig
@@ -81,6 +82,7 @@ export class Database implements Queryable, AsyncDisposable {
     }
     this.#log = options.log
     this.#settings = settings
+    this.#poolSize = options.poolSize
     this.#slots = new Places({
       size: options.poolSize,
       maxWaiting: options.maxWaiting ?? 1_000,
@@ -98,6 +100,20 @@ export class Database implements Queryable, AsyncDisposable {
     this.#pool.on('error', (error) => this.#log.warn({ err: error }, 'an idle database session was lost'))
     this.#queryTimeoutMs = clientTimeout(statementTimeoutMs)
     this.#notifications = new Notifications({ settings, log: options.log })
+  }
+
+  /** Sessions at work now, how many may be, and callers that wait for one. */
+  get load(): { readonly size: number; readonly inUse: number; readonly waiting: number } {
+    return {
+      size: this.#poolSize,
+      inUse: this.#poolSize - this.#slots.free,
+      waiting: this.#slots.waiting,
+    }
+  }
+
+  /** Whether what other processes tell is heard now. */
+  get hears(): boolean {
+    return this.#notifications.hears
   }
 
   async query<Row extends object>(statement: Sql): Promise<Row[]> {

@@ -1,0 +1,246 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../../../server/test/support/atom-process.ts'
+import { type Benchmark, figure, quantile } from '../benchmark.ts'
+import { liftLimits } from '../lift-limits.ts'
+import { type Arrivals, arrive, capacity, patienceMs, type Target } from '../overload/arrivals.ts'
+
+const setupToken = 'the-setup-token-of-the-benchmark'
+const person = { email: 'ada@example.com', password: 'seven calm otters sing' }
+const messages = 120
+const times = 3
+/** Of these the first is the way into overload. */
+const settleMs = 1_000
+
+export const benchmark: Benchmark = {
+  name: 'overload',
+  question: `Requests come at ${times} times the rate that can be served, over kept connections and as many new ones as it takes, whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
+  async run({ quick, say }) {
+    const forMs = quick ? 6_000 : 15_000
+    await using unprotected = await Server.start({ UNPROTECTED: '1' })
+    await using server = await Server.start({})
+    for (const one of [unprotected, server]) await one.warm()
+    say('both are warm')
+    // Rounds in turn: what the machine does besides falls on both.
+    const peaks: number[] = []
+    for (let round = 0; round < 2; round++)
+      for (const one of [unprotected, server]) peaks.push(await one.capacity(quick ? 2_000 : 4_000))
+    const peak = Math.max(...peaks)
+    say(`served at most: ${peaks.map(Math.round).join(', ')}/s`)
+    const shed = await server.flooded(peak * times, forMs)
+    say(`shedding: ${told(shed)}`)
+    const bare = await unprotected.flooded(peak * times, forMs)
+    say(`unprotected: ${told(bare)}`)
+    const { entries, arrivals } = shed
+    const peer = 'the same without shedding'
+    return [
+      figure({ name: 'served at most, 16 clients in a closed loop', value: peak, unit: 'requests/s' }),
+      figure({
+        name: `good answers at ${times} times that`,
+        value: shed.goodput,
+        unit: 'requests/s',
+        against: { peer: 'served at most', value: peak },
+        target: '>=0.7',
+      }),
+      figure({
+        name: `good answers at ${times} times that, against none`,
+        value: shed.goodput,
+        unit: 'requests/s',
+        // Without shedding it may be none at all.
+        against: { peer, value: Math.max(bare.goodput, 1) },
+        target: '>=2',
+      }),
+      figure({
+        name: 'requests that waited in vain',
+        value: arrivals.lost.length,
+        unit: 'requests',
+        target: '<=0',
+      }),
+      figure({
+        name: `the same without shedding, of ${bare.arrivals.sent}`,
+        value: bare.arrivals.lost.length,
+        unit: 'requests',
+      }),
+      figure({
+        name: 'p99 of good answers under overload',
+        value: quantile(arrivals.took, 0.99),
+        unit: 'ms',
+        against: { peer, value: quantile(bare.arrivals.took, 0.99) },
+      }),
+      figure({
+        name: `sign-ins and renewals that got through, of ${entries.asked}`,
+        value: entries.done / entries.asked,
+        unit: 'part',
+        target: '>=1',
+      }),
+      figure({
+        name: 'until everybody is served again',
+        value: shed.recoveryMs / 1_000,
+        unit: 's',
+        target: '<=5',
+      }),
+    ]
+  },
+}
+
+interface Measured {
+  readonly goodput: number
+  readonly arrivals: Arrivals
+  readonly entries: { readonly asked: number; readonly done: number }
+  readonly recoveryMs: number
+}
+
+function told({ goodput, arrivals, entries, recoveryMs }: Measured): string {
+  return `${Math.round(goodput)}/s, ${arrivals.sent} sent, ${arrivals.turnedAway} turned away, ${arrivals.lost.length} lost (${arrivals.lost.filter((at) => at < settleMs).length} of them sent in the first second), entry ${entries.done} of ${entries.asked}, back after ${Math.round(recoveryMs)} ms`
+}
+
+/** A server in a process of its own, with a person and a room that has something to read. */
+class Server implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #url: string
+  readonly #dataDir: string
+  #target: Target | undefined
+  #refreshToken = ''
+
+  private constructor(child: ChildProcess, url: string, dataDir: string) {
+    this.#child = child
+    this.#url = url
+    this.#dataDir = dataDir
+  }
+
+  static async start(environment: Readonly<Record<string, string>>): Promise<Server> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'atom-bench-overload-'))
+    const { DATABASE_URL: _url, ...inherited } = process.env
+    const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'overload', 'atom.ts')], {
+      env: {
+        ...inherited,
+        ATOM_DATA_DIR: dataDir,
+        ATOM_PORT: String(await freePort()),
+        ATOM_LOG_LEVEL: 'info',
+        ATOM_SETUP_TOKEN: setupToken,
+        ATOM_SANDBOX: '0',
+        ...environment,
+      },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    const ended = once(child, 'exit').then(([code]) => {
+      throw new Error(`the server ended with ${code} instead of starting`)
+    })
+    const [{ url }] = (await Promise.race([once(child, 'message'), ended])) as [{ url: string }]
+    ended.catch(() => undefined)
+    return new Server(child, url, dataDir)
+  }
+
+  /** The embedded agent learns its words in the background, and the code has to be compiled. */
+  async warm(): Promise<void> {
+    const { token, refreshToken, path } = await this.#furnish()
+    const { hostname: host, port } = new URL(this.#url)
+    this.#target = { host, port: Number(port), path, token }
+    this.#refreshToken = refreshToken
+    let best = 0
+    for (let round = 0; round < 6; round++) {
+      const now = await this.capacity(1_500)
+      if (round > 1 && now < best * 1.05) return
+      best = Math.max(best, now)
+    }
+  }
+
+  async capacity(forMs: number): Promise<number> {
+    return await capacity(this.#aim(), 16, forMs)
+  }
+
+  async flooded(perSecond: number, forMs: number): Promise<Measured> {
+    const over = new AbortController()
+    const entering = this.#enter(over.signal)
+    const arrivals = await arrive(this.#aim(), perSecond, forMs)
+    over.abort()
+    const entries = await entering
+    const recoveryMs = await this.#recovered(perSecond / times / 3)
+    const settled = arrivals.good.filter((at) => at >= settleMs && at < forMs).length
+    return { goodput: (settled * 1_000) / (forMs - settleMs), arrivals, entries, recoveryMs }
+  }
+
+  #aim(): Target {
+    if (this.#target === undefined) throw new Error('the server is not warm yet')
+    return this.#target
+  }
+
+  async #furnish(): Promise<{ token: string; refreshToken: string; path: string }> {
+    const founded = await this.#post<{ accessToken: string }>('/v1/setup', {
+      ...person,
+      token: setupToken,
+      name: 'Ada',
+      workspace: 'Engines',
+    })
+    const token = founded.accessToken
+    await liftLimits(this.#url, token)
+    const rooms = await fetch(`${this.#url}/v1/rooms`, { headers: { authorization: `Bearer ${token}` } })
+    const [room] = ((await rooms.json()) as { items: { id: string }[] }).items
+    for (let sent = 0; sent < messages; sent++) {
+      const text = `${sent}: ${'the lock expired before the work was done. '.repeat(10)}`
+      await this.#post(`/v1/rooms/${room?.id}/messages`, { clientId: crypto.randomUUID(), text }, token)
+    }
+    const { refreshToken } = await this.#post<{ refreshToken: string }>('/v1/auth/login', person)
+    return { token, refreshToken, path: `/v1/rooms/${room?.id}/events?after=0&limit=${messages}` }
+  }
+
+  /** Somebody renews their session, and somebody signs in, again and again, each with the patience of any client. */
+  async #enter(over: AbortSignal): Promise<{ asked: number; done: number }> {
+    let [asked, done] = [0, 0]
+    for (let turn = 0; !over.aborted; turn++) {
+      asked++
+      try {
+        if (turn % 2 === 0) {
+          this.#refreshToken = (
+            await this.#post<{ refreshToken: string }>('/v1/auth/refresh', {
+              refreshToken: this.#refreshToken,
+            })
+          ).refreshToken
+        } else await this.#post('/v1/auth/login', person)
+        done++
+      } catch (error) {
+        if (!(error instanceof Error)) throw error
+        console.error(`    ${error.message.slice(0, 120)}`)
+      }
+      await delay(200)
+    }
+    return { asked, done }
+  }
+
+  /** Until, over a whole second, everybody is served who comes, at a third of what can be. */
+  async #recovered(perSecond: number): Promise<number> {
+    const began = performance.now()
+    for (;;) {
+      const sinceMs = performance.now() - began
+      const { sent, good } = await arrive(this.#aim(), perSecond, 1_000)
+      if (good.length === sent || sinceMs > 30_000) return sinceMs
+    }
+  }
+
+  async #post<T>(path: string, body: object, token?: string): Promise<T> {
+    const answer = await fetch(`${this.#url}${path}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(10_000),
+    })
+    if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`)
+    return (await answer.json()) as T
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null) {
+      const ended = once(this.#child, 'exit')
+      this.#child.kill('SIGTERM')
+      await ended
+    }
+    await rm(this.#dataDir, { recursive: true, force: true, maxRetries: 5 })
+  }
+}

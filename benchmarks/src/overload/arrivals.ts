@@ -1,0 +1,153 @@
+import { connect, type Socket } from 'node:net'
+
+/** What became of requests that came whether or not earlier ones had been answered. */
+export interface Arrivals {
+  readonly sent: number
+  /** Whole answers with status 200, and when each came, ms since the first request. */
+  readonly good: readonly number[]
+  /** From sending to the last byte of a good answer, ms. */
+  readonly took: readonly number[]
+  readonly turnedAway: number
+  /** Given up after `patienceMs`, or cut off: when each was sent, ms since the first request. */
+  readonly lost: readonly number[]
+}
+
+export interface Target {
+  readonly host: string
+  readonly port: number
+  readonly path: string
+  readonly token: string
+}
+
+type Outcome = 'good' | 'busy' | 'lost'
+
+/** How long the clients of the benchmark wait for an answer, ms. */
+export const patienceMs = 1_000
+
+/** A kept connection: one request at a time, each answered with a `content-length`. */
+class Line {
+  readonly #socket: Socket
+  #received: Buffer = Buffer.alloc(0)
+  /** Bytes of the answer under way, once its head is here. */
+  #whole: number | undefined
+  #done: ((outcome: Outcome) => void) | undefined
+  open = true
+
+  constructor({ host, port }: Target) {
+    this.#socket = connect({ host, port, noDelay: true })
+    this.#socket.on('data', (chunk: Buffer) => this.#heard(chunk))
+    this.#socket.on('error', () => this.#socket.destroy())
+    this.#socket.once('close', () => {
+      this.open = false
+      this.#done?.('lost')
+    })
+  }
+
+  ask(request: string): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const patience = setTimeout(() => this.end(), patienceMs)
+      this.#done = (outcome) => {
+        clearTimeout(patience)
+        this.#done = undefined
+        resolve(outcome)
+      }
+      this.#socket.write(request)
+    })
+  }
+
+  end(): void {
+    this.#socket.destroy()
+  }
+
+  #heard(chunk: Buffer): void {
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
+    if (this.#whole === undefined) {
+      const head = this.#received.indexOf('\r\n\r\n')
+      if (head === -1) return
+      const length = /content-length: (\d+)/i.exec(this.#received.toString('latin1', 0, head))?.[1]
+      this.#whole = head + 4 + Number(length)
+    }
+    if (this.#received.length < this.#whole) return
+    const status = this.#received.toString('latin1', 9, 12)
+    this.#received = Buffer.alloc(0)
+    this.#whole = undefined
+    this.#done?.(status === '200' ? 'good' : status === '503' ? 'busy' : 'lost')
+  }
+}
+
+/** Connections that are kept; where all are busy, one more is opened, as a proxy in front of a server does. */
+class Lines implements Disposable {
+  readonly #target: Target
+  readonly #request: string
+  readonly #all = new Set<Line>()
+  readonly #free: Line[] = []
+
+  constructor(target: Target) {
+    this.#target = target
+    this.#request = `GET ${target.path} HTTP/1.1\r\nhost: atom\r\nauthorization: Bearer ${target.token}\r\n\r\n`
+  }
+
+  async ask(): Promise<Outcome> {
+    let line = this.#free.pop()
+    while (line !== undefined && !line.open) line = this.#free.pop()
+    line ??= new Line(this.#target)
+    this.#all.add(line)
+    const outcome = await line.ask(this.#request)
+    if (line.open) this.#free.push(line)
+    else this.#all.delete(line)
+    return outcome
+  }
+
+  [Symbol.dispose](): void {
+    for (const line of this.#all) line.end()
+  }
+}
+
+/** Sends at this rate for a while, and waits for what is left. */
+export async function arrive(target: Target, perSecond: number, forMs: number): Promise<Arrivals> {
+  const good: number[] = []
+  const took: number[] = []
+  const lost: number[] = []
+  let [sent, turnedAway] = [0, 0]
+  const underWay = new Set<Promise<void>>()
+  using lines = new Lines(target)
+  const began = performance.now()
+  const send = () => {
+    sent++
+    const at = performance.now()
+    const one: Promise<void> = lines.ask().then((outcome) => {
+      underWay.delete(one)
+      const now = performance.now()
+      if (outcome === 'good') {
+        good.push(now - began)
+        took.push(now - at)
+      } else if (outcome === 'busy') turnedAway++
+      else lost.push(at - began)
+    })
+    underWay.add(one)
+  }
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      const elapsed = Math.min(performance.now() - began, forMs)
+      while (sent < (elapsed / 1_000) * perSecond) send()
+      if (elapsed < forMs) return
+      clearInterval(timer)
+      resolve()
+    }, 4)
+  })
+  await Promise.all(underWay)
+  return { sent, good, took, turnedAway, lost }
+}
+
+/** Good answers per second with so many clients that each wait for their answer: what can be served at most. */
+export async function capacity(target: Target, clients: number, forMs: number): Promise<number> {
+  let good = 0
+  using lines = new Lines(target)
+  const began = performance.now()
+  await Promise.all(
+    Array.from({ length: clients }, async () => {
+      while (performance.now() - began < forMs) if ((await lines.ask()) === 'good') good++
+    }),
+  )
+  return (good * 1_000) / (performance.now() - began)
+}

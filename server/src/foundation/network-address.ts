@@ -1,0 +1,28 @@
+import { isIP } from 'node:net'
+
+/**
+ * Who counts as one caller: an IPv4 address by itself, an IPv6 address by its first 64 bits, which is what one customer is
+ * given (RFC 6177); anything else as it is.
+ */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  if (mapped?.[1] !== undefined) return mapped[1]
+  return isIP(address) === 6 ? `${groupsOf(address, 4).join(':')}::/64` : address
+}
+
+/** The neighbourhood of what `networkOf` names: 24 bits of IPv4, 48 of IPv6. */
+export function neighbourhoodOf(network: string): string {
+  const address = network.split('/', 1)[0] ?? ''
+  if (isIP(address) === 4) return `${address.split('.').slice(0, 3).join('.')}.0/24`
+  return isIP(address) === 6 ? `${groupsOf(address, 3).join(':')}::/48` : network
+}
+
+function groupsOf(address: string, count: number): string[] {
+  const [before = '', after] = (address.split('%')[0] ?? '').split('::')
+  const head = before === '' ? [] : before.split(':')
+  const tail = after === undefined || after === '' ? [] : after.split(':')
+  // A dotted tail stands for two groups.
+  const written = head.length + tail.length + (tail.at(-1)?.includes('.') === true ? 1 : 0)
+  const zeros = after === undefined ? [] : Array.from({ length: 8 - written }, () => '0')
+  return [...head, ...zeros, ...tail].slice(0, count).map((group) => Number.parseInt(group, 16).toString(16))
+}

@@ -1,0 +1,310 @@
+import { connect } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import type { Priority } from '@atom/contract/route.ts'
+import { AtomError } from '#foundation/errors.ts'
+import type { Log } from '#foundation/log.ts'
+
+export interface LoadSheddingOptions {
+  readonly log: Log
+  /** How busy the event loop may be, 0 to 1; above it what comes is turned away. */
+  readonly target?: number
+  readonly everyMs?: number
+  /** A process whose newcomers wait no longer than this is busy, and not overloaded. */
+  readonly waitMs?: number
+  /** Part of the time since it was asked last that the event loop was busy, 0 to 1. */
+  readonly utilisation?: () => number
+  /** How long a newcomer waits now, ms; undefined where nobody can say. */
+  readonly knock?: () => Promise<number | undefined>
+}
+
+/** What is turned away last stands first. */
+const order = ['entry', 'people', 'agents', 'bulk'] as const
+type Sheddable = (typeof order)[number]
+const classes = order.length
+
+/** Fewer than this in a tick are always let in: a process that is busy with something else answers on, if slowly. */
+const alwaysAdmitted = 4
+/** Ticks in a row that a process must be overloaded before it turns anybody away. */
+const patience = 2
+/** Requests a second below which it is not they that keep the process busy. */
+const fewestPerSecond = 100
+/** Of what comes when it begins: what waits already is to be done as well. */
+const firstShare = 0.3
+const mostParties = 1_000
+const forgetAfterTicks = 20
+/** A knock that is not answered by then was long enough. */
+const knockTimeoutMs = 2_000
+const retryFromMs = 1_000
+const retryToMs = 4_000
+
+/** One who competes for what can be served: a workspace, or where nobody knows better an address. */
+interface Party {
+  /** Requests per tick, smoothed. */
+  rate: number
+  arrived: number
+  share: number
+  credit: number
+  quietTicks: number
+}
+
+/** What came of one class. */
+class ClassOfRequests {
+  rate = 0
+  arrived = 0
+  share = 1
+  credit = 0
+  readonly parties = new Map<string, Party>()
+}
+
+/**
+ * Turns away what cannot be served in time, so that the rest is. Every tenth of a second the part that is let in follows how
+ * busy the event loop was: in proportion, towards a target just below full, so that it neither swings nor stands still. That
+ * part is handed out by priority, and within a priority in equal parts among workspaces: who asks for less than their part
+ * gets all of it, and nobody gets more while another goes without.
+ *
+ * A busy loop alone is no overload: a build, a first compilation, a hundred clients that wait for their answers keep it busy as well.
+ * So nobody is turned away before the loop was full for some ticks, many requests came, and a knock at the own door was
+ * answered late; only that tells what waits in the kernel, where no request has been seen yet.
+ */
+export class LoadShedding implements Disposable {
+  readonly #log: Log
+  readonly #target: number
+  readonly #everyMs: number
+  readonly #waitMs: number
+  readonly #utilisation: () => number
+  readonly #knock: () => Promise<number | undefined>
+  readonly #timer: NodeJS.Timeout
+  readonly #classes: Readonly<Record<Sheddable, ClassOfRequests>> = {
+    entry: new ClassOfRequests(),
+    people: new ClassOfRequests(),
+    agents: new ClassOfRequests(),
+    bulk: new ClassOfRequests(),
+  }
+  readonly shed: Record<Priority, number> = { probe: 0, entry: 0, people: 0, agents: 0, bulk: 0 }
+  #busy = 0
+  #busyBefore = 0
+  #share = 1
+  #perSecond = 0
+  #fullTicks = 0
+  #waited = 0
+  #knockedAt: number | undefined
+  #since = 0
+  #shedBefore = 0
+
+  constructor(options: LoadSheddingOptions) {
+    this.#log = options.log
+    this.#target = options.target ?? 0.95
+    this.#everyMs = options.everyMs ?? 100
+    this.#waitMs = options.waitMs ?? 200
+    this.#utilisation = options.utilisation ?? loopUtilisation()
+    this.#knock = options.knock ?? (async () => undefined)
+    this.#timer = setInterval(() => this.tick(), this.#everyMs)
+    this.#timer.unref()
+  }
+
+  /** Of the event loop in the last tick. */
+  get utilisation(): number {
+    return this.#busy
+  }
+
+  /** The part of what comes that is let in. */
+  get admitting(): number {
+    return this.#share
+  }
+
+  /** How long a newcomer waited when last somebody knocked. */
+  get waitMs(): number {
+    return this.#waited
+  }
+
+  get shedding(): boolean {
+    return this.#share < 1
+  }
+
+  /**
+   * Whether a request is let in; counts it.
+   *
+   * @param party with whom it shares its part; asked for only while not everybody is let in
+   */
+  admits(priority: Priority, party: () => string): boolean {
+    if (priority === 'probe') return true
+    const of = this.#classes[priority]
+    of.arrived++
+    if (this.#share >= 1) return true
+    if (this.#passes(of, party)) return true
+    this.shed[priority]++
+    return false
+  }
+
+  /** What somebody who is turned away is told: not all the same time, or they all come back in the same moment. */
+  refusal(): AtomError {
+    // Where it was made is known, and finding that out for each is what turning away would cost most.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    const retryAfterMs = Math.round(retryFromMs + Math.random() * (retryToMs - retryFromMs))
+    const error = new AtomError('busy', 'The server is overloaded. Nothing was done.', { retryAfterMs })
+    Error.stackTraceLimit = stackTraceLimit
+    return error
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+
+  /** Once every `everyMs`, by its own timer; a test has its own time. */
+  tick(): void {
+    this.#busyBefore = this.#busy
+    this.#busy = this.#utilisation()
+    let rate = 0
+    for (const name of order) {
+      const of = this.#classes[name]
+      of.rate = (of.rate + of.arrived) / 2
+      of.arrived = 0
+      rate += of.rate
+    }
+    this.#perSecond = (rate * 1_000) / this.#everyMs
+    if (this.#share >= 1) this.#watch()
+    else this.#steer(rate)
+    if (this.#share < 1) this.#handOut(rate)
+  }
+
+  /** Looks whether it is time to begin. */
+  #watch(): void {
+    const full = this.#busy > this.#target && this.#perSecond >= fewestPerSecond
+    this.#fullTicks = full ? this.#fullTicks + 1 : 0
+    if (!full) {
+      this.#waited = 0
+      return
+    }
+    if (this.#knockedAt === undefined) void this.#knockNow()
+    // Whoever still stands at the door has waited so long at least.
+    else this.#waited = Math.max(this.#waited, Math.round(performance.now() - this.#knockedAt))
+    if (this.#fullTicks < patience || this.#waited < this.#waitMs) return
+    this.#share = firstShare
+    this.#since = performance.now()
+    this.#shedBefore = this.#shedInAll()
+    this.#log.warn(
+      { utilisation: rounded(this.#busy), waitMs: this.#waited, perSecond: Math.round(this.#perSecond) },
+      'overloaded: what cannot be served in time is turned away',
+    )
+  }
+
+  #steer(rate: number): void {
+    // Of two ticks: one alone swings with every collection of garbage.
+    const over = (this.#busy + this.#busyBefore) / 2 - this.#target
+    // Down quickly, because what is full cannot tell how much too much it is; up about as far as there is room.
+    if (over > 0) this.#share *= Math.max(0.6, 1 - 5 * over)
+    else this.#share = this.#share * (1 - 1.5 * over) + 0.005
+    this.#share = Math.min(1, Math.max(this.#share, alwaysAdmitted / Math.max(rate, alwaysAdmitted)))
+    if (this.#share < 1 && this.#perSecond >= fewestPerSecond) return
+    this.#share = 1
+    this.#fullTicks = 0
+    this.#waited = 0
+    for (const name of order) this.#classes[name].parties.clear()
+    const seconds = Math.round((performance.now() - this.#since) / 100) / 10
+    this.#log.info({ seconds, turnedAway: this.#shedInAll() - this.#shedBefore }, 'everybody is served again')
+  }
+
+  /** By priority, and within one by party. */
+  #handOut(rate: number): void {
+    let left = Math.max(this.#share * rate, alwaysAdmitted)
+    for (let at = 0; at < classes; at++) {
+      const of = this.#classes[order[at] as Sheddable]
+      const given = Math.min(of.rate, left)
+      left -= given
+      of.share = of.rate > 0 ? given / of.rate : left > 0 ? 1 : 0
+      shareOut(of.parties, given)
+    }
+  }
+
+  #passes(of: ClassOfRequests, party: () => string): boolean {
+    const name = party()
+    let known = of.parties.get(name)
+    if (known === undefined) {
+      if (of.parties.size >= mostParties) return passes(of, of.share)
+      // Until it is known how much they ask for they stand as everybody does.
+      known = { rate: 0, arrived: 0, share: of.share, credit: Math.random(), quietTicks: 0 }
+      of.parties.set(name, known)
+    }
+    known.arrived++
+    return passes(known, known.share)
+  }
+
+  async #knockNow(): Promise<void> {
+    this.#knockedAt = performance.now()
+    try {
+      const waited = await this.#knock()
+      this.#waited = waited === undefined ? 0 : Math.round(waited)
+    } finally {
+      this.#knockedAt = undefined
+    }
+  }
+
+  #shedInAll(): number {
+    return order.reduce((sum, name) => sum + this.shed[name], 0)
+  }
+}
+
+/** Lets through evenly, not by lot: of four at a share of a half, every second. */
+function passes(one: { credit: number }, share: number): boolean {
+  one.credit += share
+  if (one.credit < 1) return false
+  one.credit -= 1
+  return true
+}
+
+/** Equal parts; what one does not need goes to the others (max-min fairness). */
+function shareOut(parties: Map<string, Party>, given: number): void {
+  for (const [name, party] of parties) {
+    party.rate = (party.rate + party.arrived) / 2
+    party.quietTicks = party.arrived === 0 ? party.quietTicks + 1 : 0
+    party.arrived = 0
+    if (party.quietTicks > forgetAfterTicks) parties.delete(name)
+  }
+  let left = given
+  let others = parties.size
+  for (const party of [...parties.values()].sort((one, other) => one.rate - other.rate)) {
+    const part = Math.min(party.rate, left / others)
+    party.share = party.rate > 0 ? part / party.rate : 1
+    left -= part
+    others--
+  }
+}
+
+function loopUtilisation(): () => number {
+  let before = performance.eventLoopUtilization()
+  return () => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, before)
+    before = now
+    return utilization
+  }
+}
+
+/**
+ * Knocks at a server of this process as a newcomer does: over the network, behind all who wait there.
+ *
+ * @returns how long the answer took, ms
+ */
+export async function knockAt(address: { readonly host: string; readonly port: number }): Promise<number> {
+  const began = performance.now()
+  await new Promise<void>((resolve) => {
+    const socket = connect({ ...address, noDelay: true })
+    const done = () => {
+      socket.destroy()
+      resolve()
+    }
+    socket.setTimeout(knockTimeoutMs, done)
+    socket.once('connect', () =>
+      socket.write('GET /live HTTP/1.1\r\nhost: atom\r\nconnection: close\r\n\r\n'),
+    )
+    socket.once('data', done)
+    // Nobody there to knock at, or too many connections: other limits see to that.
+    socket.once('error', done)
+  })
+  return performance.now() - began
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100
+}
