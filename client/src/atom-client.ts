@@ -53,6 +53,11 @@ export interface AtomClientOptions {
   readonly surroundings?: Surroundings
   /** The page that consent opens windows from. */
   readonly page?: Page
+  /**
+   * For an application that traces itself: the W3C `traceparent` of what it does now, sent with each request, so that the
+   * server's part of it stands in the same trace. Nothing is sent where absent.
+   */
+  readonly traceparent?: () => string | undefined
   /** How to come back after the socket was lost; a new policy for each stay. */
   readonly reconnect?: () => Reconnect
 }
@@ -79,7 +84,7 @@ export class AtomClient implements Disposable {
     // Wrapped: the platform's fetch refuses to be called as a method of something else.
     const fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
     const surroundings = options.surroundings ?? (inBrowser ? browserSurroundings : nodeSurroundings)
-    const http = new Http({ baseUrl, transport, fetch })
+    const http = new Http({ baseUrl, transport, fetch, traceparent: options.traceparent })
     this.session = new Session({ http, tabs: this.#tabs, transport })
     this.realtime = new Realtime({
       url: baseUrl,

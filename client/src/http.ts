@@ -33,10 +33,17 @@ export class Http {
   readonly #baseUrl: string
   readonly #fetch: typeof fetch
   readonly #credentials: RequestCredentials
+  readonly #traceparent: (() => string | undefined) | undefined
 
-  constructor(options: { baseUrl: string; fetch: typeof fetch; transport: 'cookie' | 'body' }) {
+  constructor(options: {
+    baseUrl: string
+    fetch: typeof fetch
+    transport: 'cookie' | 'body'
+    traceparent?: (() => string | undefined) | undefined
+  }) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, '')
     this.#fetch = options.fetch
+    this.#traceparent = options.traceparent
     this.#credentials = options.transport === 'cookie' ? 'include' : 'omit'
   }
 
@@ -49,6 +56,8 @@ export class Http {
     const { params, query, body, signal } = (parts ?? {}) as LooseParts
     const headers = new Headers({ accept: 'application/json' })
     if (accessToken !== undefined) headers.set('authorization', `Bearer ${accessToken}`)
+    const traceparent = this.#traceparent?.()
+    if (traceparent !== undefined) headers.set('traceparent', traceparent)
     if (body !== undefined) headers.set('content-type', 'application/json')
     const patience = AbortSignal.timeout(patienceMs)
     let status: number

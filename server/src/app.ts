@@ -58,6 +58,8 @@ import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
 import { SystemReadings } from '#foundation/system/system-readings.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
+import { RuntimeReadings } from '#foundation/telemetry/runtime-readings.ts'
+import { Tracing } from '#foundation/telemetry/tracing.ts'
 import { Callers } from '#http/callers.ts'
 import { dashboardDoors } from '#http/dashboard-files.ts'
 import { Edge } from '#http/edge.ts'
@@ -70,18 +72,25 @@ import { PolicyLimits } from '#http/policy-limits.ts'
 import { ProbeListener } from '#http/probe-listener.ts'
 import { Readiness } from '#http/readiness.ts'
 import { referenceDoors } from '#http/reference.ts'
+import { registerRouteMetrics } from '#http/route-traffic.ts'
 import { createHttpServer } from '#http/server.ts'
 import { setupPageDoors } from '#http/setup-pages.ts'
+import { Alerts } from '#operations/alerts.ts'
+import { errorAlerts } from '#operations/error-alerts.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
 import { healthChecks } from '#operations/health-checks.ts'
+import { historyReader } from '#operations/history-sources.ts'
 import { registerLimitMetrics } from '#operations/limit-metrics.ts'
 import { limitDoors } from '#operations/limit-routes.ts'
 import { Limits } from '#operations/limits.ts'
 import { Live } from '#operations/live.ts'
-import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { registerLiveMetrics, registerRedisMetrics, registerTurnMetrics } from '#operations/live-metrics.ts'
 import { LogDesk } from '#operations/log-desk.ts'
+import { MetricHistory } from '#operations/metric-history.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
+import { monitoringDoors } from '#operations/monitoring-routes.ts'
 import { Nodes } from '#operations/nodes.ts'
+import { Objectives } from '#operations/objectives.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
 import { recordDoors } from '#operations/record-routes.ts'
 import { catalog } from '#providers/catalog.ts'
@@ -105,7 +114,7 @@ import { Search } from '#rooms/search.ts'
 import { Signals } from '#rooms/signals.ts'
 import { Timeline } from '#rooms/timeline.ts'
 import packageJson from '../package.json' with { type: 'json' }
-import type { Config } from './config.ts'
+import { type Config, pairsOf, type TelemetryConfig } from './config.ts'
 import { LocalSandbox, sandboxProviders } from './local-sandbox.ts'
 
 export const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
@@ -177,9 +186,12 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     goOn,
   })
   const failures = new Failures()
+  const metrics = new Metrics()
+  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics))
   const http = createHttpServer({
     log,
     failures,
+    tracing,
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
     allowedOrigins: config.corsOrigins,
@@ -307,7 +319,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       dataDir,
     }),
   )
-  const { connections, apps, proxy } = connectionRoom
+  const { connections, apps, proxy, providerTraffic } = connectionRoom
   const providerName = (provider: string) => apps.provider(provider).name
 
   // Agents, and what answers for them.
@@ -339,10 +351,20 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       clock,
       log,
       failures,
+      tracing,
       ...overrides.turns,
     }),
   )
-  born.use(await Dispatcher.start({ database, timeline, rooms, model: models[0].name, log }))
+  born.use(
+    await Dispatcher.start({
+      database,
+      timeline,
+      rooms,
+      model: models[0].name,
+      log,
+      ...(tracing !== undefined && { traceOf: (key: string) => tracing.left(key) }),
+    }),
+  )
 
   // The doors.
   born.use(http)
@@ -407,6 +429,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       traffic: socketTraffic,
       failures,
       drain: drainPlan(config.stop),
+      tracing,
     }),
   )
 
@@ -438,13 +461,32 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     }),
   )
   operationDoors(guards.guard, { sandbox, nodes })
+  const alerts = born.use(
+    new Alerts({
+      database,
+      envelope,
+      outbound,
+      clock,
+      log,
+      say: ({ roomId, workspaceId, clientId, text }) =>
+        messages.publish({
+          roomId,
+          workspaceId,
+          type: 'message.created',
+          actor: { kind: 'system', id: systemActor },
+          clientId,
+          body: { text },
+        }),
+      requireMember: (principal, roomId) => rooms.requireMember(principal, roomId),
+    }),
+  )
   const errorsSeen = born.use(
     new ErrorsSeen({
       failures,
       database,
       clock,
       log,
-      tell: (news) => log.warn(news, news.kind === 'new' ? 'an error nobody foresaw' : 'an error that rises'),
+      tell: errorAlerts(alerts, log),
     }),
   )
   const logDesk = born.use(
@@ -509,9 +551,37 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
             asked: () => readiness.asked(),
           }),
         )
-  const metrics = new Metrics()
   registerLimitMetrics(metrics, http, edge)
+  const runtime = born.use(new RuntimeReadings())
+  const turnLoad = async () => ({ ...(await turnWorker.backlog()), running: turnWorker.running })
   registerLiveMetrics(metrics, liveSources)
+  registerRouteMetrics(metrics, http.traffic)
+  runtime.register(metrics)
+  database.traffic.register(metrics, () => database.load)
+  providerTraffic.register(metrics)
+  registerTurnMetrics(metrics, { running: () => turnWorker.running })
+  if (redis !== undefined) registerRedisMetrics(metrics, () => redis.connected)
+  const history = born.use(
+    new MetricHistory({
+      database,
+      clock,
+      log,
+      node,
+      inFlight: () => http.traffic.inFlight(),
+      read: historyReader({
+        routes: http.traffic,
+        runtime,
+        database,
+        providers: () => providerTraffic.providers(),
+        publishing: publishTraffic,
+        sockets: () => sockets.count,
+        turns: turnLoad,
+        log,
+      }),
+    }),
+  )
+  const objectives = born.use(new Objectives({ database, history, alerts, clock, log }))
+  monitoringDoors(guards.guard, { history, objectives, alerts })
   metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
 
   goOn()
@@ -586,8 +656,18 @@ function drainPlan({ graceMs, deadlineMs }: Config['stop']): Partial<DrainPlan> 
   }
 }
 
-/** Sessions that one process takes: its pool, the one that listens, and the one that asks how the database is. */
-const sessionsPerProcess = poolSize + 2
+/** Spans and metrics to the collector of the configuration; its packages are loaded here and nowhere else. */
+async function openTracing(config: TelemetryConfig, metrics: Metrics): Promise<Tracing> {
+  const { OtlpExport } = await import('#foundation/telemetry/otlp-export.ts')
+  const headers = pairsOf('OTEL_EXPORTER_OTLP_HEADERS', config.headers?.reveal() ?? '')
+  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics), ratio: config.ratio })
+}
+
+/** Who speaks where the server itself has something to say. */
+const systemActor = '0199e000-0000-7000-8000-0000000a703a'
+
+/** Sessions that one process takes: its pool, the two that listen, the one that asks how the database is, and one to spare. */
+const sessionsPerProcess = poolSize + 4
 
 /**
  * The database of the configuration, migrated; what has to be closed again goes onto `born`. `processes`: so many will use it,

@@ -32,6 +32,20 @@ export interface Config {
   readonly stop: { readonly graceMs: number; readonly deadlineMs: number }
   /** Absent: the embedded agent answers. */
   readonly model: ModelConfig | undefined
+  /** Absent: neither traces nor metrics leave this process. */
+  readonly telemetry: TelemetryConfig | undefined
+}
+
+/** By OpenTelemetry's own names (`OTEL_…`). */
+export interface TelemetryConfig {
+  /** Of the collector, speaking OTLP over HTTP; no trailing slash. */
+  readonly endpoint: string
+  /** Sent with every export, a key among them. */
+  readonly headers: Secret | undefined
+  readonly resource: Readonly<Record<string, string>>
+  /** The part of requests and turns whose trace is kept, 0 to 1. */
+  readonly ratio: number
+  readonly metricIntervalMs: number
 }
 
 export interface ModelConfig {
@@ -78,6 +92,7 @@ export function readConfig(environment: Environment = process.env): Config {
     probePort: probePort === undefined ? undefined : portOf('ATOM_PROBE_PORT', probePort),
     stop: stopOf(read('ATOM_STOP_GRACE') ?? '5', read('ATOM_STOP_DEADLINE') ?? '25'),
     model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
+    telemetry: telemetryOf(read),
   })
 }
 
@@ -184,6 +199,52 @@ function modelOf(
     )
   }
   return { baseUrl: baseUrl.replace(/\/+$/, ''), key, name }
+}
+
+function telemetryOf(read: (name: string) => string | undefined): TelemetryConfig | undefined {
+  const endpoint = read('OTEL_EXPORTER_OTLP_ENDPOINT')
+  if (endpoint === undefined || read('OTEL_SDK_DISABLED') === 'true') return undefined
+  if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
+    throw new StartError(
+      `OTEL_EXPORTER_OTLP_ENDPOINT is "${endpoint}". Give the address of a collector such as http://127.0.0.1:4318.`,
+    )
+  }
+  const headers = read('OTEL_EXPORTER_OTLP_HEADERS')
+  // Judged now, so that a bad one stops the start and not the first export; what is in it is said nowhere.
+  if (headers !== undefined) pairsOf('OTEL_EXPORTER_OTLP_HEADERS', headers)
+  const ratio = Number(read('OTEL_TRACES_SAMPLER_ARG') ?? '0.01')
+  if (!(ratio >= 0 && ratio <= 1)) {
+    throw new StartError('OTEL_TRACES_SAMPLER_ARG is no part of 1. Give a number from 0 to 1, such as 0.01.')
+  }
+  const interval = read('OTEL_METRIC_EXPORT_INTERVAL') ?? '60000'
+  if (!/^\d+$/.test(interval) || Number(interval) < 1_000) {
+    throw new StartError(
+      `OTEL_METRIC_EXPORT_INTERVAL is "${interval}". Give milliseconds, at least 1000, such as 60000.`,
+    )
+  }
+  return {
+    endpoint: endpoint.replace(/\/+$/, ''),
+    headers: headers === undefined ? undefined : new Secret(headers),
+    resource: {
+      ...pairsOf('OTEL_RESOURCE_ATTRIBUTES', read('OTEL_RESOURCE_ATTRIBUTES') ?? ''),
+      'service.name': read('OTEL_SERVICE_NAME') ?? 'atom',
+    },
+    ratio,
+    metricIntervalMs: Number(interval),
+  }
+}
+
+/** `a=1,b=2`, values percent-encoded, as OpenTelemetry writes them. @throws StartError without the values, which may be keys */
+export function pairsOf(name: string, text: string): Record<string, string> {
+  return Object.fromEntries(
+    listOf(text).map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1 || !/^(?:[^%]|%[\da-f]{2})*$/i.test(pair)) {
+        throw new StartError(`${name} is not a list such as name=value,other=value.`)
+      }
+      return [pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())]
+    }),
+  )
 }
 
 function networkOf(text: string): string {

@@ -189,7 +189,8 @@ export function createGuards(dependencies: {
       requestId: request.id,
       // Made when it is asked for: most requests have nothing to say but their one line.
       get log() {
-        return log.child({ requestId: request.id })
+        const { id: requestId, traceId } = request
+        return log.child(traceId === undefined ? { requestId } : { requestId, traceId })
       },
       ip: request.ip,
       userAgent: request.headers['user-agent'] ?? '',

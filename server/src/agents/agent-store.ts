@@ -37,6 +37,8 @@ export interface TurnRow {
   readonly cancelRequestedBy: string | null
   readonly createdAt: Date
   readonly endedAt: Date | null
+  /** Of the request that caused it, where that trace is kept (W3C Trace Context). */
+  readonly traceparent: string | null
 }
 
 export type StepState = 'started' | 'done' | 'failed'
@@ -181,7 +183,7 @@ export async function standings(
 const turnColumns = sql`t.id, t.workspace_id as "workspaceId", t.room_id as "roomId", t.agent_id as "agentId",
   a.name as "agentName", t.message_id as "messageId", t.trigger_seq as "triggerSeq", t.on_behalf_of as "onBehalfOf",
   t.status, t.reason, t.model, t.attempt, t.interruptions, t.started_seq as "startedSeq", t.question,
-  t.cancel_requested_by as "cancelRequestedBy", t.created_at as "createdAt", t.ended_at as "endedAt"`
+  t.cancel_requested_by as "cancelRequestedBy", t.created_at as "createdAt", t.ended_at as "endedAt", t.traceparent`
 
 export interface NewTurn {
   readonly id: string
@@ -192,14 +194,25 @@ export interface NewTurn {
   readonly triggerSeq: number
   readonly onBehalfOf: string
   readonly model: string
+  readonly traceparent?: string | undefined
+}
+
+/** Turns that are due and nobody runs, and for how long the first of them has been, in ms. */
+export async function backlog(db: Queryable): Promise<{ waiting: number; latenessMs: number }> {
+  const [row] = await db.query<{ waiting: number; latenessMs: number }>(sql`
+    select count(*)::int as waiting,
+      coalesce(extract(epoch from now() - min(due_at)) * 1000, 0)::float8 as "latenessMs"
+    from turns where status in ('queued', 'running', 'waiting_approval') and due_at <= now()`)
+  return row ?? { waiting: 0, latenessMs: 0 }
 }
 
 /** False: the turn was there already. */
 export async function insertTurn(tx: Transaction, turn: NewTurn): Promise<boolean> {
   const rows = await tx.query(sql`
-    insert into turns (id, workspace_id, room_id, agent_id, message_id, trigger_seq, on_behalf_of, status, model)
+    insert into turns
+      (id, workspace_id, room_id, agent_id, message_id, trigger_seq, on_behalf_of, status, model, traceparent)
     values (${turn.id}, ${turn.workspaceId}, ${turn.roomId}, ${turn.agentId}, ${turn.messageId}, ${turn.triggerSeq},
-      ${turn.onBehalfOf}, 'queued', ${turn.model})
+      ${turn.onBehalfOf}, 'queued', ${turn.model}, ${turn.traceparent ?? null})
     on conflict do nothing returning id`)
   return rows.length > 0
 }

@@ -17,6 +17,8 @@ export interface DispatcherDependencies {
   readonly log: Log
   /** How long what another process wrote is left to that process, before this one looks whether it was read. */
   readonly patienceMs?: number
+  /** The kept trace in which somebody said something, by `room actor clientId`; none where absent. */
+  readonly traceOf?: (key: string) => string | undefined
 }
 
 /** Rooms whose agents are remembered. */
@@ -208,6 +210,10 @@ export class Dispatcher implements AsyncDisposable {
           triggerSeq: event.seq,
           onBehalfOf: event.actor.id,
           model: this.#with.model,
+          traceparent:
+            event.type === 'message.created'
+              ? this.#with.traceOf?.(`${roomId} ${event.actor.id} ${event.clientId}`)
+              : undefined,
         })
         if (fresh) turnId = id
       }

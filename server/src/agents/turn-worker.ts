@@ -2,6 +2,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import * as store from './agent-store.ts'
 import { LeaseLost, type TurnDependencies, TurnRun } from './turn.ts'
 
@@ -16,6 +17,8 @@ export interface TurnWorkerOptions extends TurnDependencies {
   readonly graceMs?: number
   /** Hears of every turn that failed for a reason nobody foresaw. */
   readonly failures?: Pick<Failures, 'note'>
+  /** Absent: turns are not traced. */
+  readonly tracing?: Tracing | undefined
 }
 
 interface Running {
@@ -81,6 +84,11 @@ export class TurnWorker implements AsyncDisposable {
   /** Takes no more turns: those that come are another process's. What runs goes on. */
   retire(): void {
     this.#ending = true
+  }
+
+  /** Turns that are due on any process and nobody runs, and for how long the first of them has been, in ms. */
+  async backlog(): Promise<{ waiting: number; latenessMs: number }> {
+    return await store.backlog(this.#database)
   }
 
   /** Takes no more turns, lets the running ones finish for a while, and gives the rest back. */
@@ -153,7 +161,7 @@ export class TurnWorker implements AsyncDisposable {
     if (turn.cancelRequestedBy !== null) cancelled.abort()
     const run = new TurnRun(turn, { lost: lost.signal, cancelled: cancelled.signal }, this.#options)
     const heartbeat = setInterval(() => void this.#beat(turn.id, running), this.#leaseMs / 3)
-    const running: Running = { run, lost, cancelled, heartbeat, done: this.#see(turn.id, run, lost.signal) }
+    const running: Running = { run, lost, cancelled, heartbeat, done: this.#see(turn, run, lost.signal) }
     this.#running.set(turn.id, running)
     void running.done.finally(() => {
       clearInterval(heartbeat)
@@ -163,12 +171,13 @@ export class TurnWorker implements AsyncDisposable {
   }
 
   /** Sees a turn through. Never rejects. */
-  async #see(turnId: string, run: TurnRun, lost: AbortSignal): Promise<void> {
+  async #see(turn: store.TurnRow, run: TurnRun, lost: AbortSignal): Promise<void> {
+    const turnId = turn.id
     try {
       // The caller enters it into the list of running turns first.
       await Promise.resolve()
       try {
-        await run.run()
+        await this.#traced(turn, () => run.run())
       } catch (thrown) {
         if (lost.aborted || isPassing(thrown)) throw thrown
         this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
@@ -179,6 +188,17 @@ export class TurnWorker implements AsyncDisposable {
       // Its lease ends by itself, and then it is tried again.
       else this.#log.error({ err: thrown, turnId }, 'a turn was left unfinished')
     }
+  }
+
+  async #traced(turn: store.TurnRow, work: () => Promise<void>): Promise<void> {
+    const { tracing } = this.#options
+    if (tracing === undefined) return await work()
+    const description = {
+      name: 'turn',
+      kind: 'consumer',
+      attributes: { 'atom.turn_id': turn.id, 'atom.turn_attempt': turn.attempt },
+    } as const
+    await tracing.run(turn.traceparent ?? undefined, description, work)
   }
 
   /** Tried twice before it counts: a turn that raises its own attempt may do so in between. */

@@ -10,6 +10,7 @@ import type { Database, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { derivedId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { spanAround } from '#foundation/telemetry/trace.ts'
 import type { EventDraft, Timeline } from '#rooms/timeline.ts'
 import * as store from './agent-store.ts'
 import { type Approvals, bindingOf, canonical } from './approvals.ts'
@@ -283,7 +284,15 @@ export class TurnRun {
         parts.push({ type: 'text', text: reply })
         this.#tell(prefix, reply, note === '')
       } else {
-        await this.#listen(model, [...history, ...deedsOf(progress.steps, progress.calls)], prefix, parts)
+        const transcript = [...history, ...deedsOf(progress.steps, progress.calls)]
+        await spanAround(
+          () => this.#listen(model, transcript, prefix, parts),
+          () => ({
+            name: `chat ${model.name}`,
+            kind: 'client',
+            attributes: { 'gen_ai.operation.name': 'chat', 'gen_ai.request.model': model.name },
+          }),
+        )
       }
     } catch (thrown) {
       if (this.#lost.aborted) throw new LeaseLost()

@@ -23,7 +23,7 @@ const wordMs = 250
 const workerMarginMs = 2_000
 
 const help = `
-Each worker is a whole node: it takes about 12 sessions of PostgreSQL, and hears of the others as of nodes on other machines,
+Each worker is a whole node: it takes about 14 sessions of PostgreSQL, and hears of the others as of nodes on other machines,
 over PostgreSQL or, where REDIS_URL is set, Redis. One that dies is replaced.`
 
 /** `atom serve`: runs until SIGTERM or SIGINT, which drain and exit 0; a second signal exits at once, the deadline with 1. */

@@ -36,6 +36,7 @@ import { Capabilities } from './proxy/capabilities.ts'
 import { CapabilityStore } from './proxy/capability-store.ts'
 import { ConnectionProxy } from './proxy/connection-proxy.ts'
 import { ConnectionStandings } from './proxy/connection-standings.ts'
+import { ProviderTraffic } from './proxy/provider-traffic.ts'
 import { ProxyCredentials } from './proxy/proxy-credentials.ts'
 import { proxyDoors } from './proxy/proxy-routes.ts'
 import { SingleWrites } from './proxy/single-writes.ts'
@@ -49,6 +50,8 @@ export interface ConnectionRoom extends AsyncDisposable {
   readonly connections: Connections
   readonly apps: Apps
   readonly proxy: ConnectionProxy
+  /** What is counted of providers. */
+  readonly providerTraffic: ProviderTraffic
   readonly keepAlive: KeepAlive
   /** Providers that are left alone now because they failed again and again. */
   resting(): readonly RestingProvider[]
@@ -150,12 +153,20 @@ export function createConnectionRoom(outside: {
   const credentials = new ProxyCredentials(parts)
   const writes = new SingleWrites({ store: new WriteStore(outside), seal: new AnswerSeal(outside), log })
   const standings = new ConnectionStandings(parts)
-  const proxy = new ConnectionProxy({ ...parts, credentials, standings, writes })
+  const providerTraffic = new ProviderTraffic()
+  const proxy = new ConnectionProxy({
+    ...parts,
+    credentials,
+    standings,
+    writes,
+    traffic: providerTraffic,
+  })
   const capabilities = new Capabilities({ ...parts, capabilityStore: new CapabilityStore(outside) })
   return {
     connections,
     apps,
     proxy,
+    providerTraffic,
     keepAlive,
     resting: () => tokenRefresh.resting(),
     doors(guards) {

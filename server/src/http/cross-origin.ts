@@ -35,7 +35,7 @@ export class CrossOrigin {
     reply
       .code(204)
       .header('access-control-allow-methods', 'GET, HEAD, POST, PUT, PATCH, DELETE')
-      .header('access-control-allow-headers', 'authorization, content-type, idempotency-key')
+      .header('access-control-allow-headers', 'authorization, content-type, idempotency-key, traceparent')
       .header('access-control-max-age', '600')
       .send()
   }

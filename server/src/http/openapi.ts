@@ -5,6 +5,7 @@ import { type ErrorCode, errorTable, Problem } from '@atom/contract/errors.ts'
 import { failureRoutes } from '@atom/contract/failures.ts'
 import { limitRoutes } from '@atom/contract/limits.ts'
 import { logRoutes } from '@atom/contract/log.ts'
+import { monitoringRoutes } from '@atom/contract/monitoring.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { roomRoutes } from '@atom/contract/rooms.ts'
 import type { Audience, Route } from '@atom/contract/route.ts'
@@ -35,6 +36,11 @@ export const routeGroups: readonly RouteGroup[] = [
     routes: { ...operationRoutes, ...failureRoutes, ...logRoutes },
   },
   { name: 'limits', summary: 'Who may do how much, and who is kept out', routes: limitRoutes },
+  {
+    name: 'monitoring',
+    summary: 'How the server was, is meant to be, and what is wrong',
+    routes: monitoringRoutes,
+  },
 ]
 
 /** What a route can answer besides its own errors, because every door of its kind can. */

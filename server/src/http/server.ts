@@ -9,6 +9,8 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { type Span, type SpanDescription, within } from '#foundation/telemetry/trace.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import { AnswersUnderWay } from './answers-under-way.ts'
 import { callerAddress } from './caller-address.ts'
 import { isWithin } from './callers.ts'
@@ -17,6 +19,8 @@ import { CrossOrigin } from './cross-origin.ts'
 import { doorwayOf, type Edge } from './edge.ts'
 import { answerBrokenConnection, answerError, isNavigation } from './error-handler.ts'
 import { RouteTable } from './route-table.ts'
+import type { RouteCounts, RouteEntry } from './route-traffic.ts'
+import { RouteTraffic } from './route-traffic.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 import { type DrainRate, SlowReaders } from './slow-readers.ts'
 import { parseStrictJson } from './strict-json.ts'
@@ -28,8 +32,17 @@ declare module 'fastify' {
     arrivedAt: number
     /** Whom `access` found behind it; for the log line. */
     caller: string | undefined
+    /** Where it is counted; undefined once it has been. */
+    counts: RouteCounts | undefined
+    /** Bytes that its connection had sent before. */
+    sentBefore: number
+    /** Where its trace is kept. */
+    span: Span | undefined
+    /** Of a trace that is kept, for the log line. */
+    traceId: string | undefined
   }
   interface FastifyContextConfig {
+    traffic?: RouteEntry
     /** Probes come every second: their lines are for `debug`. */
     quiet?: boolean
   }
@@ -53,10 +66,15 @@ export interface HttpServerOptions {
   readonly mostConnections?: MostConnections
   /** How long requests under way may take once the server closes; then they are cut. */
   readonly closeMs?: number
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined
 }
 
 /** Largest body where a route names no other, in bytes. */
 export const defaultBodyLimit = 64 * 1024
+
+/** The status of a request whose caller left before there was one, as nginx calls it. */
+const callerLeft = 499
 
 /** Below these an unknown address is a mistake, never a page. */
 const apiFolders = ['/v1', '/docs', '/webhooks', '/mcp', '/socket.io', '/assets', '/.well-known']
@@ -74,6 +92,8 @@ export type Phase = 'starting' | 'ready' | 'draining'
 export class HttpServer implements AsyncDisposable {
   readonly fastify: FastifyInstance
   readonly routes = new RouteTable()
+  /** What is counted of requests. */
+  readonly traffic = new RouteTraffic()
   readonly crossOrigin: CrossOrigin
   /** Where a request comes from, for those who speak another protocol on the same port. */
   readonly addressOf: (request: IncomingMessage) => string
@@ -145,6 +165,14 @@ export class HttpServer implements AsyncDisposable {
       (options.drainRate?.overMs ?? 30_000) / 10,
     )
     this.#looking.unref()
+    this.fastify.decorateRequest('counts', undefined)
+    this.fastify.decorateRequest('sentBefore', 0)
+    this.fastify.decorateRequest('span', undefined)
+    this.fastify.decorateRequest('traceId', undefined)
+    this.fastify.addHook('onRoute', (route) => {
+      // A route's HEAD has the same object; each gets its own.
+      route.config = { ...route.config, traffic: this.traffic.register(route.url) }
+    })
     this.#acceptOnlyStrictJson()
     this.fastify.addHook('onRequest', (request, reply, done) => {
       this.#begin(request, reply)
@@ -156,6 +184,12 @@ export class HttpServer implements AsyncDisposable {
         outcome.then((late) => this.#goOn(late, preflight, reply, done), done)
       } else this.#goOn(outcome, preflight, reply, done)
     })
+    // Reading a body leaves the span: its pieces arrive in the name of the connection.
+    if (options.tracing !== undefined)
+      this.fastify.addHook('preHandler', (request, _reply, done) => {
+        if (request.span === undefined) done()
+        else within(request.span, done)
+      })
     this.fastify.addHook('onResponse', (request, reply, done) => {
       this.#finish(request, reply)
       done()
@@ -314,7 +348,8 @@ export class HttpServer implements AsyncDisposable {
   ): void {
     if (refusal === undefined) {
       if (preflight) this.crossOrigin.allow(reply)
-      else done()
+      else if (reply.request.span === undefined) done()
+      else within(reply.request.span, done)
     } else if (reply.request.turnedAway) turnAway(reply, refusal, this.publicUrl)
     else done(refusal)
   }
@@ -328,6 +363,17 @@ export class HttpServer implements AsyncDisposable {
     request.arrivedAt = performance.now()
     this.#answered.add(request.raw.socket)
     this.#answers.begin(reply.raw)
+    request.counts =
+      request.routeOptions.config?.traffic?.of(request.method) ?? this.traffic.unmatched(request.method)
+    request.counts.inFlight++
+    request.sentBefore = request.raw.socket.bytesWritten
+    // Also of a request whose caller goes away before the answer is written; `onResponse` hears nothing of those.
+    reply.raw.on('close', () => this.#count(request, reply))
+    const { tracing } = this.#options
+    if (tracing !== undefined) {
+      request.span = tracing.arrive(traceparentOf(request), () => spanOf(request.method, request.counts))
+      request.traceId = request.span?.traceId
+    }
     setSecurityHeaders(reply.raw, this.secure)
     reply.raw.setHeader('x-request-id', request.id)
     if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')
@@ -346,12 +392,64 @@ export class HttpServer implements AsyncDisposable {
     }
     const mayBePage = !apiFolders.some((folder) => path === folder || path.startsWith(`${folder}/`))
     if (this.#otherwise !== undefined && mayBePage && (path === '/' || isNavigation(request)))
-      return await this.#otherwise(request, reply)
+      return await this.#page(this.#otherwise, request, reply)
     return this.#fail(new AtomError('not_found'), request, reply)
+  }
+
+  async #page(handler: OpenHandler, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    if (request.counts !== undefined) {
+      request.counts.inFlight--
+      request.counts = this.traffic.pages(request.method)
+      request.counts.inFlight++
+    }
+    return await handler(request, reply)
+  }
+
+  #count(request: FastifyRequest, reply: FastifyReply): void {
+    const { counts } = request
+    if (counts === undefined) return
+    request.counts = undefined
+    const ms = performance.now() - request.arrivedAt
+    const status = reply.raw.headersSent ? reply.raw.statusCode : callerLeft
+    this.#trace(request, counts, status, ms)
+    const announced = Number(reply.raw.getHeader('content-length') ?? Number.NaN)
+    counts.finished(
+      status,
+      ms,
+      {
+        request: Number(request.headers['content-length'] ?? 0) || 0,
+        response: Number.isNaN(announced)
+          ? Math.max(0, request.raw.socket.bytesWritten - request.sentBefore)
+          : announced,
+      },
+      request.answeredWith,
+    )
+  }
+
+  /** Ends the span of a request; one that failed or took long without having one gets it now. */
+  #trace(request: FastifyRequest, counts: RouteCounts, status: number, ms: number): void {
+    const { tracing } = this.#options
+    if (tracing === undefined) return
+    const failed = status >= 500
+    const error = failed ? (request.answeredWith?.code ?? String(status)) : undefined
+    const outcome = { 'http.response.status_code': status, 'atom.request_id': request.id }
+    if (request.span !== undefined) {
+      request.span.note(outcome)
+      if (error !== undefined) request.span.fail(error)
+      request.span.end()
+    } else if (tracing.isRemarkable(failed, counts.class === 'stream' ? 0 : ms)) {
+      const { attributes, ...description } = spanOf(request.method, counts)
+      request.traceId = tracing.late(
+        traceparentOf(request),
+        { ...description, attributes: { ...attributes, ...outcome } },
+        { ms, error },
+      )
+    }
   }
 
   /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
   #finish(request: FastifyRequest, reply: FastifyReply): void {
+    this.#count(request, reply)
     const error = request.answeredWith
     if (error !== undefined) {
       const place = `${request.method} ${request.routeOptions.url ?? 'unmatched'}`
@@ -359,6 +457,7 @@ export class HttpServer implements AsyncDisposable {
     }
     const line = {
       requestId: request.id,
+      ...(request.traceId !== undefined && { traceId: request.traceId }),
       method: request.method,
       route: request.routeOptions.url ?? 'unmatched',
       status: reply.statusCode,
@@ -374,6 +473,21 @@ export class HttpServer implements AsyncDisposable {
     else if (request.turnedAway || request.routeOptions.config?.quiet === true)
       this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
+  }
+}
+
+function traceparentOf({ headers }: FastifyRequest): string | undefined {
+  const { traceparent } = headers
+  return typeof traceparent === 'string' ? traceparent : undefined
+}
+
+/** By the route, never by the address: that may hold what only its caller may know. */
+function spanOf(method: string, counts: RouteCounts | undefined): SpanDescription {
+  const route = counts?.route ?? 'unmatched'
+  return {
+    name: `${method} ${route}`,
+    kind: 'server',
+    attributes: { 'http.request.method': method, 'http.route': route },
   }
 }
 

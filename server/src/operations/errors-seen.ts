@@ -17,7 +17,8 @@ const defaultLimit = 50
 
 /** Something about errors that an operator should hear of without looking. */
 export interface ErrorNews {
-  readonly kind: 'new' | 'rising'
+  /** `calm`: it rises no more. `resolved`: by an operator. */
+  readonly kind: 'new' | 'rising' | 'calm' | 'resolved'
   readonly id: string
   readonly code: ErrorCode
   readonly title: string
@@ -53,7 +54,7 @@ export class ErrorsSeen implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout
   #keeping: Promise<void> | undefined
   #forgotten = Number.NEGATIVE_INFINITY
-  #rising = new Set<string>()
+  #rising = new Map<string, ErrorNews>()
 
   constructor(options: Options) {
     this.#with = options
@@ -125,6 +126,7 @@ export class ErrorsSeen implements AsyncDisposable {
   async resolve(id: string): Promise<void> {
     const known = await store.resolveError(this.#with.database, id, this.#with.clock.now())
     if (!known) throw new AtomError('not_found')
+    this.#with.tell({ kind: 'resolved', id, code: 'internal', title: '', latest: 0, usual: 0 })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,12 +166,15 @@ export class ErrorsSeen implements AsyncDisposable {
       const { severity } = errorTable[code as ErrorCode] ?? errorTable.internal
       return severity !== 'low' && latest >= rise.atLeast && latest >= rise.times * usual
     })
-    for (const { id, code, title, latest, usual } of rising) {
-      if (!this.#rising.has(id)) {
-        this.#with.tell({ kind: 'rising', id, code: code as ErrorCode, title, latest, usual })
-      }
-    }
-    this.#rising = new Set(rising.map(({ id }) => id))
+    const before = this.#rising
+    this.#rising = new Map(
+      rising.map(({ id, code, title, latest, usual }) => [
+        id,
+        { kind: 'rising', id, code: code as ErrorCode, title, latest, usual },
+      ]),
+    )
+    for (const [id, news] of this.#rising) if (!before.has(id)) this.#with.tell(news)
+    for (const [id, news] of before) if (!this.#rising.has(id)) this.#with.tell({ ...news, kind: 'calm' })
   }
 
   #since(minutes: number): Date {

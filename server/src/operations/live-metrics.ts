@@ -1,6 +1,20 @@
 import type { Metrics } from '#foundation/telemetry/metrics.ts'
 import type { LiveSources } from './live-sources.ts'
 
+/** Turns of agents at this process; those that wait are the database's to tell, and stand in the history. */
+export function registerTurnMetrics(metrics: Metrics, turns: { running: () => number }): void {
+  metrics.gauge({ name: 'atom_turns_running', help: 'Turns that run at this process', read: turns.running })
+}
+
+/** Whether processes hear of each other through Redis now, or through the database alone. */
+export function registerRedisMetrics(metrics: Metrics, connected: () => boolean): void {
+  metrics.gauge({
+    name: 'atom_redis_connected',
+    help: '1 while Redis carries news between processes, 0 while only the database does',
+    read: () => Number(connected()),
+  })
+}
+
 /** Names what is counted of rooms and sockets, as Prometheus reads it. */
 export function registerLiveMetrics(metrics: Metrics, sources: LiveSources): void {
   const { sockets, socketCounts, publishCounts } = sources

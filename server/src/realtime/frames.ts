@@ -13,6 +13,8 @@ import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
+import { seen } from '#foundation/telemetry/trace.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
 import type { Receipts } from '#rooms/receipts.ts'
@@ -47,6 +49,8 @@ export interface FramesOptions {
   readonly traffic: SocketTraffic
   readonly failures?: Pick<Failures, 'note'> | undefined
   readonly log: Log
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined
 }
 
 interface Reply<N extends ClientFrameName> {
@@ -163,6 +167,7 @@ export class Frames {
 function handlersOf(options: FramesOptions): Handlers {
   const { rooms, messages, amendments, timeline, signals, turns, receipts, presence, tokens, resume } =
     options
+  const { tracing } = options
   return {
     'room.join': async (socket, { roomId: asked, after, epoch }) => {
       const roomId = asked.toLowerCase()
@@ -192,7 +197,9 @@ function handlersOf(options: FramesOptions): Handlers {
     },
     'message.send': async (socket, body) => {
       if (!('items' in body)) {
-        const { id, seq } = await messages.send(socket.principal, body.roomId, body)
+        const send = () => messages.send(socket.principal, body.roomId, body)
+        const span = tracing?.arrive(undefined, () => ({ name: 'message.send', kind: 'server' }))
+        const { id, seq } = await (span === undefined ? send() : seen(span, send))
         return { answer: { id, seq } }
       }
       const outcomes = await messages.sendInOrder(socket.principal, body.roomId, body.items)

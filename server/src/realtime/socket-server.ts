@@ -13,6 +13,7 @@ import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { MembershipNews } from '#rooms/membership-news.ts'
 import type { Messages } from '#rooms/messages.ts'
@@ -67,6 +68,8 @@ export interface SocketServerOptions {
   readonly traffic?: SocketTraffic
   /** Hears of every handshake and frame that was refused or failed. */
   readonly failures?: Pick<Failures, 'note'>
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined
   readonly neighbours: Neighbours
   /** Where a request comes from, behind the proxies that are trusted. */
   readonly addressOf: (request: IncomingMessage) => string

@@ -2,6 +2,7 @@ import type { Principal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { currentSpan } from '#foundation/telemetry/trace.ts'
 import { checkText } from './message-text.ts'
 import { type LaneLoad, PublishTraffic } from './publish-traffic.ts'
 import * as store from './room-store.ts'
@@ -177,6 +178,8 @@ export class Messages implements AsyncDisposable {
     // The tail of a UUIDv7 is random.
     const lane = this.#lanes[Number.parseInt(room.slice(-6), 16) % this.#lanes.length]
     if (lane === undefined) throw new AtomError('not_found', 'There is no such room.')
+    // Whoever reads the timeline and works on it then goes on in the same trace.
+    currentSpan()?.leave(`${room} ${draft.actor.id} ${draft.clientId}`)
     return this.#traffic.watch(lane.push({ ...draft, roomId: room }, options))
   }
 }

@@ -1,5 +1,6 @@
 import { asAtomError } from '#foundation/errors.ts'
 import { Distribution } from '#foundation/telemetry/distribution.ts'
+import { FineHistogram } from '#foundation/telemetry/fine-histogram.ts'
 import type { RoomNews } from './timeline.ts'
 
 /** What waits in one lane. */
@@ -16,6 +17,8 @@ const batches = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 export class PublishTraffic {
   /** From the arrival in a lane to the answer after the commit, in milliseconds. */
   readonly acknowledged = new Distribution({ bounds: waits, scale: 1_000, most: 60_000 })
+  /** The same since it was taken last, for the history. */
+  readonly fine = new FineHistogram()
   /** Events in one commit of a lane. */
   readonly batches = new Distribution({ bounds: batches, scale: 1, most: 1_024 })
   /** What became of each event that was handed to a lane: `stored`, `repeated`, or the code of its refusal. */
@@ -35,7 +38,9 @@ export class PublishTraffic {
     const began = performance.now()
     return work.then(
       (appended) => {
-        this.acknowledged.record(performance.now() - began)
+        const ms = performance.now() - began
+        this.acknowledged.record(ms)
+        this.fine.record(ms)
         this.#add(appended.duplicate ? 'repeated' : 'stored')
         return appended
       },

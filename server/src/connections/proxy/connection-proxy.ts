@@ -20,6 +20,7 @@ import type { ConnectionState, ConnectionStore, LiveConnection } from '../connec
 import { AnswerRewriter } from './answer-rewriter.ts'
 import { openingOf } from './body-opening.ts'
 import type { ConnectionStandings } from './connection-standings.ts'
+import type { ProviderTraffic } from './provider-traffic.ts'
 import type { OpenedCredential, ProxyCredentials } from './proxy-credentials.ts'
 import {
   type AnswerHeaders,
@@ -98,6 +99,7 @@ export class ConnectionProxy {
   readonly #clock: Clock
   readonly #log: Log
   readonly #standings: ConnectionStandings
+  readonly #traffic: ProviderTraffic
   readonly #apis = new WeakMap<LiveConnection, ProviderApi>()
 
   constructor(dependencies: {
@@ -110,7 +112,9 @@ export class ConnectionProxy {
     proofs: DpopProofs
     clock: Clock
     log: Log
+    traffic: ProviderTraffic
   }) {
+    this.#traffic = dependencies.traffic
     this.#store = dependencies.store
     this.#apps = dependencies.apps
     this.#credentials = dependencies.credentials
@@ -201,7 +205,9 @@ export class ConnectionProxy {
     const target = proxyTarget(api, request.path)
     if (request.permits?.(request.method, api, target) === false) throw new AtomError('capability_exceeded')
     const credential = await credentialOf()
-    const answer = await this.#send(api, standIns, target, request, credential, progress)
+    const answer = await this.#traffic.watch(connection.provider, request.method, () =>
+      this.#send(api, standIns, target, request, credential, progress),
+    )
     const { body, failure } = await this.#opened(api, request.method, answer)
     return { answer, body, api, standIns, credential, failure }
   }

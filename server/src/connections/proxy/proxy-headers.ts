@@ -18,6 +18,8 @@ const neverSent = new Set([
   'accept-encoding',
   'atom-credential',
   'authorization',
+  // Names of our traces, and what a caller wrote onto them, are nobody's business there.
+  'baggage',
   'content-length',
   'cookie',
   'cookie2',
@@ -28,6 +30,8 @@ const neverSent = new Set([
   'origin',
   'private-token',
   'referer',
+  'traceparent',
+  'tracestate',
   'via',
   'x-api-key',
   'x-csrf-token',

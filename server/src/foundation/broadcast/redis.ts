@@ -97,6 +97,11 @@ export class RedisBroadcast implements Broadcast {
     return broadcast
   }
 
+  /** Messages go to and fro. */
+  get connected(): boolean {
+    return this.#open
+  }
+
   /** Messages go to and fro. @throws AtomError `unavailable` */
   async check(): Promise<void> {
     if (!this.#open) throw new AtomError('unavailable', 'Redis is not reached.')

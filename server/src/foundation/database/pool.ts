@@ -5,6 +5,7 @@ import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { Places } from '#foundation/places.ts'
 import { StartError } from '#foundation/start-error.ts'
+import { DatabaseTraffic } from './database-traffic.ts'
 import { isLostDatabase, isTransient, unavailable } from './failures.ts'
 import { Notifications } from './notifications.ts'
 
@@ -58,6 +59,8 @@ const frozenServerMarginMs = 5_000
  * about a statement (constraint violations, syntax) surfaces as `pg.DatabaseError`.
  */
 export class Database implements Queryable, AsyncDisposable {
+  /** What is counted of statements. */
+  readonly traffic = new DatabaseTraffic()
   readonly #pool: pg.Pool
   readonly #poolSize: number
   readonly #slots: Places
@@ -296,7 +299,7 @@ export class Database implements Queryable, AsyncDisposable {
   ): Promise<pg.QueryResult> {
     // A plain object: pg takes anything else that carries a `text` for a prepared statement of its own kind.
     const config = { text: statement.text, values: statement.values ?? [], query_timeout: queryTimeoutMs }
-    return await session.query(config)
+    return await this.traffic.watch(statement.text, () => session.query(config))
   }
 
   async #acquire(): Promise<pg.PoolClient> {

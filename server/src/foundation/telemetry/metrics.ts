@@ -14,12 +14,35 @@ interface Measure {
   readonly read: () => Reading
 }
 
+/** One histogram of a family: how many fell at or under each bound and above the one before, one more place for the rest. */
+export interface Bucketed {
+  readonly labels?: Labels
+  readonly bounds: readonly number[]
+  readonly counts: Float64Array
+  readonly sum: number
+}
+
 interface Told {
   readonly name: string
   readonly help: string
-  readonly of: Distribution
+  readonly read: () => Iterable<Bucketed>
   readonly factor: number
 }
+
+/** Everything of one name, as it is handed to those who speak another format than Prometheus'. */
+export type Family =
+  | {
+      readonly type: 'counter' | 'gauge'
+      readonly name: string
+      readonly help: string
+      readonly values: readonly { readonly labels: Labels; readonly value: number }[]
+    }
+  | {
+      readonly type: 'histogram'
+      readonly name: string
+      readonly help: string
+      readonly values: readonly Bucketed[]
+    }
 
 /**
  * Everything this process counts, to be read in Prometheus' text format. Counting happens where things happen, in plain
@@ -67,25 +90,69 @@ export class Metrics {
 
   /** @param factor from the unit that is recorded to the one that is told, such as 0.001 from milliseconds to seconds */
   distribution(name: string, help: string, of: Distribution, factor = 1): void {
-    this.#distributions.push({ name, help, of, factor })
+    this.#distributions.push({ name, help, read: () => [of], factor })
+  }
+
+  /** Several histograms of one name, told apart by labels. `factor` as of `distribution`. */
+  histograms(name: string, help: string, read: () => Iterable<Bucketed>, factor = 1): void {
+    this.#distributions.push({ name, help, read, factor })
   }
 
   /** @returns the text format, version 0.0.4 */
   async text(): Promise<string> {
     return `${await this.#registry.metrics()}${this.#distributions.map((told) => `\n${histogram(told)}\n`).join('')}`
   }
+
+  /** The same, as it stands now. */
+  async families(): Promise<readonly Family[]> {
+    const counted = (await this.#registry.getMetricsAsJSON()).map(
+      ({ name, help, type, values }): Family => ({
+        type: String(type) === 'counter' ? 'counter' : 'gauge',
+        name,
+        help,
+        values: values.map(({ labels, value }) => ({ labels: labels as Labels, value })),
+      }),
+    )
+    const distributed = this.#distributions.map(
+      ({ name, help, read, factor }): Family => ({
+        type: 'histogram',
+        name,
+        help,
+        values: Array.from(read(), ({ labels, bounds, counts, sum }) => ({
+          ...(labels !== undefined && { labels }),
+          bounds: bounds.map((bound) => scaled(bound, factor)),
+          counts,
+          sum: sum * factor,
+        })),
+      }),
+    )
+    return [...counted, ...distributed]
+  }
 }
 
 /** `observe` of the library takes half a microsecond, which is much for every message; so only its format is followed. */
-function histogram({ name, help, of, factor }: Told): string {
-  let count = 0
+function histogram({ name, help, read, factor }: Told): string {
   const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
-  for (const [place, counted] of of.counts.entries()) {
-    count += counted
-    const bound = of.bounds[place]
-    const le = bound === undefined ? '+Inf' : Number((bound * factor).toPrecision(6))
-    lines.push(`${name}_bucket{le="${le}"} ${count}`)
+  for (const { labels = {}, bounds, counts, sum } of read()) {
+    const own = Object.entries(labels).map(([label, value]) => `${label}="${escaped(value)}"`)
+    const braced = own.length === 0 ? '' : `{${own.join(',')}}`
+    let count = 0
+    for (const [place, counted] of counts.entries()) {
+      count += counted
+      const bound = bounds[place]
+      const le = bound === undefined ? '+Inf' : scaled(bound, factor)
+      lines.push(`${name}_bucket{${[...own, `le="${le}"`].join(',')}} ${count}`)
+    }
+    lines.push(`${name}_sum${braced} ${sum * factor}`, `${name}_count${braced} ${count}`)
   }
-  lines.push(`${name}_sum ${of.sum * factor}`, `${name}_count ${count}`)
   return lines.join('\n')
+}
+
+/** In binary 250 times 0.001 is not what a person calls 0.25. */
+function scaled(bound: number, factor: number): number {
+  return Number((bound * factor).toPrecision(6))
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 }
