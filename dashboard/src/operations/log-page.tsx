@@ -260,8 +260,14 @@ function Line({
           {line.level}
         </span>
         <span className="w-24 shrink-0 truncate text-quiet max-md:hidden">{line.module ?? ''}</span>
-        <span className={classNames('min-w-0 flex-1 max-sm:basis-full', open ? 'break-words' : 'truncate')}>
+        <span
+          className={classNames(
+            'min-w-0 flex-1 max-sm:basis-full',
+            open ? 'break-words' : 'truncate max-sm:whitespace-normal max-sm:[overflow-wrap:anywhere]',
+          )}
+        >
           {line.message}
+          {!open && <span className="text-quiet"> {shortFields(line.fields)}</span>}
         </span>
       </button>
       {open && (
@@ -287,6 +293,14 @@ function Line({
       )}
     </li>
   )
+}
+
+/** The plain ones of them, as far as a line has space. */
+function shortFields(fields: LogLine['fields']): string {
+  return Object.entries(fields)
+    .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+    .map(([name, value]) => `${name}=${String(value)}`)
+    .join(' ')
 }
 
 /** To the millisecond: lines of one request lie close together. */

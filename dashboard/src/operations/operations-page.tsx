@@ -17,7 +17,7 @@ export function OperationsPage({
   }, [title])
   return (
     <div className="min-h-0 flex-1 overflow-y-auto">
-      <div className="mx-auto grid w-full max-w-[75rem] gap-6 px-4 pt-6 pb-12 md:px-8">
+      <div className="mx-auto grid w-full max-w-[75rem] grid-cols-1 gap-6 px-4 pt-6 pb-12 md:px-8">
         <div className="flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
           <div className="grid min-w-0 gap-1">
             <h1 className="text-xl font-semibold">{title}</h1>

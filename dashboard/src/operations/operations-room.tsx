@@ -3,7 +3,10 @@ import { isOperator, useMe } from '../shell/atom.ts'
 import { ForOperators } from './for-operators.tsx'
 
 const pages = [
+  { to: '/operations/overview', word: 'Overview' },
+  { to: '/operations/traffic', word: 'Traffic' },
   { to: '/operations/errors', word: 'Errors' },
+  { to: '/operations/limits', word: 'Limits' },
   { to: '/operations/log', word: 'Log' },
   { to: '/operations/live', word: 'Live' },
 ] as const
