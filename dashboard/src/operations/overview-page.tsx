@@ -226,7 +226,7 @@ function Objectives({ objectives }: { objectives: readonly Objective[] }) {
                   {left === undefined
                     ? 'Nothing was asked yet.'
                     : `${shareText(Math.max(0, left))} of its budget left after ${amountText(objective.requests ?? 0)} requests`}
-                  {burn !== undefined && `; burn rate ${amountText(burn)}`}
+                  {left !== undefined && burn !== undefined && `; burn rate ${amountText(burn)}`}
                 </p>
                 {left !== undefined && (
                   <Fill

@@ -135,7 +135,7 @@ function Plots({
         words={
           summary === undefined
             ? 'nothing was'
-            : `${amountText(summary.requests)} in all, ${rateText(summary.perSecond)} on average`
+            : `${amountText(summary.requests)} in all, ${rateNumber(summary)} per second on average`
         }
         {...span}
         unit={amountText}
@@ -227,7 +227,7 @@ function RouteTable({
       ? b.failedShare - a.failedShare || b.failed - a.failed
       : by === 'p99'
         ? (b.p99Ms ?? 0) - (a.p99Ms ?? 0)
-        : b.perSecond - a.perSecond,
+        : b.requests - a.requests,
   )
   return (
     <table className="w-full text-left tabular-nums">
@@ -271,7 +271,7 @@ function RouteTable({
                   {label}
                 </button>
               </th>
-              <td className="px-3 py-1.5 text-right">{rateNumber(each.perSecond)}</td>
+              <td className="px-3 py-1.5 text-right">{rateNumber(each)}</td>
               <td className={`px-3 py-1.5 text-right whitespace-nowrap ${each.failed > 0 ? 'text-bad' : ''}`}>
                 {shareText(each.failedShare)}
               </td>
@@ -299,11 +299,7 @@ function timeText(ms: number | null): string {
   return ms === null ? '–' : waitText(ms)
 }
 
-function rateText(rate: number): string {
-  return `${rateNumber(rate)} per second`
-}
-
 /** What comes seldom is still more than nothing. */
-function rateNumber(rate: number): string {
-  return rate > 0 && rate < 0.1 ? 'under 0.1' : amountText(rate)
+function rateNumber({ requests, perSecond }: RouteTraffic): string {
+  return requests > 0 && perSecond < 0.1 ? 'under 0.1' : amountText(perSecond)
 }
