@@ -191,7 +191,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const metrics = new Metrics()
   const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics))
   const http = createHttpServer({
-    log,
+    log: modules.of('http'),
     failures,
     tracing,
     publicUrl: config.publicUrl,
@@ -300,12 +300,14 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   const publishTraffic = new PublishTraffic()
   born.use(timeline.subscribe((news) => publishTraffic.heard(news), undefined, 'own'))
-  const messages = born.use(new Messages({ database, timeline, log, traffic: publishTraffic }))
+  const messages = born.use(
+    new Messages({ database, timeline, log: modules.of('rooms'), traffic: publishTraffic }),
+  )
   const amendments = new Amendments({ database, rooms, timeline })
-  const search = born.use(new Search({ database, timeline, rooms, log }))
+  const search = born.use(new Search({ database, timeline, rooms, log: modules.of('rooms') }))
   const broadcast = redis ?? born.use(await PostgresBroadcast.open({ database, log }))
   const signals = born.use(new Signals({ broadcast, log }))
-  const receipts = born.use(new Receipts({ database, signals, notes, log }))
+  const receipts = born.use(new Receipts({ database, signals, notes, log: modules.of('rooms') }))
 
   // Accounts at providers.
   const connectionRoom = born.use(
@@ -314,7 +316,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       envelope,
       outbound,
       clock,
-      log,
+      log: modules.of('connections'),
       publicUrl,
       sessionEnded: (id) => revocations.has(id),
       sandbox,
@@ -326,7 +328,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   // Agents, and what answers for them.
   const tools = [...githubTools, ...googleTools]
-  const understanding = born.use(openUnderstanding({ dataDir, tools, log }))
+  const understanding = born.use(openUnderstanding({ dataDir, tools, log: modules.of('agents') }))
   const embedded = new EmbeddedModel({ understanding, providerName })
   const models =
     overrides.models ??
@@ -351,7 +353,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       tools,
       models,
       clock,
-      log,
+      log: modules.of('agents'),
       failures,
       tracing,
       ...overrides.turns,
@@ -363,7 +365,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       timeline,
       rooms,
       model: models[0].name,
-      log,
+      log: modules.of('agents'),
       ...(tracing !== undefined && { traceOf: (key: string) => tracing.left(key) }),
     }),
   )
@@ -372,7 +374,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   born.use(http)
   const guards = createGuards({ http, tokens, log })
   const streams = born.use(new OpenStreams({ revocations, clock }))
-  const roomStreams = born.use(new RoomStreams({ rooms, timeline, signals, drafts, streams, log }))
+  const roomStreams = born.use(
+    new RoomStreams({ rooms, timeline, signals, drafts, streams, log: modules.of('realtime') }),
+  )
   const turnStreams = new TurnStreams({ turns, rooms, timeline, signals, drafts, streams, log })
   accountRoutes(guards.guard, { accounts, crossOrigin: http.crossOrigin })
   keyRoutes(guards.guard, { tokens })
@@ -405,7 +409,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   )
   await dashboardDoors(http, { folder: overrides.dashboard ?? dashboard })
   const neighbours = born.use(await Neighbours.open({ database, log }))
-  const presence = born.use(await Presence.open({ database, notes, timeline, rooms, working, log }))
+  const presence = born.use(
+    await Presence.open({ database, notes, timeline, rooms, working, log: modules.of('realtime') }),
+  )
   const socketTraffic = new SocketTraffic()
   const sockets = born.use(
     new SocketServer({
@@ -427,7 +433,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       entry: edge,
       crossOrigin: http.crossOrigin,
       clock,
-      log,
+      log: modules.of('realtime'),
       traffic: socketTraffic,
       failures,
       drain: drainPlan(config.stop),

@@ -193,6 +193,7 @@ suite('the operator’s live page', () => {
   test('[UI81] an operator watches the live side: who is connected, what is said and how quickly it is stored, renewed while they look, plots in words too', async () => {
     const page = await at('/rooms')
     await page.getByRole('link', { name: 'Operations' }).click()
+    await page.getByRole('link', { name: 'Live', exact: true }).click()
     await page.waitForURL('**/operations/live')
     await page.getByRole('heading', { level: 1, name: 'Live' }).waitFor()
     await drawn(page)

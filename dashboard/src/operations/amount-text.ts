@@ -11,9 +11,17 @@ export function waitText(ms: number): string {
   return ms < 1_000 ? `${amountText(ms)} ms` : `${amountText(ms / 1_000)} s`
 }
 
-/** "0 B", "640 B", "12 kB", "3.4 MB". */
+/** "0 B", "640 B", "12 kB", "3.4 MB", "2.1 GB". */
 export function bytesText(bytes: number): string {
   if (bytes < 1_000) return `${bytes} B`
   if (bytes < 1_000_000) return `${amountText(bytes / 1_000)} kB`
-  return `${amountText(bytes / 1_000_000)} MB`
+  if (bytes < 1_000_000_000) return `${amountText(bytes / 1_000_000)} MB`
+  return `${amountText(bytes / 1_000_000_000)} GB`
+}
+
+/** A share from 0 to 1: "0 %", "0.02 %", "4.1 %", "38 %". */
+export function shareText(share: number): string {
+  const percent = share * 100
+  if (percent > 0 && percent < 0.095) return `${Math.max(percent, 0.01).toFixed(2)} %`
+  return `${amountText(percent)} %`
 }

@@ -1,7 +1,7 @@
 import { type LiveHistory, type LiveSummary, operationRoutes } from '@atom/contract/operations.ts'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useCallback, useEffect, useRef, useState } from 'react'
-import { atom, isOperator, useMe } from '../shell/atom.ts'
+import { atom } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { Button } from '../ui/button.tsx'
 import { plural } from '../ui/clock-text.ts'
@@ -11,7 +11,6 @@ import { TimeOfDay } from '../ui/time.tsx'
 import { amountText, bytesText, waitText } from './amount-text.ts'
 import { BusyRooms } from './busy-rooms.tsx'
 import { DrainDialog } from './drain-dialog.tsx'
-import { ForOperators } from './for-operators.tsx'
 import { joined } from './live-history.ts'
 import { LivePlot } from './live-plot.tsx'
 import { NodeTable } from './node-table.tsx'
@@ -23,14 +22,13 @@ const objectiveMs = 60
 
 /** What the live side of this process does now, and did in the last quarter of an hour. */
 export function LivePage() {
-  const me = useMe()
   useEffect(() => {
     document.title = 'Live · Operations · Atom'
   }, [])
   return (
     <div className="min-h-0 flex-1 overflow-y-auto">
       <div className="mx-auto grid w-full max-w-[75rem] gap-8 px-4 pt-6 pb-12 md:px-8 md:pt-8">
-        {isOperator(me) ? <Live /> : <ForOperators title="Live" />}
+        <Live />
       </div>
     </div>
   )

@@ -20,23 +20,40 @@ interface PlotProps {
   readonly unit: (value: number) => string
   /** What is promised, as a line. */
   readonly objective?: { readonly value: number; readonly label: string }
+  /** How much time is shown, a quarter of an hour where absent. It stays as long as the plot: another one needs another `key`. */
+  readonly spanSeconds?: number
+  /** What one place stands for, a second where absent. */
+  readonly stepSeconds?: number
+  /** The axis reaches at least here: 4 where absent, so that a few of something look like few. */
+  readonly leastTop?: number
 }
 
 const height = 148
 /** A hole this long is no second that was a bit late. */
 const gapSeconds = 5
-const shownSeconds = 15 * 60
+const quarterSeconds = 15 * 60
+const daySeconds = 86_400
 
-/** One question as lines over the last quarter of an hour. All plots of the page share their cursor. */
-export function LivePlot({ title, words, at, lines, unit, objective }: PlotProps) {
+/** One question as lines over time. All plots of the page share their cursor. */
+export function LivePlot({
+  title,
+  words,
+  at,
+  lines,
+  unit,
+  objective,
+  spanSeconds = quarterSeconds,
+  stepSeconds = 1,
+  leastTop = 4,
+}: PlotProps) {
   const id = useId()
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot>(undefined)
   const [drawn, setDrawn] = useState(false)
   const data = useRef<uPlot.AlignedData>([[]])
-  data.current = alignedData(at, lines, objective?.value)
-  const described = useRef({ lines, unit, objective })
-  described.current = { lines, unit, objective }
+  data.current = alignedData(at, lines, objective?.value, spanSeconds, stepSeconds)
+  const described = useRef({ lines, unit, objective, spanSeconds, leastTop })
+  described.current = { lines, unit, objective, spanSeconds, leastTop }
 
   useEffect(() => {
     const element = place.current
@@ -46,8 +63,7 @@ export function LivePlot({ title, words, at, lines, unit, objective }: PlotProps
     function draw() {
       plot.current?.destroy()
       if (Plot === undefined || element === null) return
-      const { lines, unit, objective } = described.current
-      plot.current = new Plot(options(element.clientWidth, lines, unit, objective), data.current, element)
+      plot.current = new Plot(options(element.clientWidth, described.current), data.current, element)
     }
     // Drawn by its colours, so another theme means another drawing.
     const themes = new MutationObserver(draw)
@@ -127,11 +143,13 @@ function alignedData(
   at: readonly number[],
   lines: readonly Line[],
   objective: number | undefined,
+  spanSeconds: number,
+  stepSeconds: number,
 ): uPlot.AlignedData {
   if (at.length === 0) {
     const now = Date.now() / 1_000
     return [
-      [now - shownSeconds, now],
+      [now - spanSeconds, now],
       ...lines.map(() => [null, null]),
       ...(objective === undefined ? [] : [[objective, objective]]),
     ]
@@ -140,7 +158,7 @@ function alignedData(
   const columns = lines.map(({ values }) => [...values])
   // Where a process stood still or the page slept nothing is known, and nothing is drawn.
   for (let place = 1; place < seconds.length; place++) {
-    if ((seconds[place] ?? 0) - (seconds[place - 1] ?? 0) > gapSeconds) {
+    if ((seconds[place] ?? 0) - (seconds[place - 1] ?? 0) > Math.max(gapSeconds, 2.5 * stepSeconds)) {
       for (const column of columns) column[place] = null
     }
   }
@@ -149,9 +167,15 @@ function alignedData(
 
 function options(
   width: number,
-  lines: readonly Line[],
-  unit: (value: number) => string,
-  objective: PlotProps['objective'],
+  {
+    lines,
+    unit,
+    objective,
+    spanSeconds,
+    leastTop,
+  }: Required<Pick<PlotProps, 'lines' | 'unit' | 'spanSeconds' | 'leastTop'>> & {
+    objective: PlotProps['objective']
+  },
 ): uPlot.Options {
   const style = getComputedStyle(document.documentElement)
   const colour = (token: string) => style.getPropertyValue(token).trim()
@@ -170,11 +194,16 @@ function options(
     cursor: { sync: { key: 'live' }, y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: {
       // A young process has its few samples at the right end.
-      x: { time: true, range: (_plot, _first, last) => [last - shownSeconds, last] },
-      y: { range: (_plot, _low, high) => [0, Math.max(4, (high ?? 0) * 1.1, (objective?.value ?? 0) * 1.1)] },
+      x: { time: true, range: (_plot, _first, last) => [last - spanSeconds, last] },
+      y: {
+        range: (_plot, _low, high) => [
+          0,
+          Math.max(leastTop, (high ?? 0) * 1.1, (objective?.value ?? 0) * 1.1),
+        ],
+      },
     },
     axes: [
-      { ...axis, size: 24, gap: 4, space: 80, values: (_plot, splits) => splits.map(timeText) },
+      { ...axis, size: 24, gap: 4, space: 80, values: (_plot, splits) => splits.map(timeText(spanSeconds)) },
       { ...axis, size: 56, gap: 6, space: 36, values: (_plot, splits) => splits.map((value) => unit(value)) },
     ],
     series: [
@@ -211,6 +240,11 @@ function lonely(plot: uPlot, place: number): number[] {
   return alone
 }
 
-function timeText(seconds: number): string {
-  return new Date(seconds * 1_000).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+function timeText(spanSeconds: number): (seconds: number) => string {
+  return (seconds) => {
+    const at = new Date(seconds * 1_000)
+    return spanSeconds > 2 * daySeconds
+      ? at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })
+      : at.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+  }
 }

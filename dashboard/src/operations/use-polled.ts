@@ -10,13 +10,14 @@ export interface Polled<T> {
   readonly again: () => void
 }
 
-const everyMs = 2_000
+const usualMs = 2_000
 
 /**
- * Asks every two seconds while somebody looks: never twice at once, not while the page is hidden, at once when it is shown again.
+ * Asks again and again while somebody looks: never twice at once, not while the page is hidden, at once when it is shown again.
  * @param ask must keep its identity while the question is the same
+ * @param everyMs how long after an answer it asks again
  */
-export function usePolled<T>(ask: () => Promise<T>): Polled<T> {
+export function usePolled<T>(ask: () => Promise<T>, everyMs = usualMs): Polled<T> {
   const [polled, setPolled] = useState<Omit<Polled<T>, 'again'>>({
     value: undefined,
     error: undefined,
@@ -49,7 +50,7 @@ export function usePolled<T>(ask: () => Promise<T>): Polled<T> {
       clearTimeout(timer)
       document.removeEventListener('visibilitychange', look)
     }
-  }, [ask])
+  }, [ask, everyMs])
   const again = useCallback(() => now.current(), [])
   return { ...polled, again }
 }

@@ -41,6 +41,15 @@ function isMeant(value: string, typed: string): number {
     : 0
 }
 
+const operationsPages = [
+  { to: '/operations/overview', words: 'Operations', also: 'overview health alerts objectives' },
+  { to: '/operations/traffic', words: 'Traffic', also: 'routes latency' },
+  { to: '/operations/errors', words: 'Errors', also: 'failures' },
+  { to: '/operations/limits', words: 'Limits', also: 'rate block allow' },
+  { to: '/operations/log', words: 'Log', also: 'lines tail' },
+  { to: '/operations/live', words: 'Live', also: 'sockets drain' },
+] as const
+
 /** Goes anywhere and does anything. */
 export function CommandPalette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate()
@@ -130,15 +139,17 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             >
               Catalogue
             </Item>
-            {isOperator(me) && (
-              <Item
-                value="go operations live sockets"
-                icon={<Activity size={16} aria-hidden />}
-                onSelect={then(() => navigate({ to: '/operations/live' }))}
-              >
-                Operations
-              </Item>
-            )}
+            {isOperator(me) &&
+              operationsPages.map(({ to, words, also }) => (
+                <Item
+                  key={to}
+                  value={`go operations ${words} ${also}`}
+                  icon={<Activity size={16} aria-hidden />}
+                  onSelect={then(() => navigate({ to }))}
+                >
+                  {words}
+                </Item>
+              ))}
             <Item
               value="go settings"
               icon={<Settings size={16} aria-hidden />}

@@ -121,7 +121,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
           dot={broken ? 'needs you' : undefined}
         />
         {isOperator(me) && (
-          <RailLink to="/operations/live" icon={<Activity size={16} aria-hidden />} word="Operations" />
+          <RailLink to="/operations" icon={<Activity size={16} aria-hidden />} word="Operations" />
         )}
         <RailLink to="/settings" icon={<Settings size={16} aria-hidden />} word="Settings" />
       </nav>
@@ -138,7 +138,7 @@ function RailLink({
   word,
   dot,
 }: {
-  to: '/rooms' | '/connections' | '/operations/live' | '/settings'
+  to: '/rooms' | '/connections' | '/operations' | '/settings'
   icon: ReactNode
   word: string
   dot?: string | undefined

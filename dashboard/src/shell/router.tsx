@@ -6,7 +6,15 @@ import { ConnectionsRoom } from '../connections/connections-room.tsx'
 import { connectionsSearch } from '../connections/connections-search.ts'
 import { ProviderPanel } from '../connections/provider-panel.tsx'
 import { SetupPanel } from '../connections/setup-panel.tsx'
+import { ErrorPage } from '../operations/error-page.tsx'
+import { ErrorsPage } from '../operations/errors-page.tsx'
+import { LimitsPage } from '../operations/limits-page.tsx'
 import { LivePage } from '../operations/live-page.tsx'
+import { LogPage } from '../operations/log-page.tsx'
+import { OperationsRoom } from '../operations/operations-room.tsx'
+import { errorsSearch, logSearch, trafficSearch } from '../operations/operations-search.ts'
+import { OverviewPage } from '../operations/overview-page.tsx'
+import { TrafficPage } from '../operations/traffic-page.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
 import { roomSearch } from '../rooms/room-search.ts'
 import { NoRoomChosen, RoomsPage } from '../rooms/rooms-page.tsx'
@@ -88,8 +96,32 @@ const operations = createRoute({
   getParentRoute: () => inside,
   path: '/operations',
   beforeLoad: ({ location }) => {
-    if (/^\/operations\/?$/.test(location.pathname)) throw redirect({ to: '/operations/live', replace: true })
+    if (/^\/operations\/?$/.test(location.pathname))
+      throw redirect({ to: '/operations/overview', replace: true })
   },
+  component: OperationsRoom,
+})
+const overview = createRoute({ getParentRoute: () => operations, path: '/overview', component: OverviewPage })
+const traffic = createRoute({
+  getParentRoute: () => operations,
+  path: '/traffic',
+  validateSearch: trafficSearch,
+  component: TrafficPage,
+})
+const limits = createRoute({ getParentRoute: () => operations, path: '/limits', component: LimitsPage })
+const errors = createRoute({ getParentRoute: () => operations, path: '/errors' })
+const allErrors = createRoute({
+  getParentRoute: () => errors,
+  path: '/',
+  validateSearch: errorsSearch,
+  component: ErrorsPage,
+})
+const error = createRoute({ getParentRoute: () => errors, path: '$errorId', component: ErrorPage })
+const log = createRoute({
+  getParentRoute: () => operations,
+  path: '/log',
+  validateSearch: logSearch,
+  component: LogPage,
 })
 const live = createRoute({
   getParentRoute: () => operations,
@@ -119,7 +151,7 @@ const tree = root.addChildren([
       accounts.addChildren([allAccounts, connection]),
       catalogue.addChildren([allProviders, provider, setupOfApp]),
     ]),
-    operations.addChildren([live]),
+    operations.addChildren([overview, traffic, errors.addChildren([allErrors, error]), limits, log, live]),
     settings,
   ]),
 ])
