@@ -164,6 +164,18 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
   await second.start()
   const { accessToken, rooms } = await setUp(first)
   const agentRoom = rooms[0]?.id ?? ''
+  // Here one account and one address say what thousands would.
+  const { body: me } = await call<{ account: { id: string } }>(first.url, 'GET', '/v1/me', {
+    token: accessToken,
+  })
+  for (const whom of [{ network: '127.0.0.0/8' }, { accountId: me.account.id }]) {
+    const rule = { ...whom, verdict: 'allow', reason: 'A test', forSeconds: 3_600 }
+    const made = await call(first.url, 'POST', '/v1/operations/caller-rules', {
+      token: accessToken,
+      body: rule,
+    })
+    assert.equal(made.status, 201)
+  }
   const { body: room } = await call<{ id: string }>(first.url, 'POST', '/v1/rooms', {
     token: accessToken,
     body: { name: 'Load' },
@@ -174,6 +186,14 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
   const over = new AbortController()
   await using release = new AsyncDisposableStack()
   release.defer(() => over.abort())
+  // Whoever fails ends the others, and the test.
+  const all = (parts: readonly Promise<unknown>[]) =>
+    void Promise.all(parts).catch((error: unknown) => over.abort(error))
+  const holds = (condition: () => boolean | Promise<boolean>) =>
+    until(() => {
+      over.signal.throwIfAborted()
+      return condition()
+    })
   const posted: string[] = []
   const asked: string[] = []
   const load = range(1, 4).map(async (number) => {
@@ -219,19 +239,20 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
     (number) => new Traveller(balancer.url, accessToken, room.id, `device-${number}`),
   )
   for (const traveller of travellers) release.defer(() => traveller.close())
-  await until(() => posted.length > 20 && travellers.every(({ seqs }) => seqs.length > 5))
+  all([...load, talk, ...streams])
+  await holds(() => posted.length > 20 && travellers.every(({ seqs }) => seqs.length > 5))
 
   for (const node of [first, second]) {
     assert.equal(await node.stop(), 0, node.output.slice(-2_000))
     const before = posted.length
-    await until(() => posted.length > before + 10)
+    await holds(() => posted.length > before + 10)
     await node.start()
-    await until(() => balancer.ready === 2)
+    await holds(() => balancer.ready === 2)
   }
   const { body: state } = await call<{ head: number }>(first.url, 'GET', `/v1/rooms/${room.id}`, {
     token: accessToken,
   })
-  await until(() => travellers.every(({ seqs }) => (seqs.at(-1) ?? 0) >= state.head))
+  await holds(() => travellers.every(({ seqs }) => (seqs.at(-1) ?? 0) >= state.head))
   over.abort()
 
   const lines = [...(await Promise.all(load)), await talk]
@@ -239,15 +260,16 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
     lines.flatMap((line) => line.failures),
     [],
   )
-  const events: EventPage['events'] = []
-  const read = async (roomId: string, after: number) =>
-    (
-      await call<EventPage>(first.url, 'GET', `/v1/rooms/${roomId}/events?after=${after}&limit=200`, {
-        token: accessToken,
-      })
-    ).body.events
-  for (let page = await read(room.id, 0); page.length > 0; page = await read(room.id, events.length))
-    events.push(...page)
+  const timeline = async (roomId: string) => {
+    const events: EventPage['events'] = []
+    for (;;) {
+      const path = `/v1/rooms/${roomId}/events?after=${events.at(-1)?.seq ?? 0}&limit=200`
+      const { body: page } = await call<EventPage>(first.url, 'GET', path, { token: accessToken })
+      if (page.events.length === 0) return events
+      events.push(...page.events)
+    }
+  }
+  const events = await timeline(room.id)
   assert.deepEqual(
     events.flatMap((event) => (event.type === 'message.created' ? [event.clientId] : [])).toSorted(),
     posted.toSorted(),
@@ -261,7 +283,7 @@ test('[SD1] a rolling restart of two nodes under load loses nothing: no request 
   assert.ok(hints.length >= 6 && hints.every((hint) => hint >= 500 && hint <= 1_000), hints.join())
   assert.ok(asked.length > 3)
   await until(async () => {
-    const said = await read(agentRoom, 0)
+    const said = await timeline(agentRoom)
     return said.filter((event) => event.type === 'message.final').length === asked.length
   })
   for (const node of [first, second]) assert.doesNotMatch(node.output, /"requests":[1-9]/)
