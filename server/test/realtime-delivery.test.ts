@@ -111,7 +111,8 @@ test('[RT31] more handshakes than the server takes are refused, and each is give
   assert.ok(waits.length >= 3 && waits.length <= 8, `${waits.length} were refused`)
   assert.ok((waits[0] ?? 0) > 0)
   waits.sort((a, b) => a - b)
-  for (const [index, wait] of waits.entries()) assert.ok(wait <= 2_000 * (index + 1))
+  // Whole milliseconds, rounded up.
+  for (const [index, wait] of waits.entries()) assert.ok(wait <= 2_000 * (index + 1) + 1, `${wait}`)
   assert.equal(new Set(waits).size, waits.length, 'nobody is told the same time')
 })
 
