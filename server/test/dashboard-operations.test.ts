@@ -239,6 +239,10 @@ suite('the operator’s pages', () => {
     await page.setViewportSize({ width: 390, height: 844 })
     await page.emulateMedia({ colorScheme: 'dark' })
     const look = async (name: string) => {
+      // Colours on their way from light to dark are neither.
+      await page.evaluate(
+        `Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished.catch(() => 0))).then(() => 0)`,
+      )
       const wide = await page.evaluate(
         `[document.documentElement, ...document.querySelectorAll('main *')]
           .filter((element) => element.tagName !== 'CANVAS' && element.getBoundingClientRect().right > innerWidth + 1)
