@@ -27,7 +27,7 @@ test('[ST1] every bad setting stops the start with one line that names the varia
     ATOM_PORT: 'eighty',
     ATOM_PROBE_PORT: '0',
     ATOM_STOP_GRACE: 'long',
-    ATOM_STOP_DEADLINE: '2',
+    ATOM_STOP_DEADLINE: 'soon',
     ATOM_PUBLIC_URL: 'atom.example.org/path',
     DATABASE_URL: 'mysql://somewhere/else',
     REDIS_URL: 'memcached://somewhere/else',
