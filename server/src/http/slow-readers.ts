@@ -11,7 +11,10 @@ export interface DrainRate {
 export const defaultDrainRate: DrainRate = { overMs: 30_000, bytes: 30 * 1024 }
 
 interface Watched {
-  taken: number
+  /** Bytes of writes that are over. */
+  written: number
+  /** Bytes of the write under way that the kernel has not taken. */
+  queued: number
   since: number
 }
 
@@ -39,14 +42,28 @@ export class SlowReaders {
         this.#watched.delete(socket)
         continue
       }
-      const taken = socket.bytesWritten - socket.writableLength
+      const written = socket.bytesWritten - socket.writableLength
+      const queued = queuedIn(socket)
       const watched = this.#watched.get(socket)
-      if (watched === undefined || taken - watched.taken >= this.#rate.bytes) {
-        this.#watched.set(socket, { taken, since: now })
+      const taken =
+        watched === undefined ? 0 : written - watched.written + Math.max(0, watched.queued - queued)
+      if (watched === undefined || taken >= this.#rate.bytes) {
+        this.#watched.set(socket, { written, queued, since: now })
       } else if (now - watched.since >= this.#rate.overMs) {
         this.ended++
         socket.destroy()
       }
     }
   }
+}
+
+/**
+ * What the kernel has not taken of the write under way, bytes. An answer is one write, and to the stream it is all there until its last
+ * byte is gone, which takes minutes over a slow line. Only the handle tells how far it is; Node's own time-out of a socket asks
+ * it the same.
+ */
+function queuedIn(
+  socket: Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null },
+): number {
+  return socket._handle?.writeQueueSize ?? 0
 }
