@@ -5,7 +5,7 @@ import { serverFrames } from './socket.ts'
 
 /**
  * The last event of a stream that is ended by the server. `left`: I am not in the room any more, or it is gone; `over`: all
- * was told. Come back after the others, with `Last-Event-ID` and, where the token has expired, with a new one.
+ * was told; `blocked`: an operator keeps me out. Come back after the others, with `Last-Event-ID` and, where the token has expired, with a new one.
  */
 export const StreamClosing = Type.Object({
   reason: Type.Union([
@@ -14,6 +14,7 @@ export const StreamClosing = Type.Object({
     Type.Literal('session_revoked'),
     Type.Literal('left'),
     Type.Literal('over'),
+    Type.Literal('blocked'),
   ]),
 })
 export type StreamClosing = Static<typeof StreamClosing>

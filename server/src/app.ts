@@ -47,6 +47,7 @@ import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { Notes } from '#foundation/database/notes.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
+import { asAtomError } from '#foundation/errors.ts'
 import { Failures } from '#foundation/failure-groups.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
@@ -157,6 +158,8 @@ export interface App extends AsyncDisposable {
    * `withinMs`: all that there is until everything must be over.
    */
   drain(options?: { readonly graceMs?: number; readonly withinMs?: number }): Promise<void>
+  /** Counts among the errors what nobody caught, so that it is there when the process has ended of it. */
+  crashed(thrown: unknown): void
   /** What has begun and not ended, by name. */
   unfinished(): Readonly<Record<string, number>>
   /** Requests that were cut; final after disposal. */
@@ -513,6 +516,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       changed: () => {
         for (const socket of sockets.open())
           if (edge.isBlocked(socket.address, socket.principal.id)) socket.close('disconnected')
+        streams.closeBlocked((ip, accountId) => edge.isBlocked(ip, accountId))
       },
     }),
   )
@@ -635,6 +639,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       return readiness.watched
     },
     drain,
+    crashed: (thrown) => failures.note({ door: 'process', place: 'crash', error: asAtomError(thrown) }),
     unfinished: () => ({
       requests: http.underWay,
       streams: streams.count,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -411,14 +412,38 @@ test('[HE9] /live is answered while the main loop is blocked, again and again; o
   for (const [said, code] of refusals) {
     word = said
     probes.beat()
-    assertProblem(await call(url, 'GET', '/ready'), code)
+    const refusal = await call(url, 'GET', '/ready')
+    assertProblem(refusal, code)
+    assert.match(refusal.headers.get('retry-after') ?? '', /^\d+$/)
     assert.equal((await call(url, 'GET', '/live')).status, 200)
   }
   word = 'degraded'
   probes.beat()
   assert.deepEqual((await call(url, 'GET', '/ready')).body, { status: 'degraded' })
   assertProblem(await call(url, 'GET', '/v1/me'), 'not_found')
-  assertProblem(await call(url, 'POST', '/live'), 'method_not_allowed')
+  const odd = await call(url, 'POST', '/live')
+  assertProblem(odd, 'method_not_allowed')
+  assert.equal(odd.headers.get('allow'), 'GET, HEAD')
+})
+
+test('[HE30] whoever opens connections to the port of the probes and keeps them gets few, and the probes go on', async () => {
+  await using probes = await ProbeListener.open({
+    host: '127.0.0.1',
+    port: 0,
+    publicUrl: 'http://127.0.0.1',
+    word: () => 'up',
+    log: testLog,
+  })
+  const sockets = Array.from({ length: 400 }, () => connect(probes.port, '127.0.0.1'))
+  let closed = 0
+  for (const socket of sockets) socket.on('error', () => undefined).on('close', () => closed++)
+  await until(() => closed >= 200)
+  // Those that say nothing lose their places to those who ask.
+  await until(async () => {
+    const answer = await fetch(`http://127.0.0.1:${probes.port}/live`).catch(() => undefined)
+    return answer?.status === 200
+  })
+  for (const socket of sockets) socket.destroy()
 })
 
 test('[HE10] the whole of a running process, in the shape of the contract, for operators only: every component and the machine, with readings', async () => {

@@ -260,8 +260,9 @@ async function dashboardFolder(): Promise<AsyncDisposable & { readonly path: str
 test('[ER19] where the dashboard is not built, a page says what to do', async () => {
   await using db = await testDatabase()
   await using doors = await openDoors(db.database)
-  const { status, page } = await browse(doors.url, '/rooms')
+  const { status, page, headers } = await browse(doors.url, '/rooms')
   assert.equal(status, 503)
+  assert.match(headers['retry-after'] ?? '', /^\d+$/)
   assert.match(page, /The dashboard is not built/)
   assert.match(page, /npm start/)
 })

@@ -202,6 +202,26 @@ function disposable(socket: Socket) {
 }
 
 /** The head of what a request for a WebSocket is answered with. */
+test('[RL29] handshakes of sockets count against their address, so that one does not get all the turns of a process', async () => {
+  await using db = await testDatabase()
+  using shedding = new LoadShedding({ log: testLog })
+  const limits = new PolicyLimits(new MemoryRateLimits())
+  const edge = new Edge({ limits, callers: new Callers(), shedding })
+  await using live = await startLive(db.database, { entry: edge })
+  limits.of('address').change({ burst: 10, everyUs: 3_600_000_000 })
+  const answers: string[] = []
+  for (let at = 0; at < 8; at++) answers.push(await upgrade(live.url))
+  assert.deepEqual(
+    answers.map((head) => head.split(' ')[1]),
+    ['101', '101', '101', '101', '101', '429', '429', '429'],
+  )
+  assert.match(answers.at(-1) ?? '', /Retry-After: \d+\r\n/)
+  assert.deepEqual(
+    limits.refusals.recent(1).map(({ policy, subject }) => [policy, subject]),
+    [['address', '127.0.0.1']],
+  )
+})
+
 async function upgrade(url: string): Promise<string> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)

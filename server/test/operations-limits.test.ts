@@ -12,6 +12,7 @@ import { createApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { freePort } from './support/atom-process.ts'
 import { assertProblem, type Called, call } from './support/calls.ts'
+import { EventReader } from './support/event-reader.ts'
 import { PlainClient } from './support/live.ts'
 import { emptyTestDatabase, urlOf } from './support/postgres.ts'
 import { until } from './support/until.ts'
@@ -190,6 +191,32 @@ test('[RL23] an operator keeps an address, a network or an account out, or lets 
   await until(async () => (await statusOf('2001:db8:0:7::9')) === 200)
   assert.equal((await list()).length, 2)
   assert.ok(house.lines.filter((line) => line.includes('rule about callers')).length >= 5)
+})
+
+test('[RL30] who is kept out loses the streams that they read, by address or by account', async () => {
+  await using house = await startNodes(1)
+  const { ask, one, bob, owner } = house
+  const block = async (whom: object) =>
+    await ask('POST', '/v1/operations/caller-rules', {
+      ...{ verdict: 'block', reason: 'a test', forSeconds: 3_600 },
+      ...whom,
+    })
+  const rooms = await ask<{ items: { id: string }[] }>('GET', '/v1/rooms', undefined, { as: bob.token })
+  const open = async (path: string, token: string, from: string) =>
+    await EventReader.open(`${one}/v1${path}`, { token, headers: { 'x-forwarded-for': from } })
+  await using bobs = await open(`/rooms/${rooms.body.items[0]?.id}/stream`, bob.token, '192.0.2.7')
+  await using elsewhere = await open('/operations/log/stream', owner.token, '203.0.113.9')
+  await using here = await open('/operations/log/stream', owner.token, '192.0.2.1')
+  assert.deepEqual([bobs.status, elsewhere.status, here.status], [200, 200, 200])
+  const reason = (reader: EventReader) => reader.named('closing')[0]?.data['reason']
+  await block({ network: '203.0.113.0/24' })
+  await until(() => elsewhere.over)
+  assert.equal(reason(elsewhere), 'blocked')
+  assert.equal(bobs.over, false)
+  await block({ accountId: bob.id })
+  await until(() => bobs.over)
+  assert.equal(reason(bobs), 'blocked')
+  assert.equal(here.over, false)
 })
 
 test('[RL24] nobody but operators sees or changes limits, and nobody shuts themselves out', async () => {

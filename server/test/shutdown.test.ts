@@ -430,6 +430,34 @@ test('[SD6] a crash leaves its line, lets what is under way end, and exits with 
   }
 })
 
+test('[SD30] a crash is among the errors when the process is back: what was thrown, at the door `process`, with its alert', async () => {
+  await using db = await emptyTestDatabase()
+  await using atom = await AtomProcess.started({
+    ...bug('thrown'),
+    ATOM_LOG_LEVEL: 'info',
+    DATABASE_URL: urlOf(db.connection),
+  })
+  process.kill(atom.pid, 'SIGUSR2')
+  assert.equal(await atom.ended(), 1)
+  const rows = await db.database.query<{ door: string; code: string; title: string; count: string }>({
+    text: 'select door, code, title, count from error_groups',
+    values: [],
+  } as never)
+  assert.deepEqual(
+    rows.map(({ door, code, count }) => [door, code, Number(count)]),
+    [['process', 'internal', 1]],
+  )
+  assert.match(rows[0]?.title ?? '', /the canary of a bug/)
+  const alerts = await db.database.query<{ kind: string; title: string }>({
+    text: 'select kind, title from alerts where resolved_at is null',
+    values: [],
+  } as never)
+  assert.deepEqual(
+    alerts.map(({ kind }) => kind),
+    ['error_new'],
+  )
+})
+
 test('[SD7] several workers share the port of the probes, and drain together', async () => {
   const probePort = await freePort()
   await using atom = await AtomProcess.prepare({ ATOM_PROBE_PORT: String(probePort) }, ['--workers', '2'])

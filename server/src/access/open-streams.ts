@@ -11,13 +11,15 @@ export type { EventStream }
 export interface StreamCaller {
   readonly principal: AccountPrincipal
   readonly expiresAt: Date
+  /** Address it is read from. */
+  readonly ip: string
 }
 
 /** Answers that go on: each ends with its caller's token or session, and all of them with the process. */
 export class OpenStreams implements Disposable {
   readonly #revocations: Pick<Revocations, 'has' | 'subscribe'>
   readonly #clock: Clock
-  readonly #open = new Map<EventStream, AccountPrincipal>()
+  readonly #open = new Map<EventStream, StreamCaller>()
   readonly #subscription: Disposable
   #draining = false
 
@@ -28,7 +30,7 @@ export class OpenStreams implements Disposable {
     this.#revocations = options.revocations
     this.#clock = options.clock
     this.#subscription = options.revocations.subscribe((sessionId) => {
-      for (const [stream, principal] of this.#open) {
+      for (const [stream, { principal }] of this.#open) {
         if (principal.sessionId === sessionId) closeStream(stream, 'session_revoked')
       }
     })
@@ -50,12 +52,12 @@ export class OpenStreams implements Disposable {
   }
 
   /** Watches over a stream that is about to begin. False: it is over already. */
-  admit({ principal, expiresAt }: StreamCaller, stream: EventStream): boolean {
+  admit({ principal, expiresAt, ip }: StreamCaller, stream: EventStream): boolean {
     // Either may have come between the check of the caller and now.
     if (this.#draining) closeStream(stream, 'draining')
     else if (this.#revocations.has(principal.sessionId)) closeStream(stream, 'session_revoked')
     if (stream.over) return false
-    this.#open.set(stream, principal)
+    this.#open.set(stream, { principal, expiresAt, ip })
     const left = Math.max(0, expiresAt.getTime() - this.#clock.now().getTime())
     const expiry = setTimeout(() => closeStream(stream, 'token_expired'), left)
     stream.once('close', () => {
@@ -63,6 +65,12 @@ export class OpenStreams implements Disposable {
       this.#open.delete(stream)
     })
     return true
+  }
+
+  /** Ends those whose readers may not come in any more, by address or by account. */
+  closeBlocked(isBlocked: (ip: string, accountId: string) => boolean): void {
+    for (const [stream, { principal, ip }] of this.#open)
+      if (isBlocked(ip, principal.id)) closeStream(stream, 'blocked')
   }
 
   /** Tells all callers to come back, and takes no new ones. */

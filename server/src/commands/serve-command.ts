@@ -98,7 +98,8 @@ async function serve(
     stopping.unfinished = () => app.unfinished()
     await app.listen()
     await ready(app)
-    const { patient, watched } = await stopping.asked
+    const { why, patient, watched } = await stopping.asked
+    if (why instanceof Error) app.crashed(why)
     const graceMs = patient && (watched || app.watched) ? config.stop.graceMs : 0
     await app.drain({ graceMs, withinMs: stopping.leftMs })
     await app[Symbol.asyncDispose]()

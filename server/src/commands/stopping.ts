@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { errorText } from '#foundation/described-error.ts'
 import type { Log } from '#foundation/log.ts'
 
 /** Why the process is to end, and in which manner. */
@@ -104,7 +105,7 @@ export class Stopping implements Disposable {
 
   /** Recorded here and now: whatever the drain does later, the line is out. */
   #failed(thrown: unknown): void {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    const error = thrown instanceof Error ? thrown : new Error(`thrown: ${errorText(thrown)}`)
     process.exitCode = 1
     this.#log.fatal({ err: error }, 'stopping after a failure')
     if (++this.#failures >= mostFailures) process.exit(1)

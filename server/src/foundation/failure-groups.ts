@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { textOf } from './described-error.ts'
 import type { AtomError } from './errors.ts'
 import { scrub } from './log-line.ts'
 
@@ -40,11 +41,13 @@ const mostGroups = 500
  */
 export class Failures {
   #groups = new Map<string, FailureGroup>()
+  /** By kind: hashing is dear for whoever is turned away a thousand times a second. */
+  readonly #ids = new Map<string, string>()
 
   note(failure: Failure, at = new Date()): void {
     const { door, place, error } = failure
     const unforeseen = error.code === 'internal' ? describe(error.cause) : undefined
-    const id = shortHash(unforeseen?.kind ?? `${door} ${place} ${error.code}`)
+    const id = this.#idOf(unforeseen?.kind ?? `${door} ${place} ${error.code}`)
     let group = this.#groups.get(id)
     if (group === undefined) {
       if (this.#groups.size >= mostGroups) return
@@ -77,6 +80,16 @@ export class Failures {
       else if (this.#groups.size < mostGroups) this.#groups.set(group.id, group)
     }
   }
+
+  #idOf(kind: string): string {
+    let id = this.#ids.get(kind)
+    if (id === undefined) {
+      id = shortHash(kind)
+      if (this.#ids.size >= 2 * mostGroups) this.#ids.clear()
+      this.#ids.set(kind, id)
+    }
+    return id
+  }
 }
 
 interface Description {
@@ -97,17 +110,6 @@ function describe(thrown: unknown): Description {
     kind: `${name} ${code ?? ''} ${withoutParticulars(message)} ${framesOf(stack).join(' ')}`,
     title: said.slice(0, 300),
     stack: scrub(stack.slice(0, 6_000)),
-  }
-}
-
-function textOf(thrown: unknown, property: string): string | undefined {
-  if (typeof thrown !== 'object' || thrown === null) return undefined
-  try {
-    const value: unknown = Reflect.get(thrown, property)
-    return typeof value === 'string' ? value : undefined
-  } catch {
-    // A getter of a stranger; what it hides is not worth a second failure.
-    return undefined
   }
 }
 

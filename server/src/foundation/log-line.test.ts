@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { createLog } from './log.ts'
 import { finished, forTerminal, lineLimit } from './log-line.ts'
 import { Secret } from './secret.ts'
@@ -41,7 +42,77 @@ const planted: readonly [where: string, fields: object, message?: string][] = [
   ],
   ['a key', { pem: `-----BEGIN PRIVATE KEY-----\n${canary}\n-----END PRIVATE KEY-----` }],
   ['a sealed value', { sealed: new Secret(canary) }],
+  ['a header line in a text', {}, `sent authorization: Bearer ${canary}-opaque and was refused`],
+  ['cookies of which the first is harmless', {}, `sent Cookie: theme=dark; sid=${canary}; lang=en`],
+  [
+    'what a program prints of an object',
+    {
+      printed: inspect({
+        headers: { 'x-api-key': canary, 'set-cookie': [`a=1; Path=/`, `sid=${canary}`] },
+        authorization: `Basic ${canary}`,
+        passphrase: `two words ${canary}`,
+      }),
+    },
+  ],
 ]
+
+test('[LG20] what is cut in the middle of a secret does not show the beginning of it', () => {
+  const long = 'opaque'.repeat(20)
+  for (const before of [1_980, 2_000, 2_020])
+    for (const body of [
+      JSON.stringify({ padding: 'p'.repeat(before), access_token: long }),
+      JSON.stringify({ inner: JSON.stringify({ padding: 'p'.repeat(before), access_token: long }) }),
+      `${'p'.repeat(before)} authorization: Bearer ${long}`,
+    ])
+      assert.doesNotMatch(told({ body, more: 'm'.repeat(lineLimit) }, 'said'), /opaque/)
+})
+
+test('[LG21] no text, however it is made, makes a line take longer than a moment', () => {
+  const nasty = [
+    '\\',
+    'token \\"',
+    'x://a:',
+    'a://',
+    '-eyJaaaaaaaa',
+    '&token-',
+    "'cookie: ",
+    "password='a",
+    'authorization: Basic ',
+    '{"token":"\\\\',
+  ]
+  for (const piece of nasty) {
+    // As long as it can be without being cut.
+    const pieces = Math.floor(15_000 / (JSON.stringify(piece).length - 2))
+    const text = `token ${piece.repeat(pieces)}`
+    const began = process.cpuUsage()
+    told({ text }, 'said')
+    const { user } = process.cpuUsage(began)
+    // What grows with the square of the length took 350 ms; what does not takes 10 at most.
+    assert.ok(user < 150_000, `${JSON.stringify(piece)}: ${user} µs`)
+  }
+})
+
+test('[LG22] an error is logged whatever it is: one that is its own cause, one whose fields cannot be read, one that is none', () => {
+  const circle = new Error('the first')
+  circle.cause = new Error('the second', { cause: circle })
+  const hostile = Object.defineProperty(new Error('unread'), 'stack', {
+    get() {
+      throw new Error('nobody reads this')
+    },
+  })
+  const refusing = new Proxy(new Error('behind'), {
+    get() {
+      throw new Error('nobody reads this')
+    },
+    getPrototypeOf() {
+      throw new Error('nobody asks this')
+    },
+  })
+  const nothing: unknown = Object.create(null)
+  assert.match(told({ err: circle }, 'said'), /the first.*the second.*and so on/s)
+  for (const err of [hostile, refusing, nothing, Symbol('a symbol'), 10n, undefined])
+    assert.match(told({ err }, 'said'), /"msg":"said"/)
+})
 
 test('[LG1] of secrets planted in every shape a log line can have, none is found in it', () => {
   for (const [where, fields, message] of planted) {

@@ -3,11 +3,15 @@
  * there, group 3 the name.
  */
 const secretFields =
-  /((\\*")((?:[\w.-]*[_.-])?(?:token|secret|password|passwd|passphrase|authorization|cookie|set-cookie|api[_-]?key|private[_-]?key|master[_-]?keys?|credentials?|client_assertion|code_verifier|otp)|\w*(?:Token|Secret|Password|Passphrase|Authorization|Cookie|ApiKey|PrivateKey|MasterKeys?|Credential|Assertion|CodeVerifier))\2\s*:\s*)(?:"(?:[^"\\]|\\.)*"|\\+"(?:(?!\\+").)*\\+"|\[[^[\]]*\]|\{[^{}]*\})/gi
+  /((?<!\\)(\\*")((?:[\w.-]*[_.-])?(?:token|secret|password|passwd|passphrase|authorization|cookie|set-cookie|api[_-]?key|private[_-]?key|master[_-]?keys?|credentials?|client_assertion|code_verifier|otp)|\w*(?:Token|Secret|Password|Passphrase|Authorization|Cookie|ApiKey|PrivateKey|MasterKeys?|Credential|Assertion|CodeVerifier))\2\s*:\s*)(?:"(?:[^"\\]|\\.)*"|\\+"(?:[^"\\]|\\+(?![\\"]))*(?:\\+"|(?="))|\[[^[\]]*\]|\{[^{}]*\})/gi
 
-/** What a secret looks like wherever it stands: schemes, JWTs, prefixes of the providers' tokens, keys, addresses with a password. */
+/**
+ * What a secret looks like wherever it stands: schemes, JWTs, prefixes of the providers' tokens, keys, addresses with a password;
+ * then fields as they are written in addresses, forms, header lines and what a program prints of an object: a cookie to its end,
+ * anything else with the scheme before it.
+ */
 const secretShapes =
-  /(\b(?:Bearer|Basic|DPoP|Token)\s+)[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*|\b(?:gh[opusr]_|github_pat_|ya29\.|1\/\/|xox[a-z]-|xapp-|ntn_|secret_|sk-|pat-|AKIA|ASIA|00D[\w]{12,15}!|5Aep|atom\.capability\.)[\w./!-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|(?="))|(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*:)[^\s@"]+(?=@)|([?&#;\s"](?:[\w-]*(?:token|secret|password|passwd|api_?key|assertion|verifier)|code|state|sig|signature|authorization|cookie|set-cookie)\s*[=:]\s*)(?!\[secret\])[^"&\s,;}\]]{6,}/gi
+  /(\b(?:Bearer|Basic|DPoP|Token)\s+)[\w.~+/=-]{8,}|\beyJ[\w-]{8,1024}\.[\w-]{4,}\.[\w-]*|\b(?:gh[opusr]_|github_pat_|ya29\.|1\/\/|xox[a-z]-|xapp-|ntn_|secret_|sk-|pat-|AKIA|ASIA|00D[\w]{12,15}!|5Aep|atom\.capability\.)[\w./!-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|(?="))|(\b[a-z][a-z0-9+.-]{0,31}:\/\/[^\s:/@"]{0,256}:)[^\s@"]{1,1024}(?=@)|([?&#;\s"'{(](?:set-)?cookie'?\s*[=:]\s*)(?!\[secret\])[^"\]}\\\n]{4,}|([?&#;\s"'{(](?:[\w-]*(?:token|secret|password|passwd|passphrase|api[_-]?key|private[_-]?key|assertion|verifier)|code|state|sig|signature|authorization)'?\s*[=:]\s*)(?!\[secret\])(?:'[^'"]{3,}'?|(?:(?:Bearer|Basic|DPoP|Token|Digest)\s+)?[^"'&\s,;}\]]{6,})/gi
 
 /** Something that each of the above needs. Most lines have none of it, and looking for this costs a tenth. */
 const suspicious =
@@ -27,8 +31,8 @@ export function scrub(line: string): string {
     .replace(secretFields, (_whole, before: string, quote: string) => `${before}${quote}[secret]${quote}`)
     .replace(
       secretShapes,
-      (_whole, scheme?: string, address?: string, field?: string) =>
-        `${scheme ?? address ?? field ?? ''}[secret]`,
+      (_whole, scheme?: string, address?: string, cookie?: string, field?: string) =>
+        `${scheme ?? address ?? cookie ?? field ?? ''}[secret]`,
     )
 }
 

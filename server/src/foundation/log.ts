@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { describedError } from './described-error.ts'
 import { finished, forTerminal } from './log-line.ts'
 import { NoiseGate, type NoiseLimit, ordinaryNoise } from './log-noise.ts'
 import type { LogTail } from './log-tail.ts'
@@ -17,19 +18,6 @@ export interface LogOptions {
   /** Keeps the last lines, to be looked at while the process runs. */
   readonly tail?: LogTail
   readonly noise?: NoiseLimit
-}
-
-/** An error with its causes. Drivers hang whole objects onto theirs, keys of a session among them: those stay out. */
-function describedError(thrown: unknown): unknown {
-  if (!(thrown instanceof Error)) return thrown
-  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
-  return {
-    type: thrown.name,
-    message: thrown.message,
-    ...(code !== undefined && { code }),
-    stack: thrown.stack,
-    ...(thrown.cause !== undefined && { cause: describedError(thrown.cause) }),
-  }
 }
 
 /** RFC 3339 in UTC, written anew once a second and but for its milliseconds kept: a line per request asks for it often. */
@@ -77,7 +65,7 @@ export function createLog(options: LogOptions): Log {
       base: null,
       timestamp: isoTime(),
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: describedError },
+      serializers: { err: (thrown: unknown) => describedError(thrown) },
       hooks: {
         logMethod(args, method, level) {
           const [first, second] = args as unknown[]

@@ -4,10 +4,17 @@ import { isIP } from 'node:net'
  * Who counts as one caller: an IPv4 address by itself, an IPv6 address by its first 64 bits, which is what one customer is
  * given (RFC 6177); anything else as it is.
  */
-export function networkOf(address: string): string {
+export function networkOf(from: string): string {
+  const address = withoutPort(from)
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
   if (mapped?.[1] !== undefined) return mapped[1]
   return isIP(address) === 6 ? `${groupsOf(address, 4).join(':')}::/64` : address
+}
+
+/** Some proxies write the port beside the address that they forward: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+export function withoutPort(address: string): string {
+  const [, six, four] = /^(?:\[([\da-f:.]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/i.exec(address) ?? []
+  return six ?? four ?? address
 }
 
 /** The neighbourhood of what `networkOf` names: 24 bits of IPv4, 48 of IPv6. */

@@ -12,6 +12,12 @@ export class AnswersUnderWay {
     this.#last.set(socket, answer)
   }
 
+  /** Part of an answer has left on this connection, and the rest is to come. */
+  hasBegun(socket: Socket): boolean {
+    const answer = this.#last.get(socket)
+    return answer?.headersSent === true && !answer.writableFinished
+  }
+
   get count(): number {
     let count = 0
     for (const answer of this.#last.values()) if (!answer.writableFinished) count++

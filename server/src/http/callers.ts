@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net'
-import { networkOf } from '#foundation/network-address.ts'
+import { networkOf, withoutPort } from '#foundation/network-address.ts'
 
 /** What an operator has said about somebody, for a time. */
 export interface CallerRuling {
@@ -105,7 +105,8 @@ function listOf(network: string): BlockList {
   return list
 }
 
-function contains(list: BlockList, address: string): boolean {
+function contains(list: BlockList, from: string): boolean {
+  const address = withoutPort(from)
   const family = isIP(address)
   return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }

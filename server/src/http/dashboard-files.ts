@@ -66,7 +66,11 @@ async function sendIndex(reply: FastifyReply, folder: string): Promise<FastifyRe
   const file = join(folder, 'index.html')
   if (!existsSync(file)) {
     const made = page({ title: 'The dashboard is not built', body: notBuilt })
-    return reply.code(503).header('content-security-policy', pagePolicy(made.nonce)).send(made.html)
+    return reply
+      .code(503)
+      .header('retry-after', '60')
+      .header('content-security-policy', pagePolicy(made.nonce))
+      .send(made.html)
   }
   const nonce = newNonce()
   const index = (await readFile(file, 'utf8')).replaceAll(noncePlaceholder, nonce)

@@ -174,7 +174,7 @@ export class Edge {
     if (!this.shedding.admits(priority, () => workspaceId)) throw this.shedding.refusal()
   }
 
-  /** For who speaks another protocol on the same port. @throws AtomError `blocked` | `busy` */
+  /** For who speaks another protocol on the same port. @throws AtomError `blocked` | `busy` | `rate_limited` */
   requireEntry(request: IncomingMessage, address: string): void {
     const { network, standing } = this.callers.of(address)
     if (standing === 'blocked') throw new AtomError('blocked')
@@ -182,5 +182,9 @@ export class Edge {
     const authorization = request.headers.authorization
     const claim = authorization === undefined ? undefined : this.#claim(authorization)
     if (!this.shedding.admits('people', () => claim?.party ?? network)) throw this.shedding.refusal()
+    // The turns of a process are few: one address does not get to take them all. Where nodes count together, and what is left is
+    // not known here, this one passes and is counted; whoever has nothing left is known by then.
+    const outcome = this.limits.take(this.#address, network, writingCost)
+    if (outcome instanceof AtomError) throw outcome
   }
 }

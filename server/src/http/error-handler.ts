@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
+import type { Failures } from '#foundation/failure-groups.ts'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { problemPage } from './error-page.ts'
@@ -78,13 +79,22 @@ export function answerError(
   return reply.header('content-type', problemType).serializer(JSON.stringify).send(problem)
 }
 
+/** How long somebody whose connection is at its end may take to read why, ms. */
+const toReadMs = 1_000
+
 /** Node's own refusals, before there is a request: answered on the bare socket, in the same form, and then closed. */
 export function answerBrokenConnection(
   failure: NodeJS.ErrnoException,
   socket: Socket,
-  options: { log: Log; publicUrl: string },
+  options: {
+    log: Log
+    failures?: Pick<Failures, 'note'> | undefined
+    publicUrl: string
+    /** An answer has begun: whatever were said now would be read as a part of it. */
+    underWay: boolean
+  },
 ): void {
-  if (failure.code === 'ECONNRESET' || !socket.writable || socket.destroyed) {
+  if (failure.code === 'ECONNRESET' || !socket.writable || socket.destroyed || options.underWay) {
     socket.destroy()
     return
   }
@@ -92,11 +102,15 @@ export function answerBrokenConnection(
   const error = brokenConnection(failure)
   const status = failure.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.row.status
   const body = JSON.stringify({ ...problemOf(error, { requestId, publicUrl: options.publicUrl }), status })
+  options.failures?.note({ door: 'http', place: 'unreadable', error, requestId })
   options.log.info({ requestId, status, code: error.code, reason: failure.code }, 'request not readable')
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
       `x-content-type-options: nosniff\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
   )
+  // Nobody reads what else it says, so nobody would hear that it goes away, either; and it need not.
+  const cut = setTimeout(() => socket.destroy(), toReadMs)
+  socket.once('close', () => clearTimeout(cut))
 }
 
 function brokenConnection(failure: NodeJS.ErrnoException): AtomError {

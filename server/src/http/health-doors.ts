@@ -40,8 +40,13 @@ export function healthDoors(http: HttpServer, options: HealthDoors): void {
     operationRoutes.health.path,
     async (request, reply) => {
       const { overall } = health
-      reply.code(overall === 'down' ? 503 : 200)
-      if (!(await mayKnow(request.headers.authorization))) return reply.send({ status: overall })
+      if (overall === 'down') reply.code(503).header('retry-after', '1')
+      const { authorization } = request.headers
+      if (!(await mayKnow(authorization))) {
+        // Whoever tries tokens here pays for it as at any other door.
+        if (authorization !== undefined) await http.edge?.notLetIn(request, reply)
+        return reply.send({ status: overall })
+      }
       return reply.send({
         status: overall,
         state: readiness.word,

@@ -301,6 +301,8 @@ export async function knockAt(address: { readonly host: string; readonly port: n
     socket.once('data', done)
     // Nobody there to knock at, or too many connections: other limits see to that.
     socket.once('error', done)
+    // Closed without a word, as one connection too many is: otherwise nobody would ever say that the wait is over.
+    socket.once('close', done)
   })
   return performance.now() - began
 }

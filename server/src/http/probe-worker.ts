@@ -14,10 +14,16 @@ const { shared, host, port, publicUrl, stuckMs } = workerData as ProbeWorkerData
 const board = new ProbeBoard(shared)
 const headers = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
 
-const server = createServer({ keepAliveTimeout: 5_000, requestTimeout: 5_000 }, (request, response) => {
+/** Far more than balancers and platforms open, and too few to use up what the process may open. */
+const mostConnections = 200
+
+const limits = { keepAliveTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 1_000 }
+const server = createServer(limits, (request, response) => {
   const path = request.url?.split('?', 1)[0]
-  if (request.method !== 'GET' && request.method !== 'HEAD') refuse(response, 'method_not_allowed')
-  else if (path === operationRoutes.live.path) live(response)
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD')
+    refuse(response, 'method_not_allowed')
+  } else if (path === operationRoutes.live.path) live(response)
   else if (path === operationRoutes.ready.path) ready(response)
   else refuse(response, 'not_found')
 })
@@ -51,10 +57,12 @@ function refuse(response: ServerResponse, code: AtomError['code'], detail?: stri
     ...headers,
     'content-type': problemType,
     'x-request-id': requestId,
+    ...(error.row.status === 503 && { 'retry-after': '1' }),
   })
   response.end(JSON.stringify(problemOf(error, { requestId, publicUrl })))
 }
 
+server.maxConnections = mostConnections
 server.once('error', (error: NodeJS.ErrnoException) =>
   parentPort?.postMessage({ failed: { code: error.code, message: error.message } }),
 )

@@ -1,11 +1,11 @@
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { inspect } from 'node:util'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import type { Route } from '@atom/contract/route.ts'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import { AtomError } from '#foundation/errors.ts'
+import { errorText } from '#foundation/described-error.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
@@ -147,13 +147,24 @@ export class HttpServer implements AsyncDisposable {
       forceCloseConnections: 'idle',
       frameworkErrors: (error, request, reply) => {
         this.#begin(request, reply)
-        const refusal = this.#edge?.arrive(request, reply)
-        this.#fail(refusal instanceof AtomError ? refusal : error, request, reply)
-        this.#finish(request, reply)
+        const answer = (refusal: AtomError | undefined) => {
+          this.#fail(refusal ?? error, request, reply)
+          this.#finish(request, reply)
+        }
+        const outcome = this.#edge?.arrive(request, reply)
+        // Where nodes count together the answer comes later; who may not come in may not come in by a broken address either.
+        if (outcome instanceof Promise) outcome.then(answer, (thrown) => answer(asAtomError(thrown)))
+        else answer(outcome)
       },
       clientErrorHandler: (failure, socket) =>
-        answerBrokenConnection(failure, socket, { log: options.log, publicUrl: this.publicUrl }),
+        answerBrokenConnection(failure, socket, {
+          log: options.log,
+          failures: options.failures,
+          publicUrl: this.publicUrl,
+          underWay: this.#answers.hasBegun(socket),
+        }),
     })
+    this.#ignoreOffers()
     this.fastify.decorateRequest('answeredWith', undefined)
     this.fastify.decorateRequest('arrivedAt', 0)
     this.fastify.decorateRequest('caller', undefined)
@@ -354,6 +365,19 @@ export class HttpServer implements AsyncDisposable {
     else done(refusal)
   }
 
+  /**
+   * What HTTP lets a server pass over, it passes over: Node would answer some of it by itself, past everything that stands at the
+   * door, and close the connection of whoever offers HTTP/2, as Java's clients do with every request (RFC 9110 7.8, 10.1.1).
+   */
+  #ignoreOffers(): void {
+    const { node } = this
+    node.on('checkExpectation', (request, response) => node.emit('request', request, response))
+    Object.assign(node, {
+      shouldUpgradeCallback: ({ headers }: IncomingMessage) =>
+        headers.upgrade?.toLowerCase() === 'websocket' && node.listenerCount('upgrade') > 0,
+    } satisfies ServerOptions)
+  }
+
   /** Connections that asked for something over HTTP; those that became WebSockets have rules of their own. */
   *#answering(): Iterable<Socket> {
     for (const socket of this.connections.open) if (this.#answered.has(socket)) yield socket
@@ -466,10 +490,15 @@ export class HttpServer implements AsyncDisposable {
       ...(error !== undefined && { code: error.code }),
     }
     if (error?.code === 'internal')
-      this.#options.log.error({ ...line, failure: told(error.cause) }, 'request failed')
+      this.#options.log.error({ ...line, failure: errorText(error.cause) }, 'request failed')
     // A probe that is told no is no trouble of this server, and comes again and again.
-    else if (error !== undefined && error.row.status >= 500 && request.routeOptions.config?.quiet !== true)
-      this.#options.log.warn({ ...line, failure: told(error.cause) }, 'request refused')
+    else if (
+      error !== undefined &&
+      error.row.status >= 500 &&
+      !request.turnedAway &&
+      request.routeOptions.config?.quiet !== true
+    )
+      this.#options.log.warn({ ...line, failure: errorText(error.cause) }, 'request refused')
     else if (request.turnedAway || request.routeOptions.config?.quiet === true)
       this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
@@ -493,14 +522,6 @@ function spanOf(method: string, counts: RouteCounts | undefined): SpanDescriptio
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   return new HttpServer(options)
-}
-
-/** A thrown thing as text, whatever it is: no getter, no `toJSON` of it runs, and a megabyte of message stays out of the log. */
-function told(thrown: unknown): string {
-  return inspect(thrown, { depth: 3, getters: false, maxStringLength: 2_000, maxArrayLength: 10 }).slice(
-    0,
-    8_000,
-  )
 }
 
 /** Framing that Node lets pass but that two servers in a row may read differently (RFC 9112 3.2, 3.2.2). */

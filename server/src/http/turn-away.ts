@@ -8,6 +8,7 @@ import { problemOf, problemType } from './problem.ts'
  */
 export function turnAway(reply: FastifyReply, error: AtomError, publicUrl: string): void {
   const { raw, request } = reply
+  request.answeredWith = error
   const body = JSON.stringify(problemOf(error, { requestId: request.id, publicUrl }))
   reply.hijack()
   raw.writeHead(error.row.status, {

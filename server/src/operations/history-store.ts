@@ -93,10 +93,13 @@ export async function merged(
   }))
 }
 
-/** Where rows of this step end: everything before has been merged into them. Undefined: there is none. */
-export async function writtenUpTo(db: Queryable, step: number): Promise<Date | undefined> {
+/**
+ * Where rows of this step end that began before `until`: everything before has been merged into them. Undefined: there is none.
+ * Rows of a clock that was ahead for a while lie beyond, and say nothing of what lies between.
+ */
+export async function writtenUpTo(db: Queryable, step: number, until: Date): Promise<Date | undefined> {
   const [row] = await db.query<{ at: Date | null }>(
-    sql`select max(at) + ${step} * interval '1 second' as at from metric_history where step = ${step}`,
+    sql`select max(at) + ${step} * interval '1 second' as at from metric_history where step = ${step} and at < ${until}`,
   )
   return row?.at ?? undefined
 }

@@ -214,7 +214,7 @@ export class MetricHistory implements AsyncDisposable {
     let begin = from
     for (const { step: own } of historySteps.toReversed()) {
       if (own > step) continue
-      const end = (await store.writtenUpTo(this.#with.database, own)) ?? begin
+      const end = (await store.writtenUpTo(this.#with.database, own, to)) ?? begin
       const upTo = own === finest || end > to ? to : end
       if (upTo <= begin) continue
       spans.push({ step: own, from: begin, to: upTo })
@@ -243,7 +243,7 @@ export class MetricHistory implements AsyncDisposable {
       for (const [at, { step }] of historySteps.entries()) {
         const finer = historySteps[at - 1]
         if (finer !== undefined) {
-          let from = (await store.writtenUpTo(tx, step)) ?? new Date(0)
+          let from = (await store.writtenUpTo(tx, step, new Date(now))) ?? new Date(0)
           for (let made = 0; made < placesAtOnce; made++) {
             const first = await store.firstFrom(tx, finer.step, from)
             if (first === undefined) break
@@ -261,7 +261,7 @@ export class MetricHistory implements AsyncDisposable {
       for (const [at, { step, keptSeconds }] of historySteps.entries()) {
         const coarser = historySteps[at + 1]
         // After a long absence: nothing goes before it stands in the next step.
-        const merged = coarser && ((await store.writtenUpTo(tx, coarser.step)) ?? new Date(0))
+        const merged = coarser && ((await store.writtenUpTo(tx, coarser.step, new Date(now))) ?? new Date(0))
         const before = Math.min(now - keptSeconds * 1_000, merged?.getTime() ?? now)
         await store.prune(tx, step, new Date(before))
       }

@@ -2,6 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import { authenticate, bearerToken, requireAudience } from '#access/authenticate.ts'
 import type { AccessTokens } from '#access/tokens.ts'
+import { AtomError } from '#foundation/errors.ts'
 import type { Secret } from '#foundation/secret.ts'
 import type { Metrics } from '#foundation/telemetry/metrics.ts'
 import type { HttpServer } from '#http/server.ts'
@@ -24,7 +25,13 @@ export function metricsDoor(
     async (request, reply) => {
       const { authorization } = request.headers
       if (scraperToken === undefined || !isSame(bearerToken(authorization), scraperToken.reveal())) {
-        requireAudience('operator', await authenticate(tokens, authorization))
+        const principal = await authenticate(tokens, authorization).catch(async (thrown: unknown) => {
+          // Whoever tries tokens here pays for it as at any other door.
+          if (isRefusal(thrown)) await http.edge?.notLetIn(request, reply)
+          throw thrown
+        })
+        http.edge?.requireAccount(principal.id)
+        requireAudience('operator', principal)
       }
       return reply
         .header('content-type', metrics.contentType)
@@ -34,6 +41,10 @@ export function metricsDoor(
     // Asked for every few seconds for ever.
     { quiet: true },
   )
+}
+
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof AtomError && thrown.row.status === 401
 }
 
 function isSame(given: string | undefined, expected: string): boolean {

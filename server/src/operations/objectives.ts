@@ -63,6 +63,8 @@ export class Objectives implements AsyncDisposable {
   /** Judges the minutes that have ended since the last time. Never rejects. */
   async tick(): Promise<void> {
     const last = Math.floor((this.#clock.now().getTime() - graceMs) / minuteMs) * minuteMs - minuteMs
+    // The clock was set back: what was judged lies in a time that is still to come.
+    if (this.#judged !== undefined && last < this.#judged - minuteMs) this.#judged = undefined
     if (this.#judged !== undefined && last <= this.#judged) return
     this.#busy = true
     try {

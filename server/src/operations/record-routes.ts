@@ -32,10 +32,10 @@ export function recordDoors(
     body: { node: log.node, ...log.lines({ ...query, text: q }) },
   }))
 
-  guardEvents(logRoutes.logStream, async ({ query: { q, ...query }, principal, expiresAt }) => {
+  guardEvents(logRoutes.logStream, async ({ query: { q, ...query }, principal, expiresAt, ip }) => {
     streams.requireTime()
     return (stream) => {
-      if (!streams.admit({ principal, expiresAt }, stream)) return
+      if (!streams.admit({ principal, expiresAt, ip }, stream)) return
       // Who reads slower than the log is written misses lines, and sees by their numbers that they do.
       const listening = log.listen({ ...query, text: q }, (line) => {
         if (!stream.crowded) stream.send({ id: String(line.number), data: line })

@@ -32,7 +32,7 @@ export interface AdmissionLimits {
 
 /** Who may come in at all, and how much of what they ask for can be done. */
 export interface Entry {
-  /** @throws AtomError `blocked` | `busy` */
+  /** @throws AtomError `blocked` | `busy` | `rate_limited` */
   requireEntry(request: IncomingMessage, address: string): void
   /** @throws AtomError `blocked` */
   requireAccount(accountId: string): void
@@ -111,7 +111,7 @@ export class Admission {
     for (const tcp of this.#open) tcp.destroy()
   }
 
-  /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `blocked`, `busy` or `origin_refused`. */
+  /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `blocked`, `busy`, `rate_limited` or `origin_refused`. */
   request(request: IncomingMessage): void {
     if (this.#closed) throw new AtomError('draining', undefined, { retryAfterMs: 1_000 })
     const { origin, host } = request.headers

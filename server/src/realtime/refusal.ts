@@ -32,7 +32,7 @@ export function turnAway(request: IncomingMessage, refusal: FrameError): void {
 
 /** Only what passes: a foreign page is not even given a WebSocket to be refused on. */
 function readsFrames({ headers, url }: IncomingMessage, { code }: FrameError): boolean {
-  if (code !== 'busy' && code !== 'draining') return false
+  if (code !== 'busy' && code !== 'draining' && code !== 'rate_limited') return false
   const asks = headers.origin !== undefined || /[?&]refusal=frame(&|$)/.test(url ?? '')
   const key = headers['sec-websocket-key'] ?? ''
   return asks && headers['sec-websocket-version'] === '13' && /^[A-Za-z0-9+/]{22}==$/.test(key)

@@ -32,11 +32,16 @@ export class EventReader implements AsyncDisposable {
 
   static async open(
     url: string,
-    options: { readonly token: string; readonly lastEventId?: string | undefined },
+    options: {
+      readonly token: string
+      readonly lastEventId?: string | undefined
+      readonly headers?: Readonly<Record<string, string>>
+    },
   ): Promise<EventReader> {
     const gone = new AbortController()
     const answer = await fetch(url, {
       headers: {
+        ...options.headers,
         authorization: `Bearer ${options.token}`,
         ...(options.lastEventId !== undefined && { 'last-event-id': options.lastEventId }),
       },

@@ -234,6 +234,8 @@ interface Known extends Kept {
   /** Until then there is nothing for who costs at least so much. */
   refusedUntil: number
   refusedCost: number
+  /** What held when it was refused; under anything else Redis is asked again. */
+  refusedUnder: Allowance | undefined
   askedAt: number
   readonly waiting: Asked[]
   flying: boolean
@@ -274,6 +276,7 @@ class RedisLimit implements Limit {
         handEndsAt: 0,
         refusedUntil: 0,
         refusedCost: 0,
+        refusedUnder: undefined,
         askedAt: Number.NEGATIVE_INFINITY,
         waiting: [],
         flying: false,
@@ -302,7 +305,9 @@ class RedisLimit implements Limit {
         entry.handEndsAt -= price
         return this.#admit(entry, now, cost)
       }
-      if (now < entry.refusedUntil && cost >= entry.refusedCost) return this.#refuse(entry, now, cost)
+      const stillHolds = entry.refusedUnder === this.#allowance
+      if (stillHolds && now < entry.refusedUntil && cost >= entry.refusedCost)
+        return this.#refuse(entry, now, cost)
     }
     return new Promise((answer) => {
       entry.waiting.push({ cost, answer })
@@ -381,6 +386,7 @@ class RedisLimit implements Limit {
         if (entry.refusedUntil === 0 || cost < entry.refusedCost) {
           entry.refusedUntil = until
           entry.refusedCost = cost
+          entry.refusedUnder = allowance
         }
         tell(this.#refuse(entry, now, cost))
       }
