@@ -180,9 +180,9 @@ const put = (targets: AlertTargets, change: Partial<Pick<AlertTargets, 'roomId' 
 function RoomDialog({ targets, onClose, onDone }: ChangeProps) {
   const { items } = useObserved(atom.rooms)
   const rooms = items.filter(({ kind }) => kind === 'group')
-  const [roomId, setRoomId] = useState(
-    rooms.some(({ id }) => id === targets.roomId) ? (targets.roomId ?? '') : (rooms[0]?.id ?? ''),
-  )
+  const [chosen, setChosen] = useState(targets.roomId ?? '')
+  // Rooms may come later than the dialog, and the one that is told now may be none of mine.
+  const roomId = rooms.some(({ id }) => id === chosen) ? chosen : (rooms[0]?.id ?? '')
   const change = useAction(async () => {
     await put(targets, { roomId })
     onDone()
@@ -201,7 +201,7 @@ function RoomDialog({ targets, onClose, onDone }: ChangeProps) {
             label="Room"
             value={roomId}
             options={rooms.map(({ id, name }) => [id, name] as const)}
-            onChoose={setRoomId}
+            onChoose={setChosen}
           />
         </div>
       )}

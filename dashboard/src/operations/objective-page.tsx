@@ -238,7 +238,7 @@ function Burns({ objective: { burns } }: { objective: Objective }) {
                 <td className={`px-3 py-2 text-right whitespace-nowrap ${part >= 1 ? 'text-bad' : ''}`}>
                   {amountText(long)} and {amountText(short)}
                 </td>
-                <td className="px-3 py-2 text-right">{amountText(factor)}</td>
+                <td className="px-3 py-2 text-right">{factor.toLocaleString('en')}</td>
                 <td className="py-2 pl-3 max-sm:hidden">
                   <span aria-hidden className="block h-1.5 overflow-hidden rounded-full bg-chosen">
                     <span
