@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { AskedNode } from './operations.ts'
 import { Page, PageQuery, route, Time } from './route.ts'
 
 const LogLevel = Type.Union([
@@ -11,7 +12,7 @@ const LogLevel = Type.Union([
 ])
 
 export const LogLine = Type.Object({
-  number: Type.Integer({ description: 'Counts up from 1 in the process that answers.' }),
+  number: Type.Integer({ description: 'Counts up from 1 in its process.' }),
   level: Type.String(),
   time: Type.String(),
   module: Type.Optional(Type.String()),
@@ -40,11 +41,11 @@ export const logRoutes = {
   log: route({
     method: 'GET',
     path: '/v1/operations/log',
-    summary: 'The last lines of the process that answers, newest first',
+    summary: 'The last lines of one process, newest first',
     audience: 'operator',
-    query: Type.Object({ ...PageQuery.properties, ...wanted }, closed),
+    query: Type.Object({ ...PageQuery.properties, ...wanted, node: AskedNode }, closed),
     answers: { 200: Type.Object({ node: Type.String(), ...Page(LogLine).properties }) },
-    errors: [],
+    errors: ['not_found', 'validation_failed'],
   }),
   logStream: route({
     method: 'GET',

@@ -117,6 +117,15 @@ export const Objective = Type.Object({
 })
 export type Objective = Static<typeof Objective>
 
+/** How one objective was kept over time, by column, oldest first; a step in which nothing was asked has no place. */
+export const ObjectiveHistory = Type.Object({
+  step: Type.Integer({ description: 'Seconds that each place stands for.' }),
+  at: Type.Array(Type.Integer({ description: 'Its beginning: milliseconds since 1970, UTC.' })),
+  total: Type.Array(Type.Number({ description: 'Requests.' })),
+  bad: Type.Array(Type.Number({ description: 'Those that did not hold to it, as it is now.' })),
+})
+export type ObjectiveHistory = Static<typeof ObjectiveHistory>
+
 const Severity = Type.Union([Type.Literal('page'), Type.Literal('ticket')], {
   description: '`page`: now. `ticket`: in working hours.',
 })
@@ -139,7 +148,7 @@ export type Alert = Static<typeof Alert>
 export const AlertTargets = Type.Object({
   roomId: Type.Union([Id, Type.Null()]),
   webhookUrl: Type.Union([Type.String(), Type.Null()]),
-  /** News that could not be delivered so far, and the last reason. */
+  /** News that have not been delivered so far, and why the last of them could not. */
   waiting: Type.Integer(),
   lastFailure: Type.Union([Type.String(), Type.Null()]),
 })
@@ -206,6 +215,19 @@ export const monitoringRoutes = {
     audience: 'operator',
     answers: { 200: Type.Object({ items: Type.Array(Objective) }) },
     errors: [],
+  }),
+  objectiveHistory: route({
+    method: 'GET',
+    path: '/v1/operations/objectives/{id}/history',
+    summary: 'How an objective was kept over time, on all processes',
+    audience: 'operator',
+    params: Type.Object({ id: Id }),
+    query: Type.Object(
+      { hours: Type.Optional(Type.Integer({ minimum: 1, maximum: 720, description: '72 where absent.' })) },
+      closed,
+    ),
+    answers: { 200: ObjectiveHistory },
+    errors: ['not_found'],
   }),
   changeObjective: route({
     method: 'PATCH',

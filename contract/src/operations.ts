@@ -41,7 +41,7 @@ export const LiveSummary = Type.Object({
 export type LiveSummary = Static<typeof LiveSummary>
 
 /** Which process is asked: its `id`, or its `node` where that is one process's alone; whichever answers where absent. */
-const AskedNode = Type.Optional(
+export const AskedNode = Type.Optional(
   Type.String({
     minLength: 1,
     maxLength: 200,

@@ -58,6 +58,7 @@ import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
 import { SystemReadings } from '#foundation/system/system-readings.ts'
+import { registerCacheMetrics } from '#foundation/telemetry/cache-counts.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { RuntimeReadings } from '#foundation/telemetry/runtime-readings.ts'
 import { Tracing } from '#foundation/telemetry/tracing.ts'
@@ -79,6 +80,7 @@ import { setupPageDoors } from '#http/setup-pages.ts'
 import { Alerts } from '#operations/alerts.ts'
 import { errorAlerts } from '#operations/error-alerts.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
+import { HealthAlerts } from '#operations/health-alerts.ts'
 import { healthChecks } from '#operations/health-checks.ts'
 import { historyReader } from '#operations/history-sources.ts'
 import { registerLimitMetrics } from '#operations/limit-metrics.ts'
@@ -466,6 +468,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       notes,
       alive: () => presence.nodes(),
       draining: () => http.phase === 'draining',
+      lines: (wanted) => logDesk.lines(wanted),
       version: packageJson.version,
       clock,
       log,
@@ -503,7 +506,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const logDesk = born.use(
     new LogDesk({ node, tail: overrides.logTail ?? new LogTail(), modules, database, notes, clock, log }),
   )
-  recordDoors(guards, { errors: errorsSeen, log: logDesk, streams })
+  recordDoors(guards, { errors: errorsSeen, log: logDesk, nodes, streams })
   const operatorLimits = born.use(
     await Limits.open({
       database,
@@ -545,6 +548,13 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       }),
     }),
   )
+  born.use(
+    new HealthAlerts({
+      ...{ node, alerts, clock, log },
+      parts: () =>
+        http.phase === 'ready' ? { ...health.components('component'), ...health.components('system') } : {},
+    }),
+  )
   const readiness = new Readiness({ phase: () => http.phase, health })
   healthDoors(http, {
     health,
@@ -571,6 +581,12 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   runtime.register(metrics)
   database.traffic.register(metrics, () => database.load)
   providerTraffic.register(metrics)
+  registerCacheMetrics(metrics, {
+    access_tokens: tokens.cache,
+    caller_addresses: edge.callers.cache,
+    data_keys: envelope.keyCache,
+    ...connectionRoom.caches,
+  })
   registerTurnMetrics(metrics, { running: () => turnWorker.running })
   if (redis !== undefined) registerRedisMetrics(metrics, () => redis.connected)
   const history = born.use(

@@ -53,6 +53,7 @@ test('[MO15] every metric that the shipped dashboards and rules name exists, and
     }
   }
   await rm(dataDir, { recursive: true })
+  assert.ok(exist.has('atom_cache_hits_total') && exist.has('atom_cache_entries'))
   assert.ok(exist.has('process_cpu_seconds_total') && exist.has('http_server_active_requests'))
 
   const rules = readFileSync(join(deploy, 'prometheus', 'atom.yml'), 'utf8')

@@ -1,16 +1,27 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, get } from 'node:http'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import type { Alert, AlertTargets, History, Objective, RouteTraffic } from '@atom/contract/monitoring.ts'
+import type {
+  Alert,
+  AlertTargets,
+  History,
+  Objective,
+  ObjectiveHistory,
+  RouteTraffic,
+} from '@atom/contract/monitoring.ts'
 import sql from 'sql-template-tag'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { parseKeyring } from '#foundation/crypto/keyring.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { createOutbound } from '#foundation/outbound.ts'
+import { registerCacheMetrics } from '#foundation/telemetry/cache-counts.ts'
 import { FineHistogram } from '#foundation/telemetry/fine-histogram.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { RuntimeReadings } from '#foundation/telemetry/runtime-readings.ts'
@@ -501,3 +512,125 @@ test('[MO11] news of an alert reach the room once and the webhook signed, again 
   receiver.close()
   receiver.closeAllConnections()
 })
+
+test('[MO25] how an objective was kept over time is told in steps, by what is promised now', async () => {
+  await using house = await openHouse()
+  const { url, clock } = house.doors
+  clock.pass(3_600_000 - (clock.now().getTime() % 3_600_000))
+  const fine = new FineHistogram()
+  for (const [ms, failed] of [
+    [20, 0],
+    [20, 5],
+    [700, 0],
+  ] as const) {
+    for (let n = 0; n < 50; n++) fine.record(ms)
+    await historyStore.write(house.own.database, { step: 10, at: clock.now(), node: 'node-1' }, [
+      { metric: 'class.duration', label: 'api', ...(fine.take() ?? assert.fail()) },
+      { metric: 'class.failed', label: 'api', count: 0, sum: failed, peak: failed, counts: [] },
+      { metric: 'class.failed', label: 'proxy', count: 0, sum: 9, peak: 9, counts: [] },
+    ])
+    clock.pass(10 * minuteMs)
+  }
+  const token = await house.token()
+  const { body } = await call<{ items: Objective[] }>(url, 'GET', '/v1/operations/objectives', { token })
+  const kept = async (kind: Objective['kind'], hours: number) => {
+    const of = body.items.find((each) => each.class === 'api' && each.kind === kind)?.id
+    return await call<ObjectiveHistory>(
+      url,
+      'GET',
+      `/v1/operations/objectives/${of}/history?hours=${hours}`,
+      {
+        token,
+      },
+    )
+  }
+  const availability = (await kept('availability', 2)).body
+  assert.deepEqual(
+    [availability.total, availability.bad],
+    [
+      [50, 50, 50],
+      [0, 5, 0],
+    ],
+  )
+  assert.equal(availability.at[1], (availability.at[0] ?? 0) + 10 * minuteMs)
+  const latency = (await kept('latency', 2)).body
+  assert.deepEqual(
+    [latency.total, latency.bad],
+    [
+      [50, 50, 50],
+      [0, 0, 50],
+    ],
+  )
+  const slow = body.items.find((each) => each.class === 'api' && each.kind === 'latency')
+  const change = { token, body: { thresholdMs: 1_000 } }
+  assert.equal((await call(url, 'PATCH', `/v1/operations/objectives/${slow?.id}`, change)).status, 200)
+  assert.deepEqual((await kept('latency', 720)).body.bad, [0])
+  assertProblem(await call(url, 'GET', `/v1/operations/objectives/${aRoom}/history`, { token }), 'not_found')
+  assertProblem(await call(url, 'GET', `/v1/operations/objectives/${slow?.id}/history`), 'unauthenticated')
+})
+
+test('[MO26] each cache says how often something was there and how much is', async () => {
+  await using own = await testDatabase()
+  await using doors = await openDoors(own.database)
+  const metrics = new Metrics()
+  registerCacheMetrics(metrics, { access_tokens: doors.tokens.cache })
+  const { body } = await call<{ accessToken: string }>(doors.url, 'POST', '/v1/setup', { body: founder })
+  const read = async () => {
+    const told = await lines(metrics, 'atom_cache_')
+    return ['hits_total', 'misses_total', 'entries'].map((name) =>
+      told
+        .find((line) => line.startsWith(`atom_cache_${name}{cache="access_tokens"}`))
+        ?.split(' ')
+        .at(-1),
+    )
+  }
+  assert.deepEqual(await read(), ['0', '0', '0'])
+  for (let n = 0; n < 3; n++) await call(doors.url, 'GET', '/v1/me', { token: body.accessToken })
+  assert.deepEqual(await read(), ['2', '1', '1'])
+})
+
+test('[MO27] pages and files of the dashboard have few names in the log and the metrics, and none of them is that of an address where nothing is', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'atom-pages-'))
+  await mkdir(join(folder, 'assets'))
+  await writeFile(join(folder, 'index.html'), '<!doctype html>')
+  for (const name of ['one', 'two']) await writeFile(join(folder, 'assets', `${name}.js`), '')
+  await using own = await testDatabase()
+  await using doors = await openDoors(own.database, { dashboard: folder })
+  const metrics = new Metrics()
+  registerRouteMetrics(metrics, doors.http.traffic)
+  const navigation = { 'sec-fetch-mode': 'navigate', accept: 'text/html' }
+  for (const [path, headers] of [
+    ['/rooms/some-room', navigation],
+    ['/operations/overview?x=1', navigation],
+    ['/', {}],
+    ['/assets/one.js', {}],
+    ['/assets/two.js', {}],
+    ['/v1/nothing', {}],
+  ] as const) {
+    // `fetch` says of itself that it is none that goes to pages.
+    const [answer] = (await once(get(`${doors.url}${path}`, { headers }), 'response')) as [IncomingMessage]
+    answer.resume()
+    assert.equal(answer.statusCode, path === '/v1/nothing' ? 404 : 200, path)
+  }
+  const expected = { pages: 3, '/assets/*': 2, unmatched: 1 }
+  const logged = () =>
+    doors.lines
+      .map((line) => JSON.parse(line) as { msg?: string; route?: string })
+      .filter(({ route }) => route !== undefined)
+      .map(({ route = '' }) => route)
+  await until(() => logged().length === 6)
+  assert.deepEqual(tally(logged()), expected)
+  const counted = await lines(metrics, 'http_server_request_duration_seconds_count')
+  const names = counted.flatMap((line) => {
+    const count = Number(line.split(' ').at(-1))
+    return Array.from({ length: count }, () => /http_route="([^"]+)"/.exec(line)?.[1] ?? '')
+  })
+  assert.deepEqual(tally(names), expected)
+  await rm(folder, { recursive: true })
+})
+
+function tally(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(
+    [...new Set(names)].map((name) => [name, names.filter((each) => each === name).length]),
+  )
+}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
+import type { LogLine } from '@atom/contract/log.ts'
 import type {
   LiveHistory,
   LiveNode,
@@ -527,4 +528,33 @@ test('[OP14] a process that died a moment ago is named as silent, one that never
     return items.every(({ summary }) => summary.node === 'one') && silent.some(({ node }) => node === null)
   }, 'the one that is left answers, and the dead one is named')
   assertProblem(await house.ask('GET', '/v1/operations/sockets?node=three'), 'not_found')
+})
+
+test('[MO28] an operator reads the last lines of another process’s log, page by page, whichever answers', async () => {
+  await using house = await startOperatorHouse({ node: 'one' })
+  await using other = await startOperatorHouse({ node: 'two', beside: house })
+  const ada = somebody(house.operator.workspaceId)
+  for (const deviceId of ['device-1', 'device-2']) {
+    using there = await connected(other, ada, { deviceId })
+    const [socket] = (await listed(house, `?node=two&q=${deviceId}`)).items
+    const path = `/v1/operations/sockets/${socket?.id}/disconnect`
+    assert.equal((await house.ask('POST', path, { comeBack: false, node: 'two' })).status, 200)
+    await until(() => there.first('closing') !== undefined, 'the socket was ended')
+  }
+  const read = async (query: string) => {
+    const { body } = await house.ask<{ node: string; items: LogLine[]; next: string | null }>(
+      'GET',
+      `/v1/operations/log?q=an%20operator%20closed${query}`,
+    )
+    return body
+  }
+  const newest = await read('&node=two&limit=1')
+  assert.deepEqual([newest.node, newest.items.length], ['two', 1])
+  const older = await read(`&node=two&limit=1&cursor=${newest.next}`)
+  assert.equal(older.items[0]?.message, newest.items[0]?.message)
+  assert.ok((older.items[0]?.number ?? 0) < (newest.items[0]?.number ?? 0))
+  const own = await read('')
+  assert.deepEqual([own.node, own.items], ['one', []])
+  assertProblem(await house.ask('GET', '/v1/operations/log?node=three'), 'not_found')
+  assertProblem(await house.ask('GET', '/v1/operations/log?node=two&cursor=none'), 'validation_failed')
 })

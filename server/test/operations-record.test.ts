@@ -52,7 +52,14 @@ async function scene() {
       register: ({ guards, http }) => {
         const revocations = { has: () => false, subscribe: () => ({ [Symbol.dispose]: () => undefined }) }
         const streams = born.use(new OpenStreams({ revocations, clock }))
-        recordDoors(guards, { errors: one.errors, log: one.desk, streams })
+        recordDoors(guards, {
+          ...{ errors: one.errors, log: one.desk, streams },
+          nodes: {
+            log: async ({ node: _, q, ...wanted }) => ({
+              ...{ node: one.desk.node, ...one.desk.lines({ ...wanted, text: q }) },
+            }),
+          },
+        })
         http.get('/fails/:id', async () => {
           throw thrown
         })

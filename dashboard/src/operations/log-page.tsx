@@ -1,4 +1,5 @@
 import { type LogLine, logRoutes } from '@atom/contract/log.ts'
+import { operationRoutes } from '@atom/contract/operations.ts'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { ArrowDown } from 'lucide-react'
 import { useLayoutEffect, useMemo, useRef, useState } from 'react'
@@ -21,15 +22,17 @@ import { TextFilter } from './text-filter.tsx'
 import { useLog } from './use-log.ts'
 
 const askLevels = () => atom.call(logRoutes.logLevels)
+const askNodes = () => atom.call(operationRoutes.nodes)
 
-/** What the process that answers writes down, while it does. */
+/** What a process writes down, while it does. */
 export function LogPage() {
   const search = useSearch({ from: '/inside/operations/log' })
-  const { q, level, module, requestId } = search
+  const { q, level, module, requestId, node } = search
   const navigate = useNavigate()
   const [follow, setFollow] = useState(true)
   const [choosing, setChoosing] = useState(false)
   const levels = useAnswer(askLevels)
+  const nodes = useAnswer(askNodes)
   const wanted = useMemo(
     () => ({
       ...(q !== undefined && { q }),
@@ -39,7 +42,7 @@ export function LogPage() {
     }),
     [q, level, module, requestId],
   )
-  const { log, error, live, again, more } = useLog(wanted, follow)
+  const { log, error, live, again, more } = useLog(wanted, follow, node)
   const older = useAction(more)
   const look = (change: { [K in keyof LogSearch]: LogSearch[K] | undefined }) =>
     void navigate({
@@ -50,6 +53,10 @@ export function LogPage() {
       replace: true,
     })
   const parts = levels.state === 'ready' ? levels.value.items : []
+  const processes = new Set([
+    ...(nodes.state === 'ready' ? nodes.value.items.map(({ summary }) => summary.node) : []),
+    ...(node === undefined ? [] : [node]),
+  ])
   const changed = parts.filter(({ until }) => until !== null)
 
   return (
@@ -89,11 +96,25 @@ export function LogPage() {
           ]}
           onChoose={(chosen) => look({ module: chosen })}
         />
+        {processes.size > 1 && (
+          <Choice
+            label="Process"
+            value={node ?? ''}
+            options={[['', 'the one that answers'], ...[...processes].map((each) => [each, each] as const)]}
+            onChoose={(chosen) => look({ node: chosen })}
+            className="max-w-full"
+          />
+        )}
         <Chip chosen={follow} onChoose={() => setFollow(!follow)}>
           Follow
         </Chip>
         <span aria-live="polite">
-          {follow && <Status tone={live ? 'good' : 'off'} words={live ? 'Live' : 'Not connected'} />}
+          {follow && (
+            <Status
+              tone={live ? 'good' : 'off'}
+              words={live ? (node === undefined ? 'Live' : 'Asked every 2 s') : 'Not connected'}
+            />
+          )}
         </span>
       </div>
       {requestId !== undefined && (

@@ -1,4 +1,5 @@
-import type { Objective } from '@atom/contract/monitoring.ts'
+import type { Objective, ObjectiveHistory } from '@atom/contract/monitoring.ts'
+import { plural } from '../ui/clock-text.ts'
 import type { StatusTone } from '../ui/status.tsx'
 
 export const classWords: Readonly<Record<Objective['class'], string>> = {
@@ -6,6 +7,10 @@ export const classWords: Readonly<Record<Objective['class'], string>> = {
   sign_in: 'Signing in',
   messages: 'Messages',
   proxy: 'Requests to providers',
+}
+
+export function objectiveName({ class: of, kind }: Pick<Objective, 'class' | 'kind'>): string {
+  return `${classWords[of]}, ${kind}`
 }
 
 /** What is promised, in a sentence. */
@@ -42,12 +47,41 @@ export function fastestBurn({ burns }: Pick<Objective, 'burns'>): number | undef
 }
 
 /** Whether somebody has to look. */
-export function budgetState({ firing, requests }: Pick<Objective, 'firing' | 'requests'>): {
+export function budgetState({
+  firing,
+  requests,
+  enabled,
+}: Pick<Objective, 'firing' | 'requests' | 'enabled'>): {
   tone: StatusTone
   words: string
 } {
+  if (!enabled) return { tone: 'off', words: 'Not watched' }
   if (firing !== null) return { tone: firing === 'page' ? 'bad' : 'warn', words: 'Burns too fast' }
   return requests === null || requests === 0
     ? { tone: 'off', words: 'Nothing to judge yet' }
     : { tone: 'good', words: 'Within its budget' }
+}
+
+/** Of each step, in percent. */
+export function badShares({ total, bad }: Pick<ObjectiveHistory, 'total' | 'bad'>): number[] {
+  return total.map((each, place) => (each === 0 ? 0 : (100 * (bad[place] ?? 0)) / each))
+}
+
+/** What was left at the end of each step of that which may go wrong among all requests of the time, in percent; below 0 more did. */
+export function leftOverTime(
+  { total, bad }: Pick<ObjectiveHistory, 'total' | 'bad'>,
+  target: number,
+): number[] {
+  const budget = total.reduce((sum, each) => sum + each, 0) * (1 - target)
+  let used = 0
+  return bad.map((each) => {
+    used += each
+    return budget === 0 ? 100 : 100 * (1 - used / budget)
+  })
+}
+
+/** "5 minutes", "1 hour", "3 days". */
+export function windowText(minutes: number): string {
+  if (minutes < 60) return plural(minutes, 'minute')
+  return minutes < 24 * 60 ? plural(minutes / 60, 'hour') : plural(minutes / 60 / 24, 'day')
 }

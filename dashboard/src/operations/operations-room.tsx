@@ -4,6 +4,8 @@ import { ForOperators } from './for-operators.tsx'
 
 const pages = [
   { to: '/operations/overview', word: 'Overview' },
+  { to: '/operations/alerts', word: 'Alerts' },
+  { to: '/operations/objectives', word: 'Objectives' },
   { to: '/operations/traffic', word: 'Traffic' },
   { to: '/operations/errors', word: 'Errors' },
   { to: '/operations/limits', word: 'Limits' },
@@ -24,7 +26,7 @@ export function OperationsRoom() {
   return (
     <>
       <nav aria-label="Operations" className="shrink-0 border-b border-line">
-        <ul className="mx-auto flex w-full max-w-[75rem] px-2 md:px-6">
+        <ul className="mx-auto flex w-full max-w-[75rem] flex-wrap px-2 md:px-6">
           {pages.map(({ to, word }) => (
             <li key={to}>
               <Link

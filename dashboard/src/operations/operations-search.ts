@@ -14,6 +14,7 @@ export const errorStates = ['open', 'resolved'] as const satisfies readonly Erro
 export const errorRanges = [60, 1_440, 10_080] as const
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 export const trafficRanges = [60, 360, 1_440, 10_080, 43_200] as const
+export const objectiveRanges = [6, 72, 720] as const
 
 export type LogLevel = (typeof logLevels)[number]
 
@@ -34,6 +35,8 @@ export interface LogSearch {
   readonly level?: LogLevel
   readonly module?: string
   readonly requestId?: string
+  /** The process whose log it is; the one that answers where absent. */
+  readonly node?: string
 }
 
 export interface TrafficSearch {
@@ -42,6 +45,11 @@ export interface TrafficSearch {
   /** Method and path of the one that the plots are of. */
   readonly route?: string
   readonly by?: 'failed' | 'p99'
+}
+
+export interface ObjectiveSearch {
+  /** How far the plots reach back; three days where absent. */
+  readonly hours?: (typeof objectiveRanges)[number]
 }
 
 /** What stands in the address of the page, as far as it makes sense. */
@@ -61,6 +69,7 @@ export function logSearch(search: Loose): LogSearch {
     ...one('level', search, logLevels),
     ...text('module', search, 40),
     ...text('requestId', search, 64),
+    ...text('node', search, 200),
   }
 }
 
@@ -70,6 +79,10 @@ export function trafficSearch(search: Loose): TrafficSearch {
     ...text('route', search, 300),
     ...one('by', search, ['failed', 'p99'] as const),
   }
+}
+
+export function objectiveSearch(search: Loose): ObjectiveSearch {
+  return one('hours', search, objectiveRanges)
 }
 
 function text<N extends string>(name: N, search: Loose, most: number): { readonly [K in N]?: string } {

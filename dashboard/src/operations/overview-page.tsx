@@ -1,14 +1,16 @@
 import type { Health, HealthComponent } from '@atom/contract/health.ts'
 import { type Alert, monitoringRoutes, type Objective } from '@atom/contract/monitoring.ts'
 import { operationRoutes } from '@atom/contract/operations.ts'
+import { Link } from '@tanstack/react-router'
 import { atom } from '../shell/atom.ts'
 import { classNames } from '../ui/class-names.ts'
-import { Notice } from '../ui/notice.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
+import { AlertNotice } from './alert-notice.tsx'
 import { amountText, shareText, waitText } from './amount-text.ts'
 import { askHealth } from './ask-health.ts'
+import { BudgetBar } from './budget-bar.tsx'
 import { gaugeOf, healthReason, partName, stateWords } from './health-words.ts'
 import { NodeTable } from './node-table.tsx'
 import { budgetLeft, budgetState, classWords, fastestBurn, promiseText } from './objective-words.ts'
@@ -91,19 +93,29 @@ function Word({ health }: { health: Health }) {
 function Alerts({ alerts }: { alerts: readonly Alert[] }) {
   return (
     <section aria-label="Alerts" className="grid gap-3">
-      <h2 className="text-lg font-semibold">Alerts</h2>
+      <div className="flex flex-wrap items-baseline justify-between gap-x-4">
+        <h2 className="text-lg font-semibold">Alerts</h2>
+        <PageLink to="/operations/alerts">All alerts, and who is told</PageLink>
+      </div>
       {alerts.length === 0 && <p className="text-quiet">None is firing.</p>}
       {alerts.map((alert) => (
-        <Notice key={alert.id} tone={alert.severity === 'page' ? 'bad' : 'warn'} title={alert.title}>
-          <p>{alert.why}</p>
-          <p className="mt-1">{alert.lookAt}</p>
-          <p className="mt-1 text-sm text-quiet">
-            Began <RelativeTime at={alert.since} />;{' '}
-            {alert.severity === 'page' ? 'it cannot wait' : 'it can wait for working hours'}
-          </p>
-        </Notice>
+        <AlertNotice key={alert.id} alert={alert} />
       ))}
     </section>
+  )
+}
+
+function PageLink({
+  to,
+  children,
+}: {
+  to: '/operations/alerts' | '/operations/objectives'
+  children: string
+}) {
+  return (
+    <Link to={to} className="text-accent-text underline underline-offset-2 pointer-coarse:py-2">
+      {children}
+    </Link>
   )
 }
 
@@ -203,7 +215,10 @@ function Objectives({ objectives }: { objectives: readonly Objective[] }) {
   return (
     <section aria-label="Objectives" className="grid gap-3">
       <div className="grid gap-0.5">
-        <h2 className="text-lg font-semibold">Objectives</h2>
+        <div className="flex flex-wrap items-baseline justify-between gap-x-4">
+          <h2 className="text-lg font-semibold">Objectives</h2>
+          <PageLink to="/operations/objectives">All objectives</PageLink>
+        </div>
         <p className="text-sm text-quiet">
           Of the last three days. At a burn rate of 1 what may go wrong in 30 days lasts 30 days.
         </p>
@@ -218,7 +233,15 @@ function Objectives({ objectives }: { objectives: readonly Objective[] }) {
             return (
               <li key={objective.id} className="grid gap-1.5 border-b border-line py-3">
                 <div className="flex flex-wrap items-baseline justify-between gap-x-4">
-                  <h3 className="font-medium">{classWords[objective.class]}</h3>
+                  <h3 className="font-medium">
+                    <Link
+                      to="/operations/objectives/$objectiveId"
+                      params={{ objectiveId: objective.id }}
+                      className="hover:underline pointer-coarse:py-2"
+                    >
+                      {classWords[objective.class]}
+                    </Link>
+                  </h3>
                   <Status {...budgetState(objective)} />
                 </div>
                 <p className="text-sm text-quiet">{promiseText(objective)}</p>
@@ -228,12 +251,7 @@ function Objectives({ objectives }: { objectives: readonly Objective[] }) {
                     : `${shareText(Math.max(0, left))} of its budget left after ${amountText(objective.requests ?? 0)} requests`}
                   {left !== undefined && burn !== undefined && `; burn rate ${amountText(burn)}`}
                 </p>
-                {left !== undefined && (
-                  <Fill
-                    share={Math.max(0, Math.min(1, left))}
-                    colour={left > 0.25 ? 'bg-good-dot' : left > 0 ? 'bg-warn-dot' : 'bg-bad-dot'}
-                  />
-                )}
+                {left !== undefined && <BudgetBar left={left} />}
               </li>
             )
           })}

@@ -7,6 +7,10 @@ import { type LogWanted, openLogStream } from './follow-log.ts'
 const mostLines = 2_000
 const pageLines = 200
 const againMs = 3_000
+/** Another process than the one that answers is asked again and again: its lines do not come by themselves. */
+const askMs = 2_000
+/** So far back it is looked for lines that were written between two questions. */
+const mostPages = 10
 /** Lines that come within this time are shown together. */
 const togetherMs = 100
 
@@ -19,10 +23,11 @@ interface Log {
 }
 
 /**
- * The last lines of the process that answers, and, followed, each one as it is written. After the stream was lost, both again.
+ * The last lines of a process, and, followed, each one as it is written. After the stream was lost, both again.
  * @param wanted must keep its identity while it is the same
+ * @param asked the process, by its name; the one that answers where absent
  */
-export function useLog(wanted: LogWanted, follow: boolean) {
+export function useLog(wanted: LogWanted, follow: boolean, asked: string | undefined) {
   const [log, setLog] = useState<Log>()
   const [error, setError] = useState<unknown>(undefined)
   const [live, setLive] = useState(false)
@@ -45,22 +50,30 @@ export function useLog(wanted: LogWanted, follow: boolean) {
     }
     async function once() {
       // The stream first: what is written while the last lines are on their way must not be missed.
-      const stream = follow ? await openLogStream(wanted, signal) : undefined
-      const { node, items, next } = await atom.call(logRoutes.log, {
-        query: { limit: pageLines, ...wanted },
-        signal,
-      })
-      const lines = items.toReversed()
+      const stream = follow && asked === undefined ? await openLogStream(wanted, signal) : undefined
+      const page = (cursor?: string) =>
+        atom.call(logRoutes.log, { query: queryOf(wanted, asked, cursor), signal })
+      const { node, items, next } = await page()
       const anew = isFirst
+      const known = anew || newest.current?.node !== node ? undefined : newest.current.lines.at(-1)?.number
+      const found = [...items]
+      let cursor = next
+      for (let pages = 1; known !== undefined && cursor !== null && pages < mostPages; pages++) {
+        if ((found.at(-1)?.number ?? 0) <= known) break
+        const older = await page(cursor)
+        found.push(...older.items)
+        cursor = older.next
+      }
+      const lines = found.toReversed()
       isFirst = false
       setLog((before) =>
         anew || before === undefined || before.node !== node
           ? { node, lines, older: next }
-          : { ...before, lines: joinedLines(before.lines, lines) },
+          : { ...before, lines: joinedLines(before.lines, lines).slice(follow ? -mostLines : 0) },
       )
       setError(undefined)
+      setLive(follow)
       if (stream === undefined) return
-      setLive(true)
       await stream.read((line) => {
         waiting.push(line)
         timer ??= setTimeout(show, togetherMs)
@@ -76,9 +89,10 @@ export function useLog(wanted: LogWanted, follow: boolean) {
           failed = true
           setError(thrown)
         }
-        setLive(false)
+        if (failed || asked === undefined) setLive(false)
         if (!follow) return
-        await new Promise((resolve) => setTimeout(resolve, failed ? againMs : togetherMs))
+        const pauseMs = failed ? againMs : asked === undefined ? togetherMs : askMs
+        await new Promise((resolve) => setTimeout(resolve, pauseMs))
       }
     }
     void goOn()
@@ -87,7 +101,7 @@ export function useLog(wanted: LogWanted, follow: boolean) {
       clearTimeout(timer)
       setLive(false)
     }
-  }, [wanted, follow, round])
+  }, [wanted, follow, asked, round])
 
   const again = useCallback(() => setRound((n) => n + 1), [])
   /** @throws AtomClientError as any call */
@@ -95,15 +109,24 @@ export function useLog(wanted: LogWanted, follow: boolean) {
     const from = newest.current
     if (from === undefined || from.older === null) return
     const { node, items, next } = await atom.call(logRoutes.log, {
-      query: { limit: pageLines, cursor: from.older, ...wanted },
+      query: queryOf(wanted, asked, from.older),
     })
     setLog((before) =>
       before === undefined || before.node !== node
         ? before
         : { ...before, older: next, lines: joinedLines(items.toReversed(), before.lines) },
     )
-  }, [wanted])
+  }, [wanted, asked])
   return { log, error, live, again, more }
+}
+
+function queryOf(wanted: LogWanted, node: string | undefined, cursor: string | undefined) {
+  return {
+    limit: pageLines,
+    ...wanted,
+    ...(node !== undefined && { node }),
+    ...(cursor !== undefined && { cursor }),
+  }
 }
 
 /** Both, by their numbers, each line once. */

@@ -42,7 +42,9 @@ function isMeant(value: string, typed: string): number {
 }
 
 const operationsPages = [
-  { to: '/operations/overview', words: 'Operations', also: 'overview health alerts objectives' },
+  { to: '/operations/overview', words: 'Operations', also: 'overview health' },
+  { to: '/operations/alerts', words: 'Alerts', also: 'firing webhook targets' },
+  { to: '/operations/objectives', words: 'Objectives', also: 'budget burn slo' },
   { to: '/operations/traffic', words: 'Traffic', also: 'routes latency' },
   { to: '/operations/errors', words: 'Errors', also: 'failures' },
   { to: '/operations/limits', words: 'Limits', also: 'rate block allow' },

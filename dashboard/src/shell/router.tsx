@@ -6,13 +6,16 @@ import { ConnectionsRoom } from '../connections/connections-room.tsx'
 import { connectionsSearch } from '../connections/connections-search.ts'
 import { ProviderPanel } from '../connections/provider-panel.tsx'
 import { SetupPanel } from '../connections/setup-panel.tsx'
+import { AlertsPage } from '../operations/alerts-page.tsx'
 import { ErrorPage } from '../operations/error-page.tsx'
 import { ErrorsPage } from '../operations/errors-page.tsx'
 import { LimitsPage } from '../operations/limits-page.tsx'
 import { LivePage } from '../operations/live-page.tsx'
 import { LogPage } from '../operations/log-page.tsx'
+import { ObjectivePage } from '../operations/objective-page.tsx'
+import { ObjectivesPage } from '../operations/objectives-page.tsx'
 import { OperationsRoom } from '../operations/operations-room.tsx'
-import { errorsSearch, logSearch, trafficSearch } from '../operations/operations-search.ts'
+import { errorsSearch, logSearch, objectiveSearch, trafficSearch } from '../operations/operations-search.ts'
 import { OverviewPage } from '../operations/overview-page.tsx'
 import { TrafficPage } from '../operations/traffic-page.tsx'
 import { RoomPage } from '../rooms/room-page.tsx'
@@ -102,6 +105,19 @@ const operations = createRoute({
   component: OperationsRoom,
 })
 const overview = createRoute({ getParentRoute: () => operations, path: '/overview', component: OverviewPage })
+const alerts = createRoute({ getParentRoute: () => operations, path: '/alerts', component: AlertsPage })
+const objectives = createRoute({ getParentRoute: () => operations, path: '/objectives' })
+const allObjectives = createRoute({
+  getParentRoute: () => objectives,
+  path: '/',
+  component: ObjectivesPage,
+})
+const objective = createRoute({
+  getParentRoute: () => objectives,
+  path: '$objectiveId',
+  validateSearch: objectiveSearch,
+  component: ObjectivePage,
+})
 const traffic = createRoute({
   getParentRoute: () => operations,
   path: '/traffic',
@@ -151,7 +167,16 @@ const tree = root.addChildren([
       accounts.addChildren([allAccounts, connection]),
       catalogue.addChildren([allProviders, provider, setupOfApp]),
     ]),
-    operations.addChildren([overview, traffic, errors.addChildren([allErrors, error]), limits, log, live]),
+    operations.addChildren([
+      overview,
+      alerts,
+      objectives.addChildren([allObjectives, objective]),
+      traffic,
+      errors.addChildren([allErrors, error]),
+      limits,
+      log,
+      live,
+    ]),
     settings,
   ]),
 ])

@@ -26,7 +26,7 @@ export function Notice({ tone, title, children, actions, onDismiss }: NoticeProp
       className={classNames('flex items-start gap-3 rounded-card border p-3', frame)}
     >
       <Icon size={16} aria-hidden className={classNames('mt-[3px] shrink-0', colour)} />
-      <div className="grid min-w-0 flex-1 gap-1">
+      <div className="grid min-w-0 flex-1 gap-1 [overflow-wrap:anywhere]">
         <p className="font-medium">{title}</p>
         {children !== undefined && <div className="text-text/90">{children}</div>}
         {actions !== undefined && <div className="mt-2 flex flex-wrap items-center gap-2">{actions}</div>}

@@ -17,6 +17,7 @@ import type { Envelope } from '#foundation/crypto/envelope.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { StartError } from '#foundation/start-error.ts'
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import { parseStrictJson } from '#http/strict-json.ts'
 import type { AccountPrincipal } from './principal.ts'
 import type { Revocations } from './revocations.ts'
@@ -100,6 +101,8 @@ export class AccessTokens {
   #reloadedAt = 0
   /** By SHA-256 of the token: a heap dump then holds no live token as a key. */
   readonly #verified = new Map<string, VerifiedToken>()
+  /** Of tokens whose signature was checked once. */
+  readonly cache = new CacheCounts(() => this.#verified.size)
 
   private constructor(dependencies: AccessTokensDependencies, signer: Signer) {
     this.#store = dependencies.store
@@ -154,6 +157,8 @@ export class AccessTokens {
     if (token.length > longestToken) throw new AtomError('unauthenticated')
     const key = hash('sha256', token, 'base64url')
     const known = this.#verified.get(key)
+    if (known === undefined) this.cache.misses++
+    else this.cache.hits++
     const verified = known ?? (await this.#judge(token))
     if (verified.expiresAt.getTime() <= this.#clock.now().getTime()) {
       this.#verified.delete(key)

@@ -5,6 +5,7 @@ import type { Envelope } from '#foundation/crypto/envelope.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
+import type { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import { catalog as providers } from '#providers/catalog.ts'
 import type { Provider } from '#providers/provider.ts'
 import { AppStore } from './app-store.ts'
@@ -52,6 +53,8 @@ export interface ConnectionRoom extends AsyncDisposable {
   readonly proxy: ConnectionProxy
   /** What is counted of providers. */
   readonly providerTraffic: ProviderTraffic
+  /** By name. */
+  readonly caches: Readonly<Record<string, CacheCounts>>
   readonly keepAlive: KeepAlive
   /** Providers that are left alone now because they failed again and again. */
   resting(): readonly RestingProvider[]
@@ -167,6 +170,7 @@ export function createConnectionRoom(outside: {
     apps,
     proxy,
     providerTraffic,
+    caches: { connection_standings: standings.cache, open_credentials: credentials.cache },
     keepAlive,
     resting: () => tokenRefresh.resting(),
     doors(guards) {

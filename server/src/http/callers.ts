@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 import { networkOf, withoutPort } from '#foundation/network-address.ts'
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 
 /** What an operator has said about somebody, for a time. */
 export interface CallerRuling {
@@ -30,6 +31,7 @@ export class Callers {
   /** When the next rule ends, ms since 1970. */
   #holdsUntil = Number.POSITIVE_INFINITY
   readonly #read = new Map<string, Caller>()
+  readonly cache = new CacheCounts(() => this.#read.size)
 
   constructor({ now = () => Date.now() }: { readonly now?: () => number } = {}) {
     this.#now = now
@@ -56,7 +58,11 @@ export class Callers {
   of(address: string): Caller {
     this.#renew()
     const known = this.#read.get(address)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      this.cache.hits++
+      return known
+    }
+    this.cache.misses++
     const caller = { network: networkOf(address), standing: this.#standing(address) }
     if (this.#read.size >= mostKept) this.#read.clear()
     this.#read.set(address, caller)

@@ -425,6 +425,7 @@ export class HttpServer implements AsyncDisposable {
       request.counts.inFlight--
       request.counts = this.traffic.pages(request.method)
       request.counts.inFlight++
+      request.span?.note({ 'http.route': request.counts.route })
     }
     return await handler(request, reply)
   }
@@ -473,17 +474,19 @@ export class HttpServer implements AsyncDisposable {
 
   /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
   #finish(request: FastifyRequest, reply: FastifyReply): void {
+    // Addresses of the dashboard are the browser's own and bear one name; who counts forgets it.
+    const route = request.routeOptions.url ?? request.counts?.route ?? 'unmatched'
     this.#count(request, reply)
     const error = request.answeredWith
     if (error !== undefined) {
-      const place = `${request.method} ${request.routeOptions.url ?? 'unmatched'}`
+      const place = `${request.method} ${route}`
       this.#options.failures?.note({ door: 'http', place, error, requestId: request.id })
     }
     const line = {
       requestId: request.id,
       ...(request.traceId !== undefined && { traceId: request.traceId }),
       method: request.method,
-      route: request.routeOptions.url ?? 'unmatched',
+      route,
       status: reply.statusCode,
       ms: Math.round((performance.now() - request.arrivedAt) * 10) / 10,
       ...(request.caller !== undefined && { caller: request.caller }),

@@ -1,32 +1,71 @@
 import type { Alert } from '@atom/contract/monitoring.ts'
 import sql from 'sql-template-tag'
-import type { Queryable } from '#foundation/database/pool.ts'
+import type { Queryable, Transaction } from '#foundation/database/pool.ts'
 
 export interface AlertRow extends Omit<Alert, 'since' | 'resolvedAt' | 'state'> {
   readonly since: Date
   readonly resolvedAt: Date | null
 }
 
-export type News = 'firing' | 'resolved'
+/** `worse`: what was for working hours cannot wait any more. */
+export type News = 'firing' | 'worse' | 'resolved'
 export type Channel = 'room' | 'webhook'
 
 const columns = sql`a.id, a.kind, a.subject, a.severity, a.title, a.why, a.look_at as "lookAt", a.since,
   a.resolved_at as "resolvedAt", a.resolution`
 
-/** Undefined: one of this kind and subject fires already, of at least this severity; its words are renewed. */
+/** Whether it is the one that fires now; otherwise one of this kind and subject fires already, and its words are renewed. */
 export async function insert(
   db: Queryable,
-  alert: Omit<AlertRow, 'resolvedAt' | 'resolution'>,
-): Promise<boolean> {
-  const { id, kind, subject, severity, title, why, lookAt, since } = alert
-  const [row] = await db.query<{ fresh: boolean }>(sql`
-    insert into alerts as a (id, kind, subject, severity, title, why, look_at, since, updated_at)
-    values (${id}, ${kind}, ${subject}, ${severity}, ${title}, ${why}, ${lookAt}, ${since}, ${since})
+  alert: Omit<AlertRow, 'resolvedAt' | 'resolution'> & {
+    readonly now: Date
+    readonly forMs: number | undefined
+  },
+): Promise<{ id: string; fresh: boolean }> {
+  const { id, kind, subject, severity, title, why, lookAt, since, now, forMs } = alert
+  const believedUntil = forMs === undefined ? null : new Date(now.getTime() + forMs)
+  const [row] = await db.query<{ id: string }>(sql`
+    insert into alerts as a (id, kind, subject, severity, title, why, look_at, since, updated_at, believed_until)
+    values (${id}, ${kind}, ${subject}, ${severity}, ${title}, ${why}, ${lookAt}, ${since}, ${now}, ${believedUntil})
     on conflict (kind, subject) where resolved_at is null do update
       set severity = excluded.severity, title = excluded.title, why = excluded.why, look_at = excluded.look_at,
-        updated_at = excluded.updated_at
-    returning a.id = ${id} as fresh`)
-  return row?.fresh === true
+        updated_at = excluded.updated_at, believed_until = excluded.believed_until
+    returning a.id`)
+  return { id: row?.id ?? id, fresh: row?.id === id }
+}
+
+export async function renew(
+  db: Queryable,
+  { kind, subject, until }: { kind: string; subject: string; until: Date },
+): Promise<void> {
+  await db.query(sql`
+    update alerts set believed_until = ${until}
+    where kind = ${kind} and subject = ${subject} and resolved_at is null`)
+}
+
+export async function isKept(db: Queryable, id: string): Promise<boolean> {
+  return (await db.query(sql`select 1 from alerts where id = ${id}`)).length > 0
+}
+
+/** Keeps others from changing it meanwhile. */
+export async function lockedSeverity(
+  tx: Transaction,
+  kind: string,
+  subject: string,
+): Promise<AlertRow['severity'] | undefined> {
+  const [row] = await tx.query<Pick<AlertRow, 'severity'>>(sql`
+    select severity from alerts where kind = ${kind} and subject = ${subject} and resolved_at is null for update`)
+  return row?.severity
+}
+
+/** Ends those that nobody has told of in time. */
+export async function resolveUntold(
+  tx: Transaction,
+  { at, why }: { at: Date; why: string },
+): Promise<Pick<AlertRow, 'id' | 'kind' | 'subject'>[]> {
+  return await tx.query(sql`
+    update alerts set resolved_at = ${at}, updated_at = ${at}, resolution = ${why}
+    where resolved_at is null and believed_until < ${at} returning id, kind, subject`)
 }
 
 export async function firing(db: Queryable, kind: string, subject: string): Promise<AlertRow | undefined> {
@@ -102,7 +141,7 @@ export interface Delivery {
   readonly alert: AlertRow
 }
 
-/** One that is due, for so long nobody else's. What a room or a webhook has not heard of an alert comes before its end. */
+/** One that is due, for so long nobody else's. News of one alert come in their order. */
 export async function claim(db: Queryable, leaseMs: number): Promise<Delivery | undefined> {
   const [row] = await db.query<AlertRow & Omit<Delivery, 'alert'>>(sql`
     with next as (
@@ -110,8 +149,9 @@ export async function claim(db: Queryable, leaseMs: number): Promise<Delivery | 
       where d.ended_at is null and d.due_at <= now()
         and not exists (
           select 1 from alert_deliveries e
-          where e.alert_id = d.alert_id and e.channel = d.channel and e.news = 'firing' and d.news = 'resolved'
-            and e.ended_at is null
+          where e.alert_id = d.alert_id and e.channel = d.channel and e.ended_at is null
+            and array_position(array['firing', 'worse', 'resolved'], e.news)
+              < array_position(array['firing', 'worse', 'resolved'], d.news)
         )
       order by d.due_at limit 1 for update of d skip locked
     )
@@ -143,6 +183,6 @@ export async function notDelivered(
 export async function undelivered(db: Queryable): Promise<{ waiting: number; lastFailure: string | null }> {
   const [row] = await db.query<{ waiting: number; lastFailure: string | null }>(sql`
     select (select count(*)::int from alert_deliveries where ended_at is null) as waiting,
-      (select failure from alert_deliveries where failure is not null order by due_at desc limit 1) as "lastFailure"`)
+      (select failure from alert_deliveries where failure is not null and ended_at is null order by due_at desc limit 1) as "lastFailure"`)
   return row ?? { waiting: 0, lastFailure: null }
 }

@@ -1,14 +1,15 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Alert, AlertTargets } from '@atom/contract/monitoring.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Envelope } from '#foundation/crypto/envelope.ts'
-import type { Database, Transaction } from '#foundation/database/pool.ts'
+import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import { derivedId, newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Outbound } from '#foundation/outbound.ts'
 import * as store from './alert-store.ts'
+import { postAlert, webhookBinding } from './alert-webhook.ts'
 
 /** What may be wrong, in the words of whoever found it. */
 export interface Raised {
@@ -23,6 +24,11 @@ export interface Raised {
   readonly why: string
   /** What to look at first: a page of the dashboard, a component. */
   readonly lookAt: string
+  /**
+   * It is over when it was not raised again for so long, in ms, by any process; so none is left behind by one that ended. To be
+   * raised at least twice in this time while it holds. Absent: until it is resolved.
+   */
+  readonly forMs?: number
 }
 
 export interface AlertsOptions {
@@ -48,19 +54,40 @@ export interface AlertsOptions {
 /** With doubling from five seconds up to an hour: about a day. */
 const mostAttempts = 30
 const leaseMs = 60_000
-const webhookTimeoutMs = 10_000
-const binding = { table: 'alert_targets', column: 'webhook_secret' }
 const keptMs = 400 * 24 * 3_600_000
+/** Who looks for less than this, or has the database back for less, does not know yet what others find. */
+const patienceMs = 3 * 60_000
+/** Where alerts go is read so often, for the time when the database is away. */
+const targetsMs = 60_000
+/** Processes that find the same while they cannot speak with each other call it the same, if they find it within this time. */
+const togetherMs = 2 * 60_000
+
+/** One that was said and could not be kept yet. */
+interface Unkept {
+  readonly id: string
+  readonly since: Date
+  alert: Raised
+  /** The webhook has it. */
+  posted: boolean
+}
 
 /**
  * What is wrong, for whoever operates the server. Any room's finding may raise and resolve one; each is a row, and the news of it
  * goes to the room and the webhook that an operator chose, in the same transaction as the row, until they have arrived.
+ *
+ * While the database is away an alert is a line of the log, and goes to the webhook as far as that is known; it becomes a row, and
+ * is told in the room, when the database is back.
  */
 export class Alerts implements AsyncDisposable {
   readonly #with: AlertsOptions
   readonly #timer: NodeJS.Timeout
+  /** By kind and subject. */
+  readonly #unkept = new Map<string, Unkept>()
   #delivering: Promise<void> | undefined
   #ended = false
+  #targets: { readonly are: store.Targets; readonly at: number } | undefined
+  /** Since when the database has answered without a break, ms since 1970. */
+  #reachedSince: number | undefined
 
   constructor(options: AlertsOptions) {
     this.#with = options
@@ -68,23 +95,34 @@ export class Alerts implements AsyncDisposable {
     this.#timer.unref()
   }
 
-  /** Raised again while it fires, only its words change. */
+  /** Raised again while it fires only its words change; it is told again when it can wait no more. */
   async raise(alert: Raised): Promise<void> {
-    const { database, clock, log } = this.#with
+    const { clock, log } = this.#with
     const id = newId()
-    const fresh = await database.transaction(async (tx) => {
-      if (!(await store.insert(tx, { ...alert, id, since: clock.now() }))) return false
-      await this.#tell(tx, id, 'firing')
-      return true
-    })
-    if (!fresh) return
-    log.warn({ alertId: id, kind: alert.kind, subject: alert.subject, why: alert.why }, alert.title)
-    this.#wake()
+    const since = clock.now()
+    try {
+      const news = await this.#keep(alert, { id, since })
+      if (news === undefined) return
+      const { kind, subject, severity, why } = alert
+      log.warn({ alertId: id, kind, subject, severity, why }, alert.title)
+      this.#wake()
+    } catch (thrown) {
+      if (!(thrown instanceof AtomError && thrown.row.retryable)) throw thrown
+      await this.#sayUnkept(alert, since)
+    }
+  }
+
+  /** It still holds, in the words that it was raised with; for `forMs` more. Nothing happens where none fires. */
+  async renew(kind: string, subject: string, forMs: number): Promise<void> {
+    const { database, clock } = this.#with
+    const until = new Date(clock.now().getTime() + forMs)
+    await store.renew(database, { kind, subject, until })
   }
 
   /** Nothing happens where none fires. */
   async resolve(kind: string, subject: string, why: string): Promise<void> {
     const { database, clock, log } = this.#with
+    await this.#keepUnkept()
     const id = await database.transaction(async (tx) => {
       const resolved = await store.resolve(tx, { kind, subject, why, at: clock.now() })
       if (resolved !== undefined) await this.#tell(tx, resolved, 'resolved')
@@ -128,21 +166,23 @@ export class Alerts implements AsyncDisposable {
     { roomId, webhookUrl }: { roomId: string | null; webhookUrl: string | null },
   ): Promise<{ targets: AlertTargets; webhookSecret: string | null }> {
     const { database, envelope, log } = this.#with
-    if (roomId !== null) await this.#with.requireMember(principal, roomId)
     if (webhookUrl !== null && !(URL.canParse(webhookUrl) && /^https?:$/.test(new URL(webhookUrl).protocol)))
       throw new AtomError('validation_failed', undefined, {
         problems: [{ pointer: '/webhookUrl', detail: 'Give an address that begins with https://.' }],
       })
     const before = await store.targets(database)
+    // Who changes the webhook need not be in the room that somebody else chose.
+    const sameRoom = roomId === before.roomId
+    if (roomId !== null && !sameRoom) await this.#with.requireMember(principal, roomId)
     const isNew = webhookUrl !== null && webhookUrl !== before.webhookUrl
     const secret = isNew ? `whsec_${randomBytes(32).toString('base64')}` : null
-    const webhookKey = isNew ? await envelope.createKey(binding) : before.webhookKey
+    const webhookKey = isNew ? await envelope.createKey(webhookBinding) : before.webhookKey
     const webhookSecret =
       secret !== null && webhookKey !== null
-        ? await envelope.seal(webhookKey, secret, binding)
+        ? await envelope.seal(webhookKey, secret, webhookBinding)
         : before.webhookSecret
     await store.setTargets(database, {
-      workspaceId: principal.workspaceId,
+      workspaceId: sameRoom ? before.workspaceId : principal.workspaceId,
       roomId,
       webhookUrl,
       webhookKey: webhookUrl === null ? null : webhookKey,
@@ -150,6 +190,7 @@ export class Alerts implements AsyncDisposable {
       by: principal.id,
     })
     log.info({ operatorId: principal.id, roomId, webhook: webhookUrl !== null }, 'alerts go elsewhere now')
+    await this.#readTargets(database)
     return { targets: await this.targets(), webhookSecret: secret }
   }
 
@@ -163,6 +204,7 @@ export class Alerts implements AsyncDisposable {
       title: 'This is a test of the alerts',
       why: `${principal.name} asked for it. Nothing is wrong.`,
       lookAt: 'nothing.',
+      forMs: patienceMs,
     })
     await this.resolve('test', subject, 'It was only a test.')
   }
@@ -179,52 +221,144 @@ export class Alerts implements AsyncDisposable {
     await this.#delivering
   }
 
+  /** A row, and whoever is to hear of it: undefined where there was nothing new to tell. */
+  async #keep(
+    alert: Raised,
+    { id, since, posted = false }: { id: string; since: Date; posted?: boolean },
+  ): Promise<store.News | undefined> {
+    return await this.#with.database.transaction(async (tx) => {
+      const before = await store.lockedSeverity(tx, alert.kind, alert.subject)
+      const now = this.#with.clock.now()
+      const kept = await store.insert(tx, { ...alert, forMs: alert.forMs, id, since, now })
+      const isWorse = before === 'ticket' && alert.severity === 'page'
+      const news = kept.fresh ? 'firing' : isWorse ? 'worse' : undefined
+      if (news !== undefined) await this.#tell(tx, kept.id, news)
+      if (posted) await store.delivered(tx, deliveryId(kept.id, 'firing', 'webhook'))
+      return news
+    })
+  }
+
   async #tell(tx: Transaction, alertId: string, news: store.News): Promise<void> {
-    const { roomId, webhookUrl } = await store.targets(tx)
+    const { roomId, webhookUrl } = await this.#readTargets(tx)
     for (const [channel, to] of [['room', roomId] as const, ['webhook', webhookUrl] as const])
-      if (to !== null) await store.deliverLater(tx, { id: newId(), alertId, news, channel })
+      if (to !== null)
+        await store.deliverLater(tx, { id: deliveryId(alertId, news, channel), alertId, news, channel })
+  }
+
+  async #readTargets(db: Queryable): Promise<store.Targets> {
+    const are = await store.targets(db)
+    this.#targets = { are, at: this.#with.clock.now().getTime() }
+    return are
+  }
+
+  /** Said without the database: as much as can be. Said again, the webhook is tried again until it has it. */
+  async #sayUnkept(alert: Raised, now: Date): Promise<void> {
+    const { clock, log } = this.#with
+    const { kind, subject, severity, why, title } = alert
+    const name = `${kind} ${subject}`
+    const known = this.#unkept.get(name)
+    const unkept: Unkept = known ?? {
+      id: derivedId('alert', kind, subject, String(Math.floor(now.getTime() / togetherMs))),
+      since: now,
+      alert,
+      posted: false,
+    }
+    unkept.alert = alert
+    if (known === undefined) {
+      this.#unkept.set(name, unkept)
+      log.error({ alertId: unkept.id, kind, subject, severity, why, kept: false }, title)
+    }
+    const targets = this.#targets?.are
+    if (unkept.posted || targets === undefined || targets.webhookUrl === null) return
+    const { forMs: _, ...words } = alert
+    const { id, since } = unkept
+    try {
+      await postAlert(this.#with, targets, {
+        id: deliveryId(id, 'firing', 'webhook'),
+        news: 'firing',
+        alert: told({ ...words, id, since, resolvedAt: null, resolution: null }),
+        now: clock.now(),
+      })
+      unkept.posted = true
+    } catch (error) {
+      log.warn({ err: error, alertId: id, channel: 'webhook' }, 'an alert was not delivered')
+    }
+  }
+
+  /** What was said while the database was away becomes a row. */
+  async #keepUnkept(): Promise<void> {
+    const { database } = this.#with
+    for (const [name, { id, since, alert, posted }] of this.#unkept) {
+      // Another process that called it the same may have kept it, and ended it as well.
+      if (!(await store.isKept(database, id))) await this.#keep(alert, { id, since, posted })
+      this.#unkept.delete(name)
+    }
+  }
+
+  /** Whoever found these has ended, or finds them no more. */
+  async #endUntold(now: Date): Promise<void> {
+    const ended = await this.#with.database.transaction(async (tx) => {
+      const rows = await store.resolveUntold(tx, { at: now, why: 'No process finds it any more.' })
+      for (const { id } of rows) await this.#tell(tx, id, 'resolved')
+      return rows
+    })
+    for (const { id, kind, subject } of ended)
+      this.#with.log.info({ alertId: id, kind, subject }, 'an alert is over')
   }
 
   #wake(): void {
     if (this.#ended) return
-    this.#delivering ??= this.#deliver().finally(() => {
+    this.#delivering ??= this.#look().finally(() => {
       this.#delivering = undefined
     })
   }
 
-  /** Until nothing is due. Never rejects. */
+  /** Keeps, ends and delivers what is due. Never rejects. */
+  async #look(): Promise<void> {
+    const { database, clock, log } = this.#with
+    const now = clock.now()
+    try {
+      await this.#keepUnkept()
+      if (now.getTime() - (this.#targets?.at ?? 0) >= targetsMs) await this.#readTargets(database)
+      this.#reachedSince ??= now.getTime()
+      if (now.getTime() - this.#reachedSince >= patienceMs) await this.#endUntold(now)
+      await this.#deliver()
+    } catch (error) {
+      this.#reachedSince = undefined
+      const passing = error instanceof AtomError && error.row.retryable
+      log[passing ? 'debug' : 'error']({ err: error }, 'alerts could not be looked after')
+    }
+  }
+
+  /** Until nothing is due. */
   async #deliver(): Promise<void> {
     const { database, log } = this.#with
-    try {
-      while (!this.#ended) {
-        const delivery = await store.claim(database, leaseMs)
-        if (delivery === undefined) return
-        try {
-          await this.#send(delivery)
-          await store.delivered(database, delivery.deliveryId)
-        } catch (thrown) {
-          const failure = asAtomError(thrown)
-          const { attempts, channel } = delivery
-          const wait = Math.min(3_600_000, (this.#with.againMs ?? 5_000) * 2 ** (attempts - 1))
-          log.warn(
-            { err: thrown, alertId: delivery.alert.id, channel, attempts },
-            'an alert was not delivered',
-          )
-          await store.notDelivered(database, delivery.deliveryId, {
-            failure: `${channel}: ${failure.detail}`.slice(0, 500),
-            againMs: attempts >= mostAttempts ? undefined : Math.round(wait),
-          })
-        }
+    while (!this.#ended) {
+      const delivery = await store.claim(database, leaseMs)
+      if (delivery === undefined) return
+      try {
+        await this.#send(delivery)
+        await store.delivered(database, delivery.deliveryId)
+      } catch (thrown) {
+        const failure = asAtomError(thrown)
+        const { attempts, channel } = delivery
+        const wait = Math.min(3_600_000, (this.#with.againMs ?? 5_000) * 2 ** (attempts - 1))
+        log.warn({ err: thrown, alertId: delivery.alert.id, channel, attempts }, 'an alert was not delivered')
+        await store.notDelivered(database, delivery.deliveryId, {
+          failure: `${channel}: ${failure.detail}`.slice(0, 500),
+          againMs: attempts >= mostAttempts ? undefined : Math.round(wait),
+        })
       }
-    } catch (error) {
-      const passing = error instanceof AtomError && error.row.retryable
-      log[passing ? 'debug' : 'error']({ err: error }, 'alerts could not be delivered')
     }
   }
 
   async #send({ deliveryId, news, channel, alert }: store.Delivery): Promise<void> {
-    const targets = await store.targets(this.#with.database)
-    if (channel === 'webhook') return await this.#post(deliveryId, news, alert, targets)
+    const { database, clock } = this.#with
+    const targets = await this.#readTargets(database)
+    if (channel === 'webhook')
+      return await postAlert(this.#with, targets, {
+        ...{ id: deliveryId, news, alert: told(alert), now: clock.now() },
+      })
     // Nobody wants it there any more.
     if (targets.roomId === null || targets.workspaceId === null) return
     await this.#with.say({
@@ -234,40 +368,11 @@ export class Alerts implements AsyncDisposable {
       text: spoken(news, alert),
     })
   }
+}
 
-  /** As Standard Webhooks 1.0 has it: id, time and body signed with HMAC-SHA256; the same id for every attempt. */
-  async #post(
-    id: string,
-    news: store.News,
-    alert: store.AlertRow,
-    { webhookUrl, webhookKey, webhookSecret }: store.Targets,
-  ): Promise<void> {
-    if (webhookUrl === null || webhookKey === null || webhookSecret === null) return
-    const secret = (await this.#with.envelope.open(webhookKey, webhookSecret, binding)).reveal()
-    const key = Buffer.from(secret.slice('whsec_'.length), 'base64')
-    const timestamp = String(Math.floor(this.#with.clock.now().getTime() / 1_000))
-    const body = JSON.stringify({
-      type: `alert.${news}`,
-      timestamp: (news === 'firing' ? alert.since : (alert.resolvedAt ?? alert.since)).toISOString(),
-      data: told(alert),
-    })
-    const signature = createHmac('sha256', key).update(`msg_${id}.${timestamp}.${body}`).digest('base64')
-    const answer = await this.#with.outbound.fetch(webhookUrl, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'webhook-id': `msg_${id}`,
-        'webhook-timestamp': timestamp,
-        'webhook-signature': `v1,${signature}`,
-      },
-      body,
-      timeoutMs: webhookTimeoutMs,
-      maxBytes: 64 * 1024,
-    })
-    await answer.body?.cancel()
-    if (answer.status < 200 || answer.status > 299)
-      throw new AtomError('provider_refused', `The webhook answered ${answer.status}.`)
-  }
+/** The same for whoever tells it, so that what went out without the database is not told twice with it. */
+function deliveryId(alertId: string, news: store.News, channel: store.Channel): string {
+  return derivedId('alert delivery', alertId, news, channel)
 }
 
 function spoken(

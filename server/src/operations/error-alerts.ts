@@ -4,6 +4,8 @@ import type { Alerts } from './alerts.ts'
 import type { ErrorNews } from './errors-seen.ts'
 
 const kinds = { new: 'error_new', rising: 'error_rising' } as const
+/** That an error rises is told every minute. */
+const risesForMs = 4 * 60_000
 
 /** What an operator hears of errors without looking: that there is a new one, that one rises, and when either is over. */
 export function errorAlerts(alerts: Pick<Alerts, 'raise' | 'resolve'>, log: Log): (news: ErrorNews) => void {
@@ -26,7 +28,7 @@ async function told(alerts: Pick<Alerts, 'raise' | 'resolve'>, news: ErrorNews):
       })
     case 'rising':
       return await alerts.raise({
-        ...{ kind: kinds.rising, subject: id, lookAt },
+        ...{ kind: kinds.rising, subject: id, lookAt, forMs: risesForMs },
         severity: errorTable[code].severity === 'critical' ? 'page' : 'ticket',
         title: `More errors than usual: ${title}`,
         why: `${latest} in five minutes, where ${Math.round(usual * 10) / 10} were usual in the hour before.`,
@@ -35,5 +37,7 @@ async function told(alerts: Pick<Alerts, 'raise' | 'resolve'>, news: ErrorNews):
       return await alerts.resolve(kinds.rising, id, 'It comes no more often than usual.')
     case 'resolved':
       return await alerts.resolve(kinds.new, id, 'An operator has resolved it.')
+    case 'forgotten':
+      return await alerts.resolve(kinds.new, id, 'It has not come again for ninety days.')
   }
 }

@@ -13,12 +13,17 @@ const forgetMs = 60 * 60_000
 const minuteMs = 60_000
 /** A kind rises when it came four times as often as usual, and often enough to be no chance. */
 const rise = { times: 4, atLeast: 20 }
+/** That it still rises is told so often; and so long it has to be calm before that is told. */
+const tellMs = minuteMs
 const defaultLimit = 50
 
 /** Something about errors that an operator should hear of without looking. */
 export interface ErrorNews {
-  /** `calm`: it rises no more. `resolved`: by an operator. */
-  readonly kind: 'new' | 'rising' | 'calm' | 'resolved'
+  /**
+   * `rising`: told again every minute while it lasts. `calm`: it rises no more. `resolved`: by an operator. `forgotten`: it has not
+   * come for so long that nothing of it is kept.
+   */
+  readonly kind: 'new' | 'rising' | 'calm' | 'resolved' | 'forgotten'
   readonly id: string
   readonly code: ErrorCode
   readonly title: string
@@ -33,7 +38,7 @@ interface Options {
   readonly database: Database
   readonly clock: Clock
   readonly log: Log
-  /** Told once for each: of what nobody foresaw when it is new, of anything grave when it rises. */
+  /** Told of what nobody foresaw when it is new, and of anything grave when it rises. */
   readonly tell: (news: ErrorNews) => void
   readonly keepMs?: number
 }
@@ -54,7 +59,11 @@ export class ErrorsSeen implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout
   #keeping: Promise<void> | undefined
   #forgotten = Number.NEGATIVE_INFINITY
-  #rising = new Map<string, ErrorNews>()
+  /** `at`: when it was last seen to rise; `toldAt`: when that was last told; ms since 1970. */
+  readonly #rising = new Map<
+    string,
+    { readonly news: ErrorNews; readonly at: number; readonly toldAt: number }
+  >()
 
   constructor(options: Options) {
     this.#with = options
@@ -126,7 +135,7 @@ export class ErrorsSeen implements AsyncDisposable {
   async resolve(id: string): Promise<void> {
     const known = await store.resolveError(this.#with.database, id, this.#with.clock.now())
     if (!known) throw new AtomError('not_found')
-    this.#with.tell({ kind: 'resolved', id, code: 'internal', title: '', latest: 0, usual: 0 })
+    this.#with.tell(endOf('resolved', id))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -145,7 +154,7 @@ export class ErrorsSeen implements AsyncDisposable {
       const now = this.#with.clock.now()
       if (now.getTime() - this.#forgotten < forgetMs) return
       this.#forgotten = now.getTime()
-      await store.forgetErrors(database, now)
+      for (const id of await store.forgetErrors(database, now)) this.#with.tell(endOf('forgotten', id))
     } catch (error) {
       failures.giveBack(groups)
       log.warn({ err: error, kinds: groups.length }, 'what went wrong could not be kept; trying again')
@@ -161,20 +170,23 @@ export class ErrorsSeen implements AsyncDisposable {
   }
 
   async #tellRising(): Promise<void> {
-    const compared = await store.compareErrors(this.#with.database, this.#with.clock.now())
-    const rising = compared.filter(({ code, latest, usual }) => {
+    const now = this.#with.clock.now()
+    const at = now.getTime()
+    for (const { id, code, title, latest, usual } of await store.compareErrors(this.#with.database, now)) {
       const { severity } = errorTable[code as ErrorCode] ?? errorTable.internal
-      return severity !== 'low' && latest >= rise.atLeast && latest >= rise.times * usual
-    })
-    const before = this.#rising
-    this.#rising = new Map(
-      rising.map(({ id, code, title, latest, usual }) => [
-        id,
-        { kind: 'rising', id, code: code as ErrorCode, title, latest, usual },
-      ]),
-    )
-    for (const [id, news] of this.#rising) if (!before.has(id)) this.#with.tell(news)
-    for (const [id, news] of before) if (!this.#rising.has(id)) this.#with.tell({ ...news, kind: 'calm' })
+      if (severity === 'low' || latest < rise.atLeast || latest < rise.times * usual) continue
+      const news: ErrorNews = { kind: 'rising', id, code: code as ErrorCode, title, latest, usual }
+      const toldAt = this.#rising.get(id)?.toldAt
+      const isDue = toldAt === undefined || at - toldAt >= tellMs
+      this.#rising.set(id, { news, at, toldAt: isDue ? at : toldAt })
+      if (isDue) this.#with.tell(news)
+    }
+    // Nodes whose clocks differ a little must not contradict each other at the end of a minute.
+    for (const [id, { news, at: seenAt }] of this.#rising) {
+      if (at - seenAt < tellMs) continue
+      this.#rising.delete(id)
+      this.#with.tell({ ...news, kind: 'calm' })
+    }
   }
 
   #since(minutes: number): Date {
@@ -190,6 +202,10 @@ export class ErrorsSeen implements AsyncDisposable {
     for (let step = first; step <= now; step += stepMs) at.push(step)
     return { since: new Date(first), stepMs, at }
   }
+}
+
+function endOf(kind: 'resolved' | 'forgotten', id: string): ErrorNews {
+  return { kind, id, code: 'internal', title: '', latest: 0, usual: 0 }
 }
 
 function spread(

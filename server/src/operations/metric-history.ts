@@ -102,20 +102,7 @@ export class MetricHistory implements AsyncDisposable {
     const { metric, label } = query
     const to = query.to === undefined ? this.#with.clock.now() : new Date(query.to)
     const from = query.from === undefined ? new Date(to.getTime() - 3_600_000) : new Date(query.from)
-    const seconds = (to.getTime() - from.getTime()) / 1_000
-    if (!(seconds > 0)) throw new AtomError('validation_failed', '`from` must lie before `to`.')
-    const wanted = query.step ?? coarsest(seconds / 200)
-    const base = this.#baseFor(from, wanted)
-    const step = Math.max(base, Math.ceil(wanted / base) * base)
-    if (seconds / step > 5_000)
-      throw new AtomError('validation_failed', 'These are more than 5,000 places. Give a longer `step`.')
-    const rows = await store.merged(this.#with.database, {
-      metrics: [metric],
-      label,
-      spans: await this.spans(from, to, base),
-      places: step,
-      byLabel: false,
-    })
+    const { step, rows } = await this.rows({ metrics: [metric], label, from, to, step: query.step })
     const { kind, unit } = historyMetrics[metric]
     const value = rows.map(({ count, sum }) =>
       kind === 'count' ? rounded(sum / step) : count === 0 ? 0 : rounded(sum / count),
@@ -136,6 +123,33 @@ export class MetricHistory implements AsyncDisposable {
         p95: all.map(({ p95 }) => p95),
         p99: all.map(({ p99 }) => p99),
       }),
+    }
+  }
+
+  /**
+   * Everything of these metrics between two times, in steps of about a two-hundredth of it where none is wanted.
+   *
+   * @throws AtomError `validation_failed` for a range that is none
+   */
+  async rows(query: {
+    readonly metrics: readonly HistoryMetric[]
+    readonly label?: string | undefined
+    readonly from: Date
+    readonly to: Date
+    readonly step?: number | undefined
+  }): Promise<{ step: number; rows: store.MergedRow[] }> {
+    const { metrics, label, from, to } = query
+    const seconds = (to.getTime() - from.getTime()) / 1_000
+    if (!(seconds > 0)) throw new AtomError('validation_failed', '`from` must lie before `to`.')
+    const wanted = query.step ?? coarsest(seconds / 200)
+    const base = this.#baseFor(from, wanted)
+    const step = Math.max(base, Math.ceil(wanted / base) * base)
+    if (seconds / step > 5_000)
+      throw new AtomError('validation_failed', 'These are more than 5,000 places. Give a longer `step`.')
+    const spans = await this.spans(from, to, base)
+    return {
+      step,
+      rows: await store.merged(this.#with.database, { metrics, label, spans, places: step, byLabel: false }),
     }
   }
 

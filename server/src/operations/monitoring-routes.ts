@@ -11,6 +11,10 @@ export function monitoringDoors(
   guard(routes.traffic, async ({ query }) => ({ status: 200, body: await history.traffic(query.minutes) }))
   guard(routes.history, async ({ query }) => ({ status: 200, body: await history.history(query) }))
   guard(routes.objectives, async () => ({ status: 200, body: { items: await objectives.list() } }))
+  guard(routes.objectiveHistory, async ({ params, query }) => ({
+    status: 200,
+    body: await objectives.history(params.id, query.hours),
+  }))
   guard(routes.changeObjective, async ({ principal, params, body }) => ({
     status: 200,
     body: await objectives.change(principal, params.id, body),

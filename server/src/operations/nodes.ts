@@ -1,3 +1,4 @@
+import { logRoutes } from '@atom/contract/log.ts'
 import { LiveNode, operationRoutes as routes, type SilentNode } from '@atom/contract/operations.ts'
 import type { Answer, Query } from '@atom/contract/route.ts'
 import { type Static, type TSchema, Type } from 'typebox'
@@ -8,6 +9,7 @@ import type { Notes } from '#foundation/database/notes.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import type { Live } from './live.ts'
+import type { LogDesk } from './log-desk.ts'
 import { NodeCalls } from './node-calls.ts'
 
 export interface NodesOptions {
@@ -16,6 +18,8 @@ export interface NodesOptions {
   /** Ids of all processes that count as alive, this one among them. */
   readonly alive: () => Promise<readonly string[]>
   readonly draining: () => boolean
+  /** What this process wrote into its log last. */
+  readonly lines: LogDesk['lines']
   readonly version: string
   readonly clock: Clock
   readonly log: Log
@@ -24,6 +28,7 @@ export interface NodesOptions {
 }
 
 type Filter = Omit<Query<typeof routes.sockets>, 'node'>
+type Lines = Omit<Query<typeof logRoutes.log>, 'node'>
 type Span = Omit<Query<typeof routes.liveHistory>, 'node'>
 
 /** What one process asks another, for an operator whom the asking one has let in. */
@@ -32,6 +37,7 @@ type Question =
   | { readonly call: 'sockets'; readonly operator: AccountPrincipal; readonly filter: Filter }
   | { readonly call: 'rooms'; readonly operator: AccountPrincipal; readonly limit: number | undefined }
   | { readonly call: 'history'; readonly span: Span }
+  | { readonly call: 'log'; readonly lines: Lines }
   | {
       readonly call: 'disconnect'
       readonly operator: AccountPrincipal
@@ -102,6 +108,11 @@ export class Nodes implements Disposable {
     ...span
   }: Query<typeof routes.liveHistory>): Promise<Answer<typeof routes.liveHistory>> {
     return await this.#at(node, { call: 'history', span }, routes.liveHistory.answers[200])
+  }
+
+  /** What one process wrote last. Throws as `sockets`. */
+  async log({ node, ...lines }: Query<typeof logRoutes.log>): Promise<Answer<typeof logRoutes.log>> {
+    return await this.#at(node, { call: 'log', lines }, logRoutes.log.answers[200])
   }
 
   async disconnect(
@@ -198,6 +209,10 @@ export class Nodes implements Disposable {
         return { node: live.node, items: await live.rooms(question.operator, question.limit) }
       case 'history':
         return live.history(question.span)
+      case 'log': {
+        const { q, ...wanted } = question.lines
+        return { node: live.node, ...this.#options.lines({ ...wanted, text: q }) }
+      }
       case 'disconnect':
         live.disconnect(question.operator, question.socketId, question.comeBack)
         return { closed: true }

@@ -1,4 +1,4 @@
-import type { Objective } from '@atom/contract/monitoring.ts'
+import type { Objective, ObjectiveHistory } from '@atom/contract/monitoring.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { Clock } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
@@ -14,6 +14,8 @@ import * as store from './objective-store.ts'
 const minuteMs = 60_000
 /** A minute is judged when every node has had the time to write its last ten seconds. */
 const graceMs = 20_000
+/** An alert is renewed with every minute that is judged. */
+const believedMs = 10 * minuteMs
 const windowMs = Math.max(...burnRules.map(({ longMinutes }) => longMinutes)) * minuteMs
 
 interface Watched {
@@ -28,7 +30,7 @@ interface Watched {
  */
 export class Objectives implements AsyncDisposable {
   readonly #database: Database
-  readonly #history: Pick<MetricHistory, 'spans'>
+  readonly #history: Pick<MetricHistory, 'spans' | 'rows'>
   readonly #alerts: Alerts
   readonly #clock: Clock
   readonly #log: Log
@@ -41,7 +43,7 @@ export class Objectives implements AsyncDisposable {
 
   constructor(options: {
     database: Database
-    history: Pick<MetricHistory, 'spans'>
+    history: Pick<MetricHistory, 'spans' | 'rows'>
     alerts: Alerts
     clock: Clock
     log: Log
@@ -81,6 +83,26 @@ export class Objectives implements AsyncDisposable {
     return (await store.all(this.#database)).map((row) => this.#told(row))
   }
 
+  /** @throws AtomError `not_found` */
+  async history(id: string, hours = 72): Promise<ObjectiveHistory> {
+    const row = await this.#row(id)
+    const to = this.#clock.now()
+    const from = new Date(to.getTime() - hours * 3_600_000)
+    const { step, rows } = await this.#history.rows({
+      ...{ metrics: ['class.duration', 'class.failed'], label: row.class, from, to },
+    })
+    const failed = new Map(
+      rows.filter(({ metric }) => metric === 'class.failed').map(({ at, sum }) => [at.getTime(), sum]),
+    )
+    const asked = rows.filter(({ metric }) => metric === 'class.duration')
+    return {
+      step,
+      at: asked.map(({ at }) => at.getTime()),
+      total: asked.map(({ count }) => count),
+      bad: asked.map((each) => badOf(row, each, failed.get(each.at.getTime()))),
+    }
+  }
+
   /** @throws AtomError `not_found` · `validation_failed` */
   async change(
     principal: AccountPrincipal,
@@ -92,8 +114,7 @@ export class Objectives implements AsyncDisposable {
       readonly enabled?: boolean | undefined
     },
   ): Promise<Objective> {
-    const before = (await store.all(this.#database)).find((row) => row.id === id.toLowerCase())
-    if (before === undefined) throw new AtomError('not_found', 'There is no such objective.')
+    const before = await this.#row(id)
     if (change.thresholdMs !== undefined && before.kind !== 'latency')
       throw new AtomError('validation_failed', undefined, {
         problems: [{ pointer: '/thresholdMs', detail: 'Only an objective of latency has one.' }],
@@ -117,6 +138,12 @@ export class Objectives implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer)
     await this.#working
+  }
+
+  async #row(id: string): Promise<store.ObjectiveRow> {
+    const row = (await store.all(this.#database)).find((each) => each.id === id.toLowerCase())
+    if (row === undefined) throw new AtomError('not_found', 'There is no such objective.')
+    return row
   }
 
   async #judgeUpTo(last: number): Promise<void> {
@@ -166,16 +193,11 @@ export class Objectives implements AsyncDisposable {
         .filter(({ metric }) => metric === 'class.failed')
         .map(({ label, at, sum }) => [`${label} ${at.getTime()}`, sum]),
     )
-    for (const { metric, label, at, count, counts } of rows) {
+    for (const each of rows) {
+      const { metric, label, at, count } = each
       if (metric !== 'class.duration') continue
-      for (const { row, rate } of this.#watched.values()) {
-        if (row.class !== label) continue
-        const bad =
-          row.kind === 'latency'
-            ? countAbove(counts, row.thresholdMs ?? 0)
-            : (failed.get(`${label} ${at.getTime()}`) ?? 0)
-        rate.put(at, count, bad)
-      }
+      for (const { row, rate } of this.#watched.values())
+        if (row.class === label) rate.put(at, count, badOf(row, each, failed.get(`${label} ${at.getTime()}`)))
     }
   }
 
@@ -188,6 +210,8 @@ export class Objectives implements AsyncDisposable {
       return
     }
     const { rule, long } = worst
+    // Calm for a moment, or since a start: what it was raised with still says why.
+    if (long < rule.factor) return await this.#alerts.renew('objective', subject, believedMs)
     const promised = `${percent(row.target)} of ${subjects[row.class]} ${
       row.kind === 'latency'
         ? `are answered within ${row.thresholdMs} ms`
@@ -200,6 +224,7 @@ export class Objectives implements AsyncDisposable {
       severity: rule.severity,
       title: `${capital(subjects[row.class])} ${row.kind === 'latency' ? 'are slow' : 'fail'}`,
       why: `In the last ${span(rule.longMinutes)} ${bad} did not hold to it: ${promised}. At ${long.toFixed(1)} times the rate that thirty days allow, the budget of thirty days lasts ${lasts(long)}.`,
+      forMs: believedMs,
       lookAt: `Operations, Traffic: the routes of class ${row.class} with the ${row.kind === 'latency' ? 'highest p99' : 'most failures'}; then Health.`,
     })
   }
@@ -225,6 +250,15 @@ export class Objectives implements AsyncDisposable {
       firing: firing.includes('page') ? 'page' : (firing[0] ?? null),
     }
   }
+}
+
+/** How many of these requests did not hold to it. */
+function badOf(
+  row: store.ObjectiveRow,
+  { count, counts }: Pick<history.MergedRow, 'count' | 'counts'>,
+  failed = 0,
+): number {
+  return Math.min(count, row.kind === 'latency' ? countAbove(counts, row.thresholdMs ?? 0) : failed)
 }
 
 const subjects: Readonly<Record<store.ObjectiveRow['class'], string>> = {

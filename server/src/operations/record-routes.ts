@@ -4,11 +4,17 @@ import type { Guards } from '#access/guarded-route.ts'
 import type { OpenStreams } from '#access/open-streams.ts'
 import type { ErrorsSeen } from './errors-seen.ts'
 import type { LogDesk } from './log-desk.ts'
+import type { Nodes } from './nodes.ts'
 
 /** What the server writes down about itself: its log, and what went wrong. */
 export function recordDoors(
   { guard, guardEvents }: Guards,
-  { errors, log, streams }: { errors: ErrorsSeen; log: LogDesk; streams: OpenStreams },
+  {
+    errors,
+    log,
+    nodes,
+    streams,
+  }: { errors: ErrorsSeen; log: LogDesk; nodes: Pick<Nodes, 'log'>; streams: OpenStreams },
 ): void {
   guard(failureRoutes.errors, async ({ query }) => ({ status: 200, body: await errors.list(query) }))
 
@@ -27,10 +33,7 @@ export function recordDoors(
     return { status: 200, body: { state: 'resolved' } }
   })
 
-  guard(logRoutes.log, async ({ query: { q, ...query } }) => ({
-    status: 200,
-    body: { node: log.node, ...log.lines({ ...query, text: q }) },
-  }))
+  guard(logRoutes.log, async ({ query }) => ({ status: 200, body: await nodes.log(query) }))
 
   guardEvents(logRoutes.logStream, async ({ query: { q, ...query }, principal, expiresAt, ip }) => {
     streams.requireTime()

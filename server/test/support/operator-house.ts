@@ -1,14 +1,18 @@
+import { logRoutes } from '@atom/contract/log.ts'
 import parsePrometheus from 'parse-prometheus-text-format'
 import { createGuards } from '#access/guarded-route.ts'
 import type { AccountPrincipal } from '#access/principal.ts'
 import { systemClock } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { createLog } from '#foundation/log.ts'
+import { LogModules } from '#foundation/log-modules.ts'
+import { LogTail } from '#foundation/log-tail.ts'
 import { Secret } from '#foundation/secret.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { HttpServer } from '#http/server.ts'
 import { Live as LiveOperations } from '#operations/live.ts'
 import { registerLiveMetrics } from '#operations/live-metrics.ts'
+import { LogDesk } from '#operations/log-desk.ts'
 import { metricsDoor } from '#operations/metrics-door.ts'
 import { Nodes } from '#operations/nodes.ts'
 import { operationDoors } from '#operations/operation-routes.ts'
@@ -55,7 +59,8 @@ export async function startOperatorHouse(
   )
   born.use(live.timeline.subscribe((news) => publishTraffic.heard(news)))
   const lines: string[] = []
-  const log = createLog({ level: 'info', write: (line) => void lines.push(line) })
+  const tail = new LogTail()
+  const log = createLog({ level: 'info', write: (line) => void lines.push(line), tail })
   const sources = {
     sockets: live.sockets,
     socketCounts: traffic,
@@ -74,18 +79,25 @@ export async function startOperatorHouse(
   )
   const http = born.use(new HttpServer({ log: testLog }))
   const { guard } = createGuards({ http, tokens: live.tokens, log: testLog })
+  const desk = born.use(
+    new LogDesk({
+      ...{ node, tail, modules: new LogModules(log), database, notes: live.notes, clock: systemClock, log },
+    }),
+  )
   const nodes = born.use(
     new Nodes({
       live: operations,
       notes: live.notes,
       alive: () => live.presence.nodes(),
       draining: () => http.phase === 'draining',
+      lines: (wanted) => desk.lines(wanted),
       version: '0.0.0-test',
       clock: systemClock,
       log,
     }),
   )
   operationDoors(guard, { sandbox: undefined, nodes })
+  guard(logRoutes.log, async ({ query }) => ({ status: 200, body: await nodes.log(query) }))
   const metrics = new Metrics()
   registerLiveMetrics(metrics, sources)
   metricsDoor(http, { metrics, tokens: live.tokens, scraperToken: new Secret(scraperToken) })

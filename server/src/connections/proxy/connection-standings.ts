@@ -1,3 +1,4 @@
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import type { ConnectionState, ConnectionStore } from '../connection-store.ts'
 import { JoinedLookup } from './joined-lookup.ts'
 
@@ -24,6 +25,7 @@ export class ConnectionStandings implements Disposable {
   readonly #store: Pick<ConnectionStore, 'standings' | 'subscribe'>
   readonly #lookup: JoinedLookup<ConnectionState>
   readonly #seen = new Map<string, Seen>()
+  readonly cache = new CacheCounts(() => this.#seen.size)
   readonly #looks = new Set<Look>()
   readonly #listening: Disposable
 
@@ -36,8 +38,11 @@ export class ConnectionStandings implements Disposable {
   /** What was seen of it a moment ago; undefined where somebody has to look. */
   known(id: string): ConnectionState | undefined {
     const seen = this.#seen.get(id)
-    if (seen === undefined) return undefined
-    if (seen.until > performance.now()) return seen.state
+    if (seen !== undefined && seen.until > performance.now()) {
+      this.cache.hits++
+      return seen.state
+    }
+    this.cache.misses++
     this.#seen.delete(id)
     return undefined
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '#foundation/clock.ts'
 import type { ClientCertificate } from '#foundation/outbound.ts'
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import type { Apps } from '../apps.ts'
 import type { ConnectionState, ConnectionStore, LiveConnection } from '../connection-store.ts'
 import { bareKey } from '../credential-attachment.ts'
@@ -39,6 +40,7 @@ export class ProxyCredentials implements Disposable {
   readonly #tokenRefresh: TokenRefresh
   readonly #clock: Clock
   readonly #open = new Map<string, Kept>()
+  readonly cache = new CacheCounts(() => this.#open.size)
   /** By what they share: requests that came together read a row once, and open what a refresh brought once. */
   readonly #reading = new WeakMap<ConnectionState, Promise<LiveConnection | undefined>>()
   readonly #opening = new WeakMap<AccessToken, Promise<OpenedCredential>>()
@@ -78,7 +80,11 @@ export class ProxyCredentials implements Disposable {
   /** @throws AtomError as `TokenRefresh.access` */
   async of(connection: LiveConnection): Promise<OpenedCredential> {
     const kept = this.#open.get(nameOf(connection))
-    if (kept !== undefined && kept.until > performance.now() && this.#stillFits(kept, connection)) return kept
+    if (kept !== undefined && kept.until > performance.now() && this.#stillFits(kept, connection)) {
+      this.cache.hits++
+      return kept
+    }
+    this.cache.misses++
     return await this.#keep(connection, await this.#tokenRefresh.access(connection))
   }
 

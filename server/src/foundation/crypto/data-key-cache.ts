@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import type { Binding } from './sealed-bytes.ts'
 
 /** The entries that a data key is bound to, as they were when it was unwrapped. */
@@ -33,6 +34,7 @@ export class DataKeyCache {
   readonly #kept = new Map<string, Kept>()
   readonly #inHand = new WeakMap<Buffer, { readonly place: Place; readonly key: KeyObject }>()
   #sweeping: NodeJS.Timeout | undefined
+  readonly counts = new CacheCounts(() => this.#kept.size)
 
   constructor(limits: { size?: number; lifeMs?: number; now?: () => number } = {}) {
     this.#size = limits.size ?? standardSize
@@ -48,9 +50,16 @@ export class DataKeyCache {
   /** The key, where it is known and this is its place. */
   find(wrapped: Buffer, binding: Binding): KeyObject | Promise<KeyObject> | undefined {
     const held = this.#inHand.get(wrapped)
-    if (held !== undefined && fits(held.place, binding)) return held.key
+    if (held !== undefined && fits(held.place, binding)) {
+      this.counts.hits++
+      return held.key
+    }
     const kept = this.#current(wrapped)
-    if (kept === undefined || !fits(kept.place, binding)) return undefined
+    if (kept === undefined || !fits(kept.place, binding)) {
+      this.counts.misses++
+      return undefined
+    }
+    this.counts.hits++
     return this.#taken(wrapped, kept.place, kept.key)
   }
 

@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { Secret } from '#foundation/secret.ts'
+import type { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import { DataKeyCache } from './data-key-cache.ts'
 import type { Keyring } from './keyring.ts'
 import {
@@ -46,6 +47,11 @@ export class Envelope {
   constructor(dependencies: { keyring: Keyring; cache?: DataKeyCache }) {
     this.#keyring = dependencies.keyring
     this.#cache = dependencies.cache ?? new DataKeyCache()
+  }
+
+  /** Of the data keys in this process's memory. */
+  get keyCache(): CacheCounts {
+    return this.#cache.counts
   }
 
   /**
