@@ -47,6 +47,7 @@ import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate } from '#foundation/database/migrate.ts'
 import { Notes } from '#foundation/database/notes.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
+import { asAtomError } from '#foundation/errors.ts'
 import { Failures } from '#foundation/failure-groups.ts'
 import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
@@ -157,6 +158,8 @@ export interface App extends AsyncDisposable {
    * `withinMs`: all that there is until everything must be over.
    */
   drain(options?: { readonly graceMs?: number; readonly withinMs?: number }): Promise<void>
+  /** Counts something that nobody caught, or that ended a process, among the errors that operators see. */
+  crashed(thrown: unknown): void
   /** What has begun and not ended, by name. */
   unfinished(): Readonly<Record<string, number>>
   /** Requests that were cut; final after disposal. */
@@ -635,6 +638,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       return readiness.watched
     },
     drain,
+    crashed: (thrown) => failures.note({ door: 'process', place: 'crash', error: asAtomError(thrown) }),
     unfinished: () => ({
       requests: http.underWay,
       streams: streams.count,
