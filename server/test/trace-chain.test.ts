@@ -202,13 +202,25 @@ test('[MO42] messages of several traces that are stored together are linked with
   assert.equal(received.statements(together).length, 1)
   assert.equal(attribute(together, 'atom.events'), 3)
 
-  // One alone has the statement in its own trace; whatever was stored before it.
-  const [alone] = callers(1)
-  assert.ok(alone)
+  // One alone has the statement in its own trace, and that alone: not what others say while it is stored.
+  const alone = callers(5)
+  await Promise.all(
+    alone.flatMap(({ traceparent }) =>
+      [{ traceparent }, {}].map(async (context) => {
+        const body = { roomId, clientId: newId(), text: 'at once' }
+        assert.ok((await client.askAnything('message.send', body, context)).ok)
+      }),
+    ),
+  )
+  await until(() => alone.every((trace) => received.of(trace).some(({ name }) => name === 'message.send')))
+  for (const trace of alone) assert.ok(received.statements(received.named(trace, 'message.send')).length <= 1)
+
+  const [last] = callers(1)
+  assert.ok(last)
   const next = { roomId, clientId: newId(), text: 'four' }
-  assert.ok((await client.askAnything('message.send', next, { traceparent: alone.traceparent })).ok)
-  await until(() => received.of(alone).some(({ name }) => name === 'message.send'))
-  assert.equal(received.statements(received.named(alone, 'message.send')).length, 1)
+  assert.ok((await client.askAnything('message.send', next, { traceparent: last.traceparent })).ok)
+  await until(() => received.of(last).some(({ name }) => name === 'message.send'))
+  assert.equal(received.statements(received.named(last, 'message.send')).length, 1)
 })
 
 test('[MO43] a frame whose trace is malformed is done as one without, and no more traces are kept on request than are allowed', async () => {
