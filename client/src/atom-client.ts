@@ -12,6 +12,7 @@ import { Rooms } from './rooms.ts'
 import { Session } from './session.ts'
 import { browserSurroundings, inBrowser, nodeSurroundings, type Surroundings } from './surroundings.ts'
 import { browserTabs, loneTab, type Tabs } from './tabs.ts'
+import { type TraceContext, traceContext } from './trace-context.ts'
 
 export type { Decision } from './agents.ts'
 export { isMessage, type RoomMessage } from './amendments.ts'
@@ -54,10 +55,12 @@ export interface AtomClientOptions {
   /** The page that consent opens windows from. */
   readonly page?: Page
   /**
-   * For an application that traces itself: the W3C `traceparent` of what it does now, sent with each request, so that the
-   * server's part of it stands in the same trace. Nothing is sent where absent.
+   * For an application that traces itself: the W3C `traceparent` of what it does now, sent with each request, message and
+   * other frame, so that the server's part of it stands in the same trace. Asked while the caller of this client still runs,
+   * so a context that ends with the caller's turn is seen. A message keeps it until it is sent, from whichever tab. Nothing is
+   * sent where absent, or where what it gives is none.
    */
-  readonly traceparent?: () => string | undefined
+  readonly traceparent?: TraceContext
   /** How to come back after the socket was lost; a new policy for each stay. */
   readonly reconnect?: () => Reconnect
 }
@@ -84,13 +87,15 @@ export class AtomClient implements Disposable {
     // Wrapped: the platform's fetch refuses to be called as a method of something else.
     const fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
     const surroundings = options.surroundings ?? (inBrowser ? browserSurroundings : nodeSurroundings)
-    const http = new Http({ baseUrl, transport, fetch, traceparent: options.traceparent })
+    const traceparent = traceContext(options.traceparent)
+    const http = new Http({ baseUrl, transport, fetch, traceparent })
     this.session = new Session({ http, tabs: this.#tabs, transport })
     this.realtime = new Realtime({
       url: baseUrl,
       session: this.session,
       surroundings,
       tabs: this.#tabs,
+      traceparent,
       deviceId: options.deviceId ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), word).join(''),
       ...(options.reconnect === undefined ? {} : { policy: options.reconnect }),
     })
@@ -99,6 +104,7 @@ export class AtomClient implements Disposable {
       storage: options.storage ?? (inBrowser ? indexedDbStorage(`atom:${baseUrl}`) : memoryStorage()),
       tabs: this.#tabs,
       line: outboxLine(this.realtime),
+      traceparent,
     })
     this.connections = new Connections({
       session: this.session,
@@ -184,7 +190,7 @@ function outboxLine(realtime: Realtime): OutboxLine {
     get lease() {
       return realtime.lease
     },
-    request: (name, body, withinMs) => realtime.request(name, body, withinMs),
+    request: (name, body, withinMs, context) => realtime.request(name, body, withinMs, context),
   }
 }
 

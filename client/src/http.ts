@@ -2,6 +2,7 @@ import type { Problem } from '@atom/contract/errors.ts'
 import { errorTable } from '@atom/contract/errors.ts'
 import type { Answer, Body, Params, Query, Route } from '@atom/contract/route.ts'
 import { AtomClientError } from './atom-client-error.ts'
+import { type TraceContext, traceContext } from './trace-context.ts'
 
 type Needed<K extends string, V> = [V] extends [undefined]
   ? unknown
@@ -33,17 +34,18 @@ export class Http {
   readonly #baseUrl: string
   readonly #fetch: typeof fetch
   readonly #credentials: RequestCredentials
-  readonly #traceparent: (() => string | undefined) | undefined
+  /** In which trace the caller is; to be asked before anything is waited for. */
+  readonly traceparent: TraceContext
 
   constructor(options: {
     baseUrl: string
     fetch: typeof fetch
     transport: 'cookie' | 'body'
-    traceparent?: (() => string | undefined) | undefined
+    traceparent?: TraceContext
   }) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, '')
     this.#fetch = options.fetch
-    this.#traceparent = options.traceparent
+    this.traceparent = options.traceparent ?? traceContext(undefined)
     this.#credentials = options.transport === 'cookie' ? 'include' : 'omit'
   }
 
@@ -52,11 +54,11 @@ export class Http {
     route: R,
     parts: CallParts<R> | undefined,
     accessToken?: string,
+    traceparent = this.traceparent(),
   ): Promise<Answer<R>> {
     const { params, query, body, signal } = (parts ?? {}) as LooseParts
     const headers = new Headers({ accept: 'application/json' })
     if (accessToken !== undefined) headers.set('authorization', `Bearer ${accessToken}`)
-    const traceparent = this.#traceparent?.()
     if (traceparent !== undefined) headers.set('traceparent', traceparent)
     if (body !== undefined) headers.set('content-type', 'application/json')
     const patience = AbortSignal.timeout(patienceMs)

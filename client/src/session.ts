@@ -101,9 +101,11 @@ export class Session extends ObservableState<SessionSnapshot> {
   /** A request as the person who is signed in; refreshes the access token where needed. */
   async call<R extends Route>(route: R, parts?: CallParts<R>): Promise<Answer<R>> {
     if (route.audience === 'anyone') return this.#http.send(route, parts)
+    // Before anything is waited for: afterwards the caller may be in another trace, or in none.
+    const traceparent = this.#http.traceparent()
     const token = await this.accessToken()
     try {
-      return await this.#http.send(route, parts, token)
+      return await this.#http.send(route, parts, token, traceparent)
     } catch (thrown) {
       const error = asAtomClientError(thrown)
       if (error.code === 'session_revoked') this.#leave()
@@ -111,7 +113,7 @@ export class Session extends ObservableState<SessionSnapshot> {
       // Authentication is the first thing a route does, so the refused request has done nothing and may be repeated,
       // whatever its method.
       await this.#refresh(token)
-      return await this.#http.send(route, parts, await this.accessToken())
+      return await this.#http.send(route, parts, await this.accessToken(), traceparent)
     }
   }
 

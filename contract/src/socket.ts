@@ -44,7 +44,27 @@ const closed = { additionalProperties: false }
 const Item = Type.Object({ clientId: parts.ClientId, text: parts.Text, ...parts.toMembers }, closed)
 const Sent = Type.Object({ id: Id, seq: parts.Seq })
 
-/** Client to server. Each is acknowledged with `{ok: true, …answer}` or `{ok: false, error}`. */
+/**
+ * What a frame may have beside its body, as the argument behind it and before the function that acknowledges, as a request has
+ * header fields. A server that knows nothing of it passes it over, and so does every server with what is malformed in it.
+ */
+export const FrameContext = Type.Object({
+  /**
+   * In which trace the frame is sent (W3C Trace Context, version 00, at most 512 characters). For `message.send` with `items`
+   * one for each of these in their order, null for none.
+   */
+  traceparent: Type.Optional(
+    Type.Union([
+      Type.String({ maxLength: 512 }),
+      Type.Array(Type.Union([Type.String({ maxLength: 512 }), Type.Null()]), {
+        maxItems: socketLimits.batchItems,
+      }),
+    ]),
+  ),
+})
+export type FrameContext = Static<typeof FrameContext>
+
+/** Client to server, as `name, body` or `name, body, FrameContext`. Each is acknowledged with `{ok: true, …answer}` or `{ok: false, error}`. */
 export const clientFrames = {
   'room.join': {
     /** `after` is the last `seq` held, of the timeline `epoch`; without it the newest page is answered. */

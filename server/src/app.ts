@@ -160,7 +160,7 @@ export interface App extends AsyncDisposable {
    * `withinMs`: all that there is until everything must be over.
    */
   drain(options?: { readonly graceMs?: number; readonly withinMs?: number }): Promise<void>
-  /** Counts among the errors what nobody caught, so that it is there when the process has ended of it. */
+  /** Counts something that nobody caught, or that ended a process, among the errors that operators see. */
   crashed(thrown: unknown): void
   /** What has begun and not ended, by name. */
   unfinished(): Readonly<Record<string, number>>

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -18,7 +17,7 @@ import { DatabaseProbe } from '#foundation/database/database-probe.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { type Database, openDatabase } from '#foundation/database/pool.ts'
 import { createLog } from '#foundation/log.ts'
-import { SystemReadings } from '#foundation/system/system-readings.ts'
+import { diskOf, SystemReadings } from '#foundation/system/system-readings.ts'
 import { type Finding, Health, type HealthCheck } from '#http/health.ts'
 import { ProbeListener } from '#http/probe-listener.ts'
 import { Readiness } from '#http/readiness.ts'
@@ -29,6 +28,7 @@ import { freePort } from './support/atom-process.ts'
 import { assertProblem, call } from './support/calls.ts'
 import { founder, openDoors } from './support/doors.ts'
 import { emptyTestDatabase, testDatabase, testLog, testServer, urlOf } from './support/postgres.ts'
+import { smallDisk } from './support/small-disk.ts'
 import { until } from './support/until.ts'
 
 /** A health of one check that a test steers: every look takes the next word, the last one again and again. */
@@ -304,34 +304,28 @@ test('[HE6] a clock that runs away from the database’s, and one that jumps, ar
 })
 
 test('[HE8] a disk that fills up is told before it is full, and full is down; the process stays in traffic', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'atom-disk-'))
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder], { stdio: 'ignore' })
-  } catch {
-    await rm(folder, { recursive: true })
-    t.skip('a file system cannot be mounted here')
+  await using disk = await smallDisk()
+  if (disk === undefined) {
+    t.skip('no small file system can be had here')
     return
   }
-  try {
-    assert.equal((await diskFinding(folder)).status, 'up')
-    await writeFile(join(folder, 'most'), Buffer.alloc(3.8 * 1024 ** 2))
-    const low = await diskFinding(folder)
-    assert.deepEqual([low.status, /has \d+ % left/.test(low.detail ?? '')], ['degraded', true])
-    // Until nothing more goes in.
-    await assert.rejects(writeFile(join(folder, 'rest'), Buffer.alloc(1024 ** 2)), /ENOSPC/)
-    const full = await diskFinding(folder)
-    assert.deepEqual([full.status, full.figures?.['freeBytes']], ['down', 0])
-    using health = new Health({
-      log: testLog,
-      checks: healthChecks(sources({ dataDir: folder })).filter(({ name }) => name === 'disk'),
-    })
-    await health.start()
-    assert.equal(health.overall, 'degraded')
-    assert.equal(health.components('system')['disk']?.status, 'down')
-  } finally {
-    execFileSync('umount', [folder])
-    await rm(folder, { recursive: true })
-  }
+  const { folder, bytes } = disk
+  assert.equal((await diskFinding(folder)).status, 'up')
+  const { free } = await diskOf(folder)
+  await writeFile(join(folder, 'most'), Buffer.alloc(free - bytes * 0.05))
+  const low = await diskFinding(folder)
+  assert.deepEqual([low.status, /has \d+ % left/.test(low.detail ?? '')], ['degraded', true])
+  // Until nothing more goes in.
+  await assert.rejects(writeFile(join(folder, 'rest'), Buffer.alloc(bytes * 0.1)), /ENOSPC/)
+  const full = await diskFinding(folder)
+  assert.deepEqual([full.status, full.figures?.['freeBytes']], ['down', 0])
+  using health = new Health({
+    log: testLog,
+    checks: healthChecks(sources({ dataDir: folder })).filter(({ name }) => name === 'disk'),
+  })
+  await health.start()
+  assert.equal(health.overall, 'degraded')
+  assert.equal(health.components('system')['disk']?.status, 'down')
 })
 
 interface Answer {

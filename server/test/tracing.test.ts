@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { json } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { createLog } from '#foundation/log.ts'
@@ -22,83 +18,13 @@ import { createApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { freePort } from './support/atom-process.ts'
 import { assertProblem, call } from './support/calls.ts'
+import { attribute, type ReceivedSpan, startCollector } from './support/collector.ts'
 import { founder, openDoors } from './support/doors.ts'
 import { emptyTestDatabase, testDatabase, urlOf } from './support/postgres.ts'
 import { ScriptedModel, say } from './support/scripted-model.ts'
 import { until } from './support/until.ts'
 
 const run = promisify(execFile)
-
-interface Attribute {
-  readonly key: string
-  readonly value: { readonly stringValue?: string; readonly intValue?: number; readonly boolValue?: boolean }
-}
-
-interface ReceivedSpan {
-  readonly traceId: string
-  readonly spanId: string
-  readonly parentSpanId?: string
-  readonly name: string
-  readonly attributes: readonly Attribute[]
-}
-
-interface Exported {
-  readonly resourceSpans?: readonly {
-    readonly resource: { readonly attributes: readonly Attribute[] }
-    readonly scopeSpans: readonly { readonly spans: readonly ReceivedSpan[] }[]
-  }[]
-  readonly resourceMetrics?: readonly {
-    readonly scopeMetrics: readonly {
-      readonly metrics: readonly { readonly name: string; readonly [kind: string]: unknown }[]
-    }[]
-  }[]
-}
-
-interface Collector extends AsyncDisposable {
-  readonly url: string
-  readonly spans: ReceivedSpan[]
-  readonly services: Set<string>
-  readonly metrics: Map<string, unknown>
-  readonly keys: Set<string>
-}
-
-/** The other end of OTLP over HTTP with JSON. */
-async function startCollector(): Promise<Collector> {
-  const spans: ReceivedSpan[] = []
-  const services = new Set<string>()
-  const metrics = new Map<string, unknown>()
-  const keys = new Set<string>()
-  const server = createServer(async (request, response) => {
-    const body = (await json(request)) as Exported
-    keys.add(String(request.headers['x-key']))
-    for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
-      for (const { key, value } of resource.attributes)
-        if (key === 'service.name') services.add(value.stringValue ?? '')
-      spans.push(...scopeSpans.flatMap((scope) => scope.spans))
-    }
-    for (const { scopeMetrics } of body.resourceMetrics ?? [])
-      for (const { metrics: told } of scopeMetrics)
-        for (const metric of told) metrics.set(metric.name, metric)
-    response.setHeader('content-type', 'application/json').end('{}')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    spans,
-    services,
-    metrics,
-    keys,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
-
-function attribute(span: ReceivedSpan, key: string): string | number | undefined {
-  const value = span.attributes.find((one) => one.key === key)?.value
-  return value?.stringValue ?? value?.intValue
-}
 
 test('[MO12] one trace goes from the caller’s traceparent through the request, its SQL and the turn, and the log line names it; [MO16] what /metrics tells reaches the collector too', async () => {
   await using collector = await startCollector()
@@ -192,6 +118,8 @@ function recordingMaker(made: Made[]) {
       traceId,
       traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-01`,
       child: (child) => begin(child, { ...options, parent: { traceId } }),
+      apart: (other) => begin(other, { ...options, parent: undefined }),
+      link: () => undefined,
       note: (notes) => void Object.assign(one.notes, notes),
       fail: (type) => {
         one.failed = type
@@ -254,9 +182,16 @@ test('[MO13] nothing of a request that was not chosen is exported, but one that 
   const half = new Tracing({ maker: recordingMaker([]), ratio: 0.5, random: () => 0.4 })
   assert.ok(half.arrive(undefined, describe) !== undefined)
   await assert.rejects(
-    new Tracing({ maker: recordingMaker(some), ratio: 0 }).run(undefined, describe(), async () => {
-      throw new TypeError('no')
-    }),
+    new Tracing({ maker: recordingMaker(some), ratio: 0 }).run(
+      undefined,
+      describe(),
+      async () => {
+        throw new TypeError('no')
+      },
+      async (thrown) => {
+        throw thrown
+      },
+    ),
   )
   assert.equal(some.at(-1)?.failed, 'TypeError')
 })

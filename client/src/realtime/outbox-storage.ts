@@ -12,6 +12,8 @@ export interface OwedMessage {
   readonly mentions?: readonly string[]
   /** RFC 3339: when the person sent it. */
   readonly at: string
+  /** In which trace, as W3C Trace Context writes it; absent for none. */
+  readonly traceparent?: string
   /** Present where the server refused it for good: it waits for the person. */
   readonly error?: { readonly code: string; readonly detail: string }
 }

@@ -1,10 +1,16 @@
 import { errorTable, type FrameError } from '@atom/contract/errors.ts'
 import { limits, type RoomEvent } from '@atom/contract/rooms.ts'
-import { type ClientAnswer, type ClientFrame, socketLimits } from '@atom/contract/socket.ts'
+import {
+  type ClientAnswer,
+  type ClientFrame,
+  type FrameContext,
+  socketLimits,
+} from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
 import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
 import { ObservableState } from '../observable.ts'
 import type { Tabs } from '../tabs.ts'
+import { type TraceContext, traceContext } from '../trace-context.ts'
 import type { OutboxStorage, OwedMessage } from './outbox-storage.ts'
 
 export interface OutgoingMessage {
@@ -42,6 +48,7 @@ export interface OutboxLine {
     name: 'message.send',
     body: ClientFrame<'message.send'>,
     withinMs: number,
+    context: FrameContext,
   ): Promise<ClientAnswer<'message.send'>>
 }
 
@@ -90,6 +97,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
   readonly #tabs: Tabs
   readonly #line: OutboxLine
   readonly #random: () => number
+  readonly #traceparent: TraceContext
   readonly #unhear: () => void
   readonly #entries = new Map<string, Entry>()
   readonly #waiters = new Map<string, Waiter[]>()
@@ -101,11 +109,18 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
   #accountId: string | undefined
   #term = new AbortController()
 
-  constructor(parts: { storage: OutboxStorage; tabs: Tabs; line: OutboxLine; random?: () => number }) {
+  constructor(parts: {
+    storage: OutboxStorage
+    tabs: Tabs
+    line: OutboxLine
+    traceparent?: TraceContext
+    random?: () => number
+  }) {
     super()
     this.#storage = parts.storage
     this.#tabs = parts.tabs
     this.#line = parts.line
+    this.#traceparent = parts.traceparent ?? traceContext(undefined)
     this.#random = parts.random ?? Math.random
     this.#unhear = parts.tabs.hear('outbox', (message) => {
       const note = message as Note
@@ -167,6 +182,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
           detail: `A message has at most ${limits.messageBytes / 1024} KiB. Shorten it, or send it in parts.`,
         })
       : undefined
+    const traceparent = this.#traceparent()
     let message: OwedMessage
     try {
       message = await this.#storage.add({
@@ -176,6 +192,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
         text,
         ...addressing(to),
         at: new Date().toISOString(),
+        ...(traceparent === undefined ? {} : { traceparent }),
         // Kept nevertheless: nobody's long text is thrown away because it was too long.
         ...(refused ? { error: { code: refused.code, detail: refused.detail } } : {}),
       })
@@ -335,7 +352,7 @@ export class Outbox extends ObservableState<{ readonly pendingCount: number }> {
         ...(replyTo === undefined ? {} : { replyTo }),
         ...(mentions === undefined ? {} : { mentions: [...mentions] }),
       }))
-      answer = await this.#line.request('message.send', { roomId, items }, ackWithinMs)
+      answer = await this.#line.request('message.send', { roomId, items }, ackWithinMs, contextOf(batch))
     } catch (thrown) {
       const error = asAtomClientError(thrown)
       if (lineCodes.has(error.code)) return 'away'
@@ -458,6 +475,11 @@ function addressing({ replyTo, mentions }: Addressing): Pick<OwedMessage, 'reply
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(mentions === undefined || mentions.length === 0 ? {} : { mentions }),
   }
+}
+
+function contextOf(batch: readonly OwedMessage[]): FrameContext {
+  if (batch.every(({ traceparent }) => traceparent === undefined)) return {}
+  return { traceparent: batch.map(({ traceparent }) => traceparent ?? null) }
 }
 
 /** As many as fit one frame. JSON escapes may make a text longer than its UTF-8, so it is measured as it will travel. */

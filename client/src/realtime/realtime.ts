@@ -1,10 +1,17 @@
-import type { ClientAnswer, ClientFrame, ClientFrameName, ServerFrame } from '@atom/contract/socket.ts'
+import type {
+  ClientAnswer,
+  ClientFrame,
+  ClientFrameName,
+  FrameContext,
+  ServerFrame,
+} from '@atom/contract/socket.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
 import { AtomClientError } from '../atom-client-error.ts'
 import { ObservableState } from '../observable.ts'
 import type { Session } from '../session.ts'
 import type { Surroundings } from '../surroundings.ts'
 import { loneTab, type Tabs } from '../tabs.ts'
+import { type TraceContext, traceContext } from '../trace-context.ts'
 import { Reconnect } from './reconnect.ts'
 import { SharedLine } from './shared-line.ts'
 import type { HeardFrame } from './socket.ts'
@@ -53,6 +60,7 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
   readonly #deviceId: string
   readonly #tabs: Tabs
   readonly #policy: () => Reconnect
+  readonly #traceparent: TraceContext
   readonly #listeners = new Set<SocketListener>()
   readonly #unwatch: () => void
   #pendingCount: () => number = () => 0
@@ -70,8 +78,10 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     deviceId: string
     tabs?: Tabs
     policy?: () => Reconnect
+    traceparent?: TraceContext
   }) {
     super()
+    this.#traceparent = parts.traceparent ?? traceContext(undefined)
     this.#url = parts.url
     this.#session = parts.session
     this.#surroundings = parts.surroundings
@@ -156,14 +166,18 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
     }
   }
 
-  /** @throws AtomClientError the server's refusal, or `offline`, `timeout` */
+  /**
+   * @param context where absent, the trace in which the caller is
+   * @throws AtomClientError the server's refusal, or `offline`, `timeout`
+   */
   async request<N extends ClientFrameName>(
     name: N,
     body: ClientFrame<N>,
     withinMs: number = requestWithinMs,
+    context: FrameContext = this.#context(),
   ): Promise<ClientAnswer<N>> {
     if (this.#line === undefined) throw new AtomClientError('offline')
-    return await this.#line.request(name, body, withinMs)
+    return await this.#line.request(name, body, withinMs, context)
   }
 
   /** @param count how many messages are owed, asked when a snapshot is composed */
@@ -182,6 +196,11 @@ export class Realtime extends ObservableState<RealtimeSnapshot> {
       ...(reason === undefined ? {} : { reason }),
       ...(this.#retryAt === undefined || away ? {} : { retryAt: this.#retryAt }),
     }
+  }
+
+  #context(): FrameContext {
+    const traceparent = this.#traceparent()
+    return traceparent === undefined ? {} : { traceparent }
   }
 
   #end(): LineEnd {

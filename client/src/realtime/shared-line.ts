@@ -1,5 +1,11 @@
 import type { FrameError } from '@atom/contract/errors.ts'
-import type { ClientAnswer, ClientFrame, ClientFrameName, ServerFrame } from '@atom/contract/socket.ts'
+import type {
+  ClientAnswer,
+  ClientFrame,
+  ClientFrameName,
+  FrameContext,
+  ServerFrame,
+} from '@atom/contract/socket.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
 import { v7 as uuidv7 } from 'uuid'
 import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
@@ -48,6 +54,7 @@ type FollowersWord = { readonly from: string } & (
       readonly name: ClientFrameName
       readonly body: ClientFrame<ClientFrameName>
       readonly withinMs: number
+      readonly context?: FrameContext
     }
 )
 
@@ -156,8 +163,9 @@ export class SharedLine implements Line {
     name: N,
     body: ClientFrame<N>,
     withinMs: number,
+    context: FrameContext = {},
   ): Promise<ClientAnswer<N>> {
-    if (this.#leading !== undefined) return await this.#leading.ask(this.#tab, name, body, withinMs)
+    if (this.#leading !== undefined) return await this.#leading.ask(this.#tab, name, body, withinMs, context)
     if (this.#hello === undefined) throw new AtomClientError('offline')
     this.#lastAsk += 1
     const ask = this.#lastAsk
@@ -177,7 +185,7 @@ export class SharedLine implements Line {
       }
       this.#asks.set(ask, asked)
     })
-    this.#say({ kind: 'ask', from: this.#tab, ask, name, body, withinMs })
+    this.#say({ kind: 'ask', from: this.#tab, ask, name, body, withinMs, context })
     return (await answered) as ClientAnswer<N>
   }
 
@@ -482,6 +490,7 @@ class Leading {
     name: N,
     body: ClientFrame<N>,
     withinMs: number,
+    context?: FrameContext,
   ): Promise<ClientAnswer<N>> {
     if (name === 'room.leave' && 'roomId' in body) {
       this.#rooms.get(tab)?.delete(body.roomId)
@@ -498,7 +507,7 @@ class Leading {
     }
     // From the asking on, not from the answer on: what comes right after the answer is for that tab as well.
     if (name === 'room.join' && 'roomId' in body) this.#rooms.get(tab)?.add(body.roomId)
-    const answer = await this.line.request(name, body, withinMs)
+    const answer = await this.line.request(name, body, withinMs, context)
     if (name === 'room.join' && 'roomId' in body)
       this.#rejoined(tab, body.roomId, answer as ClientAnswer<'room.join'>)
     return answer
@@ -530,10 +539,10 @@ class Leading {
   }
 
   async #answer(word: Extract<FollowersWord, { kind: 'ask' }>): Promise<void> {
-    const { from, ask, name, body, withinMs } = word
+    const { from, ask, name, body, withinMs, context } = word
     const to = { to: from, ask, term: this.term }
     try {
-      this.#say({ kind: 'answer', ...to, answer: await this.ask(from, name, body, withinMs) })
+      this.#say({ kind: 'answer', ...to, answer: await this.ask(from, name, body, withinMs, context) })
     } catch (thrown) {
       const { code, detail, retryable, retryAfterMs } = asAtomClientError(thrown)
       const error: Trouble = {

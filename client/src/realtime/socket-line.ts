@@ -2,6 +2,7 @@ import type {
   ClientAnswer,
   ClientFrame,
   ClientFrameName,
+  FrameContext,
   Handshake,
   ServerFrame,
 } from '@atom/contract/socket.ts'
@@ -30,6 +31,7 @@ export interface Line {
     name: N,
     body: ClientFrame<N>,
     withinMs: number,
+    context?: FrameContext,
   ): Promise<ClientAnswer<N>>
   /** Try now, instead of when it is due; also after `failed`. */
   retryNow(): void
@@ -90,11 +92,12 @@ export class SocketLine implements Line {
     name: N,
     body: ClientFrame<N>,
     withinMs: number,
+    context?: FrameContext,
   ): Promise<ClientAnswer<N>> {
     if (this.#socket === undefined) throw new AtomClientError('offline')
     const socket = this.#socket
     try {
-      return await socket.request(name, body, withinMs)
+      return await socket.request(name, body, withinMs, context)
     } catch (thrown) {
       // A line that swallows questions may be half open, which Socket.IO would notice after 45 seconds.
       if (asAtomClientError(thrown).code === 'timeout' && this.#socket === socket) this.lookAgain()

@@ -6,6 +6,7 @@ import type {
   ClientFrame,
   ClientFrameName,
   CloseReason,
+  FrameContext,
   Handshake,
   ServerFrame,
   ServerFrameName,
@@ -134,12 +135,14 @@ export class Socket {
     name: N,
     body: ClientFrame<N>,
     withinMs: number,
+    context?: FrameContext,
   ): Promise<ClientAnswer<N>> {
     if (!this.#socket.connected) throw new AtomClientError('offline')
     let answer: Acknowledgement<N>
     this.#asked += 1
     try {
-      answer = (await this.#socket.timeout(withinMs).emitWithAck(name, body)) as Acknowledgement<N>
+      const said = context?.traceparent === undefined ? [body] : [body, context]
+      answer = (await this.#socket.timeout(withinMs).emitWithAck(name, ...said)) as Acknowledgement<N>
     } catch (thrown) {
       throw new AtomClientError(this.#socket.connected ? 'timeout' : 'offline', { cause: thrown })
     } finally {

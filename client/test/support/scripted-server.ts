@@ -11,7 +11,7 @@ import { Server, type Socket } from 'socket.io'
  */
 export class ScriptedServer implements AsyncDisposable {
   readonly handshakes: Handshake[] = []
-  readonly frames: { readonly name: string; readonly body: unknown }[] = []
+  readonly frames: { readonly name: string; readonly body: unknown; readonly context?: unknown }[] = []
   readonly sockets: Socket[] = []
   /** What the next handshakes are refused with, the first one first. */
   readonly refusals: FrameError[] = []
@@ -37,9 +37,11 @@ export class ScriptedServer implements AsyncDisposable {
     })
     this.#io.on('connection', (socket) => {
       this.sockets.push(socket)
-      socket.onAny((name: string, body: unknown, acknowledge?: (answer: unknown) => void) => {
-        this.frames.push({ name, body })
-        const answer = () => acknowledge?.({ ok: true, expiresInMs: 600_000 })
+      socket.onAny((name: string, ...said: unknown[]) => {
+        const acknowledge = said.find((each) => typeof each === 'function')
+        const [body, context] = said.filter((each) => each !== acknowledge)
+        this.frames.push({ name, body, ...(context === undefined ? {} : { context }) })
+        const answer = () => acknowledge?.(answerTo(name, body))
         if (this.holding) this.held.push(answer)
         else if (!this.mute) answer()
       })
@@ -82,6 +84,12 @@ export class ScriptedServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#io.close()
   }
+}
+
+function answerTo(name: string, body: unknown): unknown {
+  if (name !== 'message.send') return { ok: true, expiresInMs: 600_000 }
+  const { items } = body as { readonly items: readonly unknown[] }
+  return { ok: true, results: items.map((_, at) => ({ ok: true, id: randomUUID(), seq: at + 1 })) }
 }
 
 /** Tokens as the account doors give them, `token-1`, `token-2`, …; for a `Session` that needs no server. */

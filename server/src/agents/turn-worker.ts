@@ -169,18 +169,23 @@ export class TurnWorker implements AsyncDisposable {
 
   /** Sees a turn through. Never rejects. */
   async #see(turn: store.TurnRow, run: TurnRun, lost: AbortSignal): Promise<void> {
+    // The caller enters it into the list of running turns first.
+    await Promise.resolve()
+    await this.#traced(
+      turn,
+      () => run.run(),
+      (thrown) => this.#failed(thrown, turn, run, lost),
+    )
+  }
+
+  /** Never rejects. */
+  async #failed(failure: unknown, turn: store.TurnRow, run: TurnRun, lost: AbortSignal): Promise<void> {
     const turnId = turn.id
     try {
-      // The caller enters it into the list of running turns first.
-      await Promise.resolve()
-      try {
-        await this.#traced(turn, () => run.run())
-      } catch (thrown) {
-        if (lost.aborted || isPassing(thrown)) throw thrown
-        if (!(thrown instanceof TurnFailed) || thrown.cause === undefined)
-          this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(thrown) })
-        await run.fail(thrown)
-      }
+      if (lost.aborted || isPassing(failure)) throw failure
+      if (!(failure instanceof TurnFailed) || failure.cause === undefined)
+        this.#options.failures?.note({ door: 'job', place: 'turn', error: asAtomError(failure) })
+      await run.fail(failure)
     } catch (thrown) {
       if (thrown instanceof LeaseLost) this.#log.info({ turnId }, 'a turn went on elsewhere')
       // Its lease ends by itself, and then it is tried again.
@@ -188,15 +193,19 @@ export class TurnWorker implements AsyncDisposable {
     }
   }
 
-  async #traced(turn: store.TurnRow, work: () => Promise<void>): Promise<void> {
+  async #traced(
+    turn: store.TurnRow,
+    work: () => Promise<void>,
+    recover: (thrown: unknown) => Promise<void>,
+  ): Promise<void> {
     const { tracing } = this.#options
-    if (tracing === undefined) return await work()
+    if (tracing === undefined) return await work().catch(recover)
     const description = {
       name: 'turn',
       kind: 'consumer',
       attributes: { 'atom.turn_id': turn.id, 'atom.turn_attempt': turn.attempt },
     } as const
-    await tracing.run(turn.traceparent ?? undefined, description, work)
+    await tracing.run(turn.traceparent ?? undefined, description, work, recover)
   }
 
   /** Tried twice before it counts: a turn that raises its own attempt may do so in between. */

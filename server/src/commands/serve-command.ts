@@ -15,24 +15,35 @@ import { requireFreePort } from '../http/free-port.ts'
 import { ProbeListener } from '../http/probe-listener.ts'
 import { Readiness } from '../http/readiness.ts'
 import { Stopping } from './stopping.ts'
-import { type WorkerReady, Workers, type WorkerWord } from './workers.ts'
+import {
+  isLostWord,
+  type WorkerBeat,
+  type WorkerReady,
+  Workers,
+  type WorkerWord,
+  workerBeatMs,
+} from './workers.ts'
 
 /** How often a worker looks whether it has something new to say of itself. */
 const wordMs = 250
+/** Below this a worker that is only busy would be taken for one that stands still. */
+const leastStuckSeconds = 5
 /** Workers have the deadline; who started them waits a little longer. */
 const workerMarginMs = 2_000
 
 const help = `
 Each worker is a whole node: it takes about 14 sessions of PostgreSQL, and hears of the others as of nodes on other machines,
-over PostgreSQL or, where REDIS_URL is set, Redis. One that dies is replaced.`
+over PostgreSQL or, where REDIS_URL is set, Redis. One that dies is replaced, and so is one whose main loop stands still for
+longer than --stuck-after; 0 lets it stand, for a debugger.`
 
 /** `atom serve`: runs until SIGTERM or SIGINT, which drain and exit 0; a second signal exits at once, the deadline with 1. */
 export function serveCommand(): Command {
   return new Command('serve')
     .description('run the server (what `npm start` does)')
     .option('--workers <number>', 'processes that serve on the one port', countOf, 1)
+    .option('--stuck-after <seconds>', 'when a worker that stands still is replaced', secondsOf, 60)
     .addHelpText('after', help)
-    .action(async ({ workers }: { workers: number }) => {
+    .action(async ({ workers, stuckAfter }: { workers: number; stuckAfter: number }) => {
       const began = performance.now()
       const config = readConfig()
       const logTail = new LogTail()
@@ -44,7 +55,7 @@ export function serveCommand(): Command {
       })
       if (cluster.isWorker) await serveAsWorker(config, { log, logTail })
       else if (workers === 1) await serveAlone(config, { log, logTail }, began)
-      else await serveWithWorkers(config, log, began, workers)
+      else await serveWithWorkers(config, log, began, { count: workers, stuckMs: stuckAfter * 1_000 })
       log.info('stopped')
       // A library's forgotten timer must not keep a stopped server in the process list.
       process.exit()
@@ -82,6 +93,13 @@ async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<vo
     }
     tell()
     setInterval(tell, wordMs).unref()
+    const beat = () => {
+      if (process.connected) process.send?.({ beat: true } satisfies WorkerBeat)
+    }
+    setInterval(beat, workerBeatMs).unref()
+    process.on('message', (word) => {
+      if (isLostWord(word)) app.crashed(new WorkerLost(word.lost))
+    })
   })
 }
 
@@ -96,10 +114,10 @@ async function serve(
   try {
     await using app = await createApp(config, { log, logTail, starting: stopping.signal })
     stopping.unfinished = () => app.unfinished()
+    stopping.crashed = (error) => app.crashed(error)
     await app.listen()
     await ready(app)
-    const { why, patient, watched } = await stopping.asked
-    if (why instanceof Error) app.crashed(why)
+    const { patient, watched } = await stopping.asked
     const graceMs = patient && (watched || app.watched) ? config.stop.graceMs : 0
     await app.drain({ graceMs, withinMs: stopping.leftMs })
     await app[Symbol.asyncDispose]()
@@ -112,7 +130,12 @@ async function serve(
 }
 
 /** Opens what there is once only, the database and the keys, and keeps it for the workers. */
-async function serveWithWorkers(config: Config, log: Log, began: number, count: number): Promise<void> {
+async function serveWithWorkers(
+  config: Config,
+  log: Log,
+  began: number,
+  { count, stuckMs }: { readonly count: number; readonly stuckMs: number },
+): Promise<void> {
   if (config.sandbox === 'on') {
     throw new StartError(
       'ATOM_SANDBOX=1 starts the provider sandbox inside the one process. Leave out --workers, or ATOM_SANDBOX.',
@@ -137,6 +160,7 @@ async function serveWithWorkers(config: Config, log: Log, began: number, count: 
         ATOM_SANDBOX: '0',
       },
       drainMs: config.stop.deadlineMs + workerMarginMs / 2,
+      stuckMs,
       log,
     }),
   )
@@ -182,6 +206,19 @@ function countOf(text: string): number {
   const count = Number(text)
   if (!/^\d+$/.test(text) || count < 1 || count > 64) throw new InvalidArgumentError('Give 1 to 64.')
   return count
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text)
+  if (!/^\d+$/.test(text) || (seconds > 0 && seconds < leastStuckSeconds) || seconds > 3_600)
+    throw new InvalidArgumentError(`Give ${leastStuckSeconds} to 3600, or 0 for never.`)
+  return seconds
+}
+
+/** The end of a worker, told by those that are left. It has no stack of its own: nobody can say where it stood. */
+class WorkerLost extends Error {
+  override readonly name = 'WorkerLost'
+  override readonly stack = ''
 }
 
 /** The embedded database as DATABASE_URL takes it: a Unix socket, which has no place in an address but here. */

@@ -42,6 +42,8 @@ export class Stopping implements Disposable {
   readonly asked: Promise<StopReason>
   /** What has begun and not ended; told where it is cut. */
   unfinished: () => Readonly<Record<string, number>> = () => ({})
+  /** Told of everything that nobody caught. */
+  crashed: (error: Error) => void = () => undefined
   readonly #log: Log
   readonly #deadlineMs: number
   readonly #controller = new AbortController()
@@ -108,6 +110,7 @@ export class Stopping implements Disposable {
     const error = thrown instanceof Error ? thrown : new Error(`thrown: ${errorText(thrown)}`)
     process.exitCode = 1
     this.#log.fatal({ err: error }, 'stopping after a failure')
+    this.crashed(error)
     if (++this.#failures >= mostFailures) process.exit(1)
     this.#begin({ why: error, patient: true, watched: false })
   }

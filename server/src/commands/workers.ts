@@ -17,22 +17,46 @@ export interface WorkerWord {
   readonly word: StatusWord
 }
 
+/** Its main loop turns. */
+export interface WorkerBeat {
+  readonly beat: true
+}
+
+/** What another worker is told of one that could not tell it itself. */
+export interface LostWord {
+  /** One sentence. */
+  readonly lost: string
+}
+
+export function isLostWord(word: unknown): word is LostWord {
+  return typeof word === 'object' && word !== null && 'lost' in word && typeof word.lost === 'string'
+}
+
+/** How often a worker says that its main loop turns. */
+export const workerBeatMs = 500
+
 export interface WorkersOptions {
   readonly count: number
   /** Over this process's own environment. */
   readonly environment: Readonly<Record<string, string>>
   /** How long a worker may drain before it is killed. */
   readonly drainMs: number
+  /** A worker that serves and has not said for so long that its main loop turns is killed, and replaced; 0: never. */
+  readonly stuckMs: number
   readonly log: Log
 }
 
 const restart = { firstMs: 100, longestMs: 10_000 }
+/** How often it is looked who has been silent; a word lost in between is none. */
+const looksPerDeadline = 30
 /** Who has lived so long after it was ready did not fail at its start. */
 const settledMs = 30_000
 
 /**
  * Processes that serve on one port, each a whole node of its own: connections are dealt out in turn, and what one commits the
- * others hear of as nodes on other machines would. One that dies is replaced; the others do not notice.
+ * others hear of as nodes on other machines would. One that dies is replaced; the others do not notice. One whose main loop
+ * stands still is killed first. How long it was silent is counted in looks of this process, not by a clock: where the machine
+ * sleeps or all of it is paused nobody looks, and nobody was silent.
  */
 export class Workers implements AsyncDisposable {
   readonly #options: WorkersOptions
@@ -41,6 +65,11 @@ export class Workers implements AsyncDisposable {
   readonly #serving = new WeakSet<Worker>()
   readonly #ended = new AbortController()
   readonly #words = new Map<Worker, StatusWord>()
+  /** Looks since each that serves has said something. */
+  readonly #silent = new Map<Worker, number>()
+  /** Killed because they stood still. */
+  readonly #stuck = new WeakSet<Worker>()
+  readonly #looking: NodeJS.Timeout | undefined
   #started = false
   #failures = 0
   #unclean = 0
@@ -48,6 +77,9 @@ export class Workers implements AsyncDisposable {
 
   constructor(options: WorkersOptions) {
     this.#options = options
+    if (options.stuckMs === 0) return
+    this.#looking = setInterval(() => this.#look(), options.stuckMs / looksPerDeadline)
+    this.#looking.unref()
   }
 
   /** How many processes there are. */
@@ -95,6 +127,7 @@ export class Workers implements AsyncDisposable {
 
   async #drain(word: DrainWord): Promise<void> {
     this.#ended.abort()
+    clearInterval(this.#looking)
     await Promise.all(
       [...this.#alive.keys()].map(async (worker) => {
         const serves = this.#serving.has(worker)
@@ -122,13 +155,16 @@ export class Workers implements AsyncDisposable {
     this.#alive.set(worker, place)
     const { promise, resolve, reject } = Promise.withResolvers<WorkerReady>()
     let readyAt: number | undefined
-    worker.on('message', (word: WorkerReady | WorkerWord) => {
+    worker.on('message', (word: WorkerReady | WorkerWord | WorkerBeat) => {
+      if (this.#silent.has(worker)) this.#silent.set(worker, 0)
+      if ('beat' in word) return
       if ('word' in word) {
         this.#words.set(worker, word.word)
         return
       }
       readyAt = performance.now()
       this.#serving.add(worker)
+      this.#silent.set(worker, 0)
       this.#options.log.info({ worker: place, pid: worker.process.pid }, 'a worker serves')
       resolve(word)
     })
@@ -138,24 +174,53 @@ export class Workers implements AsyncDisposable {
     worker.once('exit', (code, signal) => {
       this.#alive.delete(worker)
       this.#words.delete(worker)
+      this.#silent.delete(worker)
       reject(new StartError(`Worker ${place} ended before it served.`))
       if (!this.#started || this.#ended.signal.aborted) return
       this.#options.log.error({ worker: place, code, signal }, 'a worker died and is replaced')
-      void this.#replace(place, readyAt)
+      // Who ended by itself has recorded why.
+      const lost = signal === null ? undefined : this.#howLost(worker, signal)
+      void this.#replace(place, readyAt, lost)
     })
     return await promise
   }
 
-  async #replace(place: number, readyAt: number | undefined): Promise<void> {
+  #look(): void {
+    for (const [worker, looks] of this.#silent) {
+      this.#silent.set(worker, looks + 1)
+      if (looks + 1 < looksPerDeadline || this.#stuck.has(worker)) continue
+      this.#stuck.add(worker)
+      this.#options.log.error(
+        { worker: this.#alive.get(worker), pid: worker.process.pid, silentMs: this.#options.stuckMs },
+        'a worker stands still and is killed',
+      )
+      // Nothing that it would have to do itself reaches it.
+      worker.process.kill('SIGKILL')
+    }
+  }
+
+  #howLost(worker: Worker, signal: string): string {
+    return this.#stuck.has(worker)
+      ? `The main loop of a worker stood still for ${this.#options.stuckMs / 1_000} s. It was killed and replaced.`
+      : `A worker was ended by ${signal} and replaced.`
+  }
+
+  /** @param lost what the new one is told of the old one */
+  async #replace(place: number, readyAt: number | undefined, lost?: string): Promise<void> {
     const settled = readyAt !== undefined && performance.now() - readyAt > settledMs
     this.#failures = settled ? 0 : this.#failures + 1
     const pauseMs = Math.min(restart.firstMs * 2 ** Math.min(this.#failures, 10), restart.longestMs)
     try {
       await delay(pauseMs, undefined, { signal: this.#ended.signal })
       await this.#begin(place)
+      if (lost !== undefined) this.#tell(place, { lost })
     } catch (error) {
       // It has ended again, which is answered where that is heard; or everything ends.
       this.#options.log.debug({ err: error, worker: place }, 'a worker was not replaced')
     }
+  }
+
+  #tell(place: number, word: LostWord): void {
+    for (const [worker, at] of this.#alive) if (at === place && worker.isConnected()) worker.send(word)
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { textOf } from './described-error.ts'
 import type { AtomError } from './errors.ts'
 import { scrub } from './log-line.ts'
+import { currentSpan } from './telemetry/trace.ts'
 
 /** Where a failure came to light: each has one translation of what was thrown. */
 export type FailureDoor = 'http' | 'socket' | 'job' | 'process'
@@ -12,6 +13,7 @@ export interface Failure {
   readonly place: string
   readonly error: AtomError
   readonly requestId?: string | undefined
+  /** Where absent, that of the work that failed, if it is kept. */
   readonly traceId?: string | undefined
 }
 
@@ -62,7 +64,7 @@ export class Failures {
     group.count++
     group.lastAt = at
     group.requestId = failure.requestId ?? group.requestId
-    group.traceId = failure.traceId ?? group.traceId
+    group.traceId = failure.traceId ?? currentSpan()?.traceId ?? group.traceId
   }
 
   /** Everything since the last time. */

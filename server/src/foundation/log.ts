@@ -4,6 +4,7 @@ import { describedError } from './described-error.ts'
 import { finished, forTerminal } from './log-line.ts'
 import { NoiseGate, type NoiseLimit, ordinaryNoise } from './log-noise.ts'
 import type { LogTail } from './log-tail.ts'
+import { currentSpan } from './telemetry/trace.ts'
 
 export type Log = Logger
 
@@ -33,6 +34,14 @@ function isoTime(): () => string {
     }
     return `,"time":"${begun}${String(now - current * 1000).padStart(3, '0')}Z"`
   }
+}
+
+/** The arguments of a line that says `more`, whichever way it was written. */
+function withMore(args: readonly unknown[], more: object): [object, ...undefined[]] {
+  const [first, ...rest] = args
+  if (first instanceof Error) return [{ ...more, err: first }, ...(rest as undefined[])]
+  if (typeof first === 'object' && first !== null) return [{ ...more, ...first }, ...(rest as undefined[])]
+  return [more, ...(args as undefined[])]
 }
 
 /** What was left out is told at the latest after this time, in ms. */
@@ -76,9 +85,18 @@ export function createLog(options: LogOptions): Log {
             owing = true
             return
           }
-          if (omitted > 0 && typeof first === 'object' && first !== null) {
-            method.apply(this, [{ ...first, omitted }, text])
-          } else method.apply(this, args)
+          const traceId = currentSpan()?.traceId
+          if (omitted === 0 && traceId === undefined) {
+            method.apply(this, args)
+            return
+          }
+          // What a line, or its log in all of its lines, says already is not said twice.
+          const told = Object.hasOwn(Object(first), 'traceId') || Object.hasOwn(this.bindings(), 'traceId')
+          const more = {
+            ...(traceId !== undefined && !told && { traceId }),
+            ...(omitted > 0 && { omitted }),
+          }
+          method.apply(this, withMore(args, more))
         },
       },
     },

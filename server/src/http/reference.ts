@@ -5,6 +5,7 @@ import type { Audience, Route } from '@atom/contract/route.ts'
 import {
   clientFrames,
   closeReasons,
+  FrameContext,
   Handshake,
   protocolVersion,
   serverFrames,
@@ -109,6 +110,8 @@ ${socketLimits.frameBytes} bytes. Every frame of a client is acknowledged with <
 <code>{ok: false, error: {code, detail, retryable, retryAfterMs?}}</code>.</p>
 ${frameEntry('auth', 'handshake', [['Handshake', Handshake]])}
 <h3>Client to server</h3>
+<p>A frame may have a second argument: in which trace it is sent. Nothing that is wrong in it is an error.</p>
+${frameEntry('context', 'behind the body of any frame', [['FrameContext', FrameContext]])}
 ${Object.entries(clientFrames).map(([name, frame]) =>
   frameEntry(name, 'acknowledged', [
     ['Frame', frame.body],

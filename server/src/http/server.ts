@@ -480,7 +480,8 @@ export class HttpServer implements AsyncDisposable {
     const error = request.answeredWith
     if (error !== undefined) {
       const place = `${request.method} ${route}`
-      this.#options.failures?.note({ door: 'http', place, error, requestId: request.id })
+      const { id: requestId, traceId } = request
+      this.#options.failures?.note({ door: 'http', place, error, requestId, traceId })
     }
     const line = {
       requestId: request.id,

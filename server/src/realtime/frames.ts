@@ -14,7 +14,6 @@ import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import type { Log } from '#foundation/log.ts'
-import { seen } from '#foundation/telemetry/trace.ts'
 import type { Tracing } from '#foundation/telemetry/tracing.ts'
 import type { Amendments } from '#rooms/amendments.ts'
 import type { Messages } from '#rooms/messages.ts'
@@ -23,6 +22,7 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Signals } from '#rooms/signals.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import { type Entry, frameError } from './admission.ts'
+import { FrameTrace, traceparentAt, traceparentOf } from './frame-traces.ts'
 import { takenOut } from './hub.ts'
 import type { LiveSocket } from './live-socket.ts'
 import type { Presence } from './presence.ts'
@@ -61,10 +61,22 @@ interface Reply<N extends ClientFrameName> {
 }
 
 type Handlers = {
-  readonly [N in ClientFrameName]: (socket: LiveSocket, body: ClientFrame<N>) => Promise<Reply<N>>
+  readonly [N in ClientFrameName]: (
+    socket: LiveSocket,
+    body: ClientFrame<N>,
+    /** Of the frame's context, as it came. */
+    traceparent: unknown,
+  ) => Promise<Reply<N>>
 }
 
 type Acknowledge = (answer: Acknowledgement<ClientFrameName>) => void
+
+/** A frame but for its name, as it came: anything at all. */
+interface Came {
+  readonly body: unknown
+  readonly context: unknown
+  readonly acknowledge: Acknowledge | undefined
+}
 
 const names = Object.keys(clientFrames) as ClientFrameName[]
 const validators = Object.fromEntries(
@@ -75,13 +87,18 @@ const validators = Object.fromEntries(
 function refusalOf(
   thrown: unknown,
   { log, traffic, failures }: Pick<FramesOptions, 'log' | 'traffic' | 'failures'>,
-  { socket, place }: { readonly socket: LiveSocket; readonly place: string },
+  {
+    socket,
+    place,
+    traceId,
+  }: { readonly socket: LiveSocket; readonly place: string; readonly traceId: string | undefined },
 ): FrameError {
   const error = asAtomError(thrown)
   traffic.framesRefused.add(error.code)
-  failures?.note({ door: 'socket', place, error })
+  failures?.note({ door: 'socket', place, error, traceId })
   if (error.code === 'internal') {
-    log.error({ err: thrown, frame: place, accountId: socket.principal.id }, 'a frame could not be handled')
+    const whose = { frame: place, accountId: socket.principal.id, ...(traceId !== undefined && { traceId }) }
+    log.error({ err: thrown, ...whose }, 'a frame could not be handled')
   }
   return frameError(error)
 }
@@ -91,6 +108,7 @@ export class Frames {
   readonly #hears: Pick<FramesOptions, 'log' | 'traffic' | 'failures'>
   readonly #handlers: Handlers
   readonly #entry: Entry | undefined
+  readonly #tracing: Tracing | undefined
   readonly #underWay = new Set<Promise<void>>()
   #draining = false
 
@@ -98,14 +116,15 @@ export class Frames {
     this.#hears = options
     this.#handlers = handlersOf(options)
     this.#entry = options.entry
+    this.#tracing = options.tracing
   }
 
   /** One frame as it came in: anything at all. Never throws. */
   receive(socket: LiveSocket, name: unknown, args: readonly unknown[]): void {
     const last = args.at(-1)
     const acknowledge = typeof last === 'function' ? (last as Acknowledge) : undefined
-    const body = args[0] === last && acknowledge !== undefined ? undefined : args[0]
-    const work: Promise<void> = this.#answer(socket, name, body, acknowledge).finally(() => {
+    const [body, context] = acknowledge === undefined ? args : args.slice(0, -1)
+    const work: Promise<void> = this.#answer(socket, name, { body, context, acknowledge }).finally(() => {
       this.#underWay.delete(work)
     })
     this.#underWay.add(work)
@@ -117,14 +136,10 @@ export class Frames {
     await Promise.all(this.#underWay)
   }
 
-  async #answer(
-    socket: LiveSocket,
-    name: unknown,
-    body: unknown,
-    acknowledge: Acknowledge | undefined,
-  ): Promise<void> {
+  async #answer(socket: LiveSocket, name: unknown, { body, context, acknowledge }: Came): Promise<void> {
     if (socket.closing) return
     let entered = false
+    let trace: FrameTrace | undefined
     try {
       if (this.#draining || socket.retiring) throw new AtomError('draining')
       socket.limits.enter(costOf(body))
@@ -137,13 +152,18 @@ export class Frames {
       if (socket.behind && (name === 'room.join' || name === 'room.fetch')) {
         throw new AtomError('busy', 'Read what was sent before asking for more.', { retryAfterMs: 1_000 })
       }
-      const reply = await this.#handle(socket, name, body)
+      const traceparent = traceparentOf(context)
+      trace = this.#trace(name, body, traceparent)
+      const work = () => this.#handle(socket, name, body, traceparent)
+      const reply = await (trace === undefined ? work() : trace.run(work))
+      trace?.end()
       acknowledge?.({ ok: true, ...reply.answer })
       reply.afterwards?.(acknowledge !== undefined)
     } catch (thrown) {
       const error = refusalOf(thrown, this.#hears, {
         socket,
         place: isFrame(name) ? name : 'unknown frame',
+        traceId: trace?.end(asAtomError(thrown)),
       })
       acknowledge?.({ ok: false, error })
       if (socket.limits.exhausted) socket.close('too_many_frames')
@@ -155,8 +175,20 @@ export class Frames {
     }
   }
 
+  /** What comes every moment and begins nothing is not traced; of several messages each has a trace of its own. */
+  #trace(name: ClientFrameName, body: unknown, traceparent: unknown): FrameTrace | undefined {
+    if (this.#tracing === undefined || priorityOf(name) === 'bulk' || itemsOf(body) !== undefined)
+      return undefined
+    return new FrameTrace(this.#tracing, name, traceparent)
+  }
+
   /** Nothing is awaited before the handler has begun: frames of a socket begin in the order they came in. */
-  #handle<N extends ClientFrameName>(socket: LiveSocket, name: N, body: unknown): Promise<Reply<N>> {
+  #handle<N extends ClientFrameName>(
+    socket: LiveSocket,
+    name: N,
+    body: unknown,
+    traceparent: unknown,
+  ): Promise<Reply<N>> {
     const validator = validators[name]
     if (!validator.Check(body)) {
       const [problem] = validator.Errors(body)
@@ -167,7 +199,7 @@ export class Frames {
         `${name}: ${where} ${problem?.message ?? 'is not as described'}.`,
       )
     }
-    return this.#handlers[name](socket, body as ClientFrame<N>)
+    return this.#handlers[name](socket, body as ClientFrame<N>, traceparent)
   }
 }
 
@@ -202,22 +234,33 @@ function handlersOf(options: FramesOptions): Handlers {
       socket.leave(roomId.toLowerCase())
       return { answer: {} }
     },
-    'message.send': async (socket, body) => {
+    'message.send': async (socket, body, traceparent) => {
       if (!('items' in body)) {
-        const send = () => messages.send(socket.principal, body.roomId, body)
-        const span = tracing?.arrive(undefined, () => ({ name: 'message.send', kind: 'server' }))
-        const { id, seq } = await (span === undefined ? send() : seen(span, send))
+        const { id, seq } = await messages.send(socket.principal, body.roomId, body)
         return { answer: { id, seq } }
       }
-      const outcomes = await messages.sendInOrder(socket.principal, body.roomId, body.items)
-      const results = outcomes.map((outcome) =>
-        outcome.status === 'fulfilled'
-          ? { ok: true as const, id: outcome.value.id, seq: outcome.value.seq }
-          : {
-              ok: false as const,
-              error: refusalOf(outcome.reason, options, { socket, place: 'message.send' }),
-            },
+      const traces =
+        tracing &&
+        body.items.map((_, at) => new FrameTrace(tracing, 'message.send', traceparentAt(traceparent, at)))
+      const outcomes = await messages.sendInOrder(
+        socket.principal,
+        body.roomId,
+        traces === undefined
+          ? body.items
+          : body.items.map((item, at) => ({ ...item, span: traces[at]?.span })),
       )
+      const results = outcomes.map((outcome, at) => {
+        const trace = traces?.[at]
+        if (outcome.status === 'fulfilled') {
+          trace?.end()
+          return { ok: true as const, id: outcome.value.id, seq: outcome.value.seq }
+        }
+        const traceId = trace?.end(asAtomError(outcome.reason))
+        return {
+          ok: false as const,
+          error: refusalOf(outcome.reason, options, { socket, place: 'message.send', traceId }),
+        }
+      })
       return { answer: { results } }
     },
     'message.edit': async (socket, { roomId, seq, ...edit }) => {
@@ -299,6 +342,11 @@ function isFrame(name: unknown): name is ClientFrameName {
 
 /** A batch of messages is worth more than one frame, and much less than as many. */
 function costOf(body: unknown): number {
+  const items = itemsOf(body)
+  return items === undefined ? 1 : 1 + Math.ceil(items.length / 8)
+}
+
+function itemsOf(body: unknown): readonly unknown[] | undefined {
   const items = typeof body === 'object' && body !== null && 'items' in body ? body.items : undefined
-  return Array.isArray(items) ? 1 + Math.ceil(items.length / 8) : 1
+  return Array.isArray(items) ? items : undefined
 }

@@ -2,7 +2,7 @@ import type { Principal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
-import { currentSpan } from '#foundation/telemetry/trace.ts'
+import { currentSpan, onBehalfOf, outside, type Span, within } from '#foundation/telemetry/trace.ts'
 import { checkText } from './message-text.ts'
 import { type LaneLoad, PublishTraffic } from './publish-traffic.ts'
 import * as store from './room-store.ts'
@@ -13,6 +13,12 @@ export interface NewMessage {
   readonly text: string
   readonly replyTo?: number | undefined
   readonly mentions?: readonly string[] | undefined
+}
+
+/** One of several that are said at once. */
+export interface NextMessage extends NewMessage {
+  /** Its own, where its trace is kept. */
+  readonly span?: Span | undefined
 }
 
 export interface SentMessage {
@@ -43,6 +49,8 @@ interface Waiting {
   readonly draft: store.EventDraft
   readonly options: store.PublishOptions
   readonly bytes: number
+  /** Of whoever says it, where that trace is kept. */
+  readonly span: Span | undefined
   readonly settle: (appended: store.Appended) => void
   readonly refuse: (error: AtomError) => void
 }
@@ -88,10 +96,10 @@ export class Messages implements AsyncDisposable {
   async sendInOrder(
     principal: Principal,
     roomId: string,
-    messages: readonly NewMessage[],
+    messages: readonly NextMessage[],
   ): Promise<PromiseSettledResult<SentMessage>[]> {
     const checks = await Promise.allSettled(
-      messages.map((message) => this.#check(principal, roomId, message)),
+      messages.map((message) => asOne(message, () => this.#check(principal, roomId, message))),
     )
     const waits = checks.find((check) => check.status === 'rejected' && passes(check.reason))
     const stop = waits === undefined ? messages.length : checks.indexOf(waits)
@@ -101,7 +109,7 @@ export class Messages implements AsyncDisposable {
         const check = index < stop ? checks[index] : waits
         return check?.status === 'rejected'
           ? Promise.reject(check.reason)
-          : this.#say(principal, roomId, message)
+          : asOne(message, () => this.#say(principal, roomId, message))
       }),
     )
   }
@@ -215,9 +223,9 @@ class Lane {
     const bytes = sizeOf(draft)
     if (this.#queue.length >= this.#limit.rows || this.#bytes + bytes > this.#limit.bytes) throw this.#busy()
     return await new Promise((settle, refuse) => {
-      this.#queue.push({ draft, options, bytes, settle, refuse })
+      this.#queue.push({ draft, options, bytes, span: currentSpan(), settle, refuse })
       this.#bytes += bytes
-      this.#flushing ??= this.#flush()
+      this.#flushing ??= outside(() => this.#flush())
     })
   }
 
@@ -236,7 +244,11 @@ class Lane {
     while (this.#queue.length > 0) {
       const rows = this.#take(answer === undefined)
       const began = performance.now()
-      const stored = this.#store(rows, collisionRetries)
+      const stored = onBehalfOf(
+        spansOf(rows),
+        () => this.#store(rows, collisionRetries),
+        () => ({ name: 'publish', kind: 'internal', attributes: { 'atom.events': rows.length } }),
+      )
       if (answer !== undefined) {
         // By then the statement is on its way.
         await nextTurn()
@@ -340,6 +352,16 @@ function refusal(verdict: 'not_found' | 'not_a_member'): AtomError {
   return verdict === 'not_found'
     ? new AtomError('not_found', 'There is no such room.')
     : new AtomError('not_a_member')
+}
+
+function spansOf(rows: readonly Waiting[]): ReadonlySet<Span> {
+  const spans = new Set<Span>()
+  for (const { span } of rows) if (span !== undefined) spans.add(span)
+  return spans
+}
+
+function asOne<T>({ span }: NextMessage, work: () => Promise<T>): Promise<T> {
+  return span === undefined ? work() : within(span, work)
 }
 
 function sizeOf(draft: store.EventDraft): number {

@@ -4,6 +4,7 @@ import type { Notes } from '#foundation/database/notes.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { outside } from '#foundation/telemetry/trace.ts'
 import * as store from './membership-store.ts'
 import type { Signals } from './signals.ts'
 
@@ -98,7 +99,7 @@ export class Receipts implements AsyncDisposable {
     if (known === undefined && this.#waiting.size >= mostWaiting) return false
     if (known === undefined || known.read < mark.read || known.delivered < mark.delivered) {
       this.#waiting.set(key, further(mark, known))
-      this.#timer ??= setTimeout(() => void this.#write(), this.#everyMs)
+      this.#timer ??= outside(() => setTimeout(() => void this.#write(), this.#everyMs))
     }
     return true
   }

@@ -3,6 +3,7 @@ import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
 import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { outside } from '#foundation/telemetry/trace.ts'
 import { RoomCarrier } from './room-carrier.ts'
 import * as store from './room-store.ts'
 
@@ -174,7 +175,8 @@ export class Timeline implements AsyncDisposable {
       if (verdict.verdict !== 'stored') throw new AtomError('not_found', 'There is no such room.')
       return verdict
     })
-    tx.afterCommit(() => this.committed(appended))
+    // Who reads it then works for everybody.
+    tx.afterCommit(() => outside(() => this.committed(appended)))
     return appended
   }
 

@@ -77,6 +77,7 @@ export type LiveOptions = Partial<
     | 'drain'
     | 'entry'
     | 'failures'
+    | 'tracing'
   >
 > & { readonly times?: PresenceTimes; readonly working?: PresenceOptions['working'] } & {
   readonly recheckMs?: number

@@ -2,6 +2,7 @@ import sql from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
 import { randomToken } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { outside } from '#foundation/telemetry/trace.ts'
 import { type Broadcast, Listeners } from './broadcast.ts'
 
 /** One channel for all topics: PostgreSQL looks through all channels of a session for every notification. */
@@ -49,7 +50,7 @@ export class PostgresBroadcast implements Broadcast {
     }
     this.#waiting.push(`${topic} ${message.length} ${message}`)
     this.#waitingBytes += bytes
-    this.#sending ??= this.#send()
+    this.#sending ??= outside(() => this.#send())
   }
 
   listen(topic: string, heard: (message: string) => void, missed?: () => void): Disposable {

@@ -1,6 +1,7 @@
 import sql from 'sql-template-tag'
 import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
+import { outside } from '#foundation/telemetry/trace.ts'
 import type { Database } from './pool.ts'
 
 type Heard = (body: unknown, from: string) => void
@@ -51,7 +52,7 @@ export class Notes implements AsyncDisposable {
       return
     }
     this.#waiting.push(`${to} ${this.self} ${topic} ${text}`)
-    this.#sending ??= this.#send()
+    this.#sending ??= outside(() => this.#send())
   }
 
   /** `missed`: the session was lost for a while, and notes with it. */

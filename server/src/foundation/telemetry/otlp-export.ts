@@ -3,6 +3,7 @@ import {
   type Context,
   type Span as OtelSpan,
   ROOT_CONTEXT,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   TraceFlags,
@@ -22,7 +23,7 @@ import {
 } from '@opentelemetry/sdk-metrics'
 import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { Family, Metrics } from './metrics.ts'
-import type { Span, SpanDescription } from './trace.ts'
+import { type Arrived, parseTraceparent, type Span, type SpanDescription } from './trace.ts'
 import type { SpanMaker } from './tracing.ts'
 
 export interface OtlpOptions {
@@ -110,12 +111,7 @@ export class OtlpExport implements SpanMaker {
     const context =
       parent === undefined
         ? ROOT_CONTEXT
-        : trace.setSpanContext(ROOT_CONTEXT, {
-            traceId: parent.traceId,
-            spanId: parent.spanId,
-            traceFlags: TraceFlags.SAMPLED,
-            isRemote: true,
-          })
+        : trace.setSpanContext(ROOT_CONTEXT, { ...contextOf(parent), isRemote: true })
     return this.#spanOf(description, context, startedAt, leave)
   }
 
@@ -144,6 +140,11 @@ export class OtlpExport implements SpanMaker {
       traceId,
       traceparent: `00-${traceId}-${spanId}-01`,
       child: (description) => this.#spanOf(description, trace.setSpan(ROOT_CONTEXT, span), undefined, leave),
+      apart: (description) => this.#spanOf(description, ROOT_CONTEXT, undefined, leave),
+      link: ({ traceparent }) => {
+        const other = parseTraceparent(traceparent)
+        if (other !== undefined) span.addLink({ context: contextOf(other) })
+      },
       note: (noted) => void span.setAttributes(noted),
       fail: (type) => {
         span.setAttribute('error.type', type)
@@ -154,6 +155,11 @@ export class OtlpExport implements SpanMaker {
     }
     return made
   }
+}
+
+/** What is kept here was chosen, whatever its caller said of it. */
+function contextOf({ traceId, spanId }: Arrived): SpanContext {
+  return { traceId, spanId, traceFlags: TraceFlags.SAMPLED }
 }
 
 function metricData(family: Family, startTime: [number, number], endTime: [number, number]): MetricData {

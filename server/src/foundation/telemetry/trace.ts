@@ -14,6 +14,10 @@ export interface Span {
   /** As the next one gets it (W3C Trace Context). */
   readonly traceparent: string
   child(description: SpanDescription): Span
+  /** Work in a trace of its own, for what belongs to several. */
+  apart(description: SpanDescription): Span
+  /** Says at this one that it has to do with `other`, of whichever trace, without being a part of it. */
+  link(other: Span): void
   note(attributes: NonNullable<SpanDescription['attributes']>): void
   /** It did not succeed; `type` is an error code or the name of a class. */
   fail(type: string): void
@@ -23,7 +27,7 @@ export interface Span {
 }
 
 /** The span of whatever runs now; it is there only while something sampled runs. */
-const active = new AsyncLocalStorage<Span>()
+const active = new AsyncLocalStorage<Span | undefined>()
 
 export function currentSpan(): Span | undefined {
   return active.getStore()
@@ -32,6 +36,33 @@ export function currentSpan(): Span | undefined {
 /** Everything that `work` begins belongs to the span. Ends nothing. */
 export function within<T>(span: Span, work: () => T): T {
   return active.run(span, work)
+}
+
+/** Nothing that `work` begins belongs to the span of whoever happened to be the first to cause it. */
+export function outside<T>(work: () => T): T {
+  return active.getStore() === undefined ? work() : active.run(undefined, work)
+}
+
+/**
+ * What is done for several at once. Of one traced it is a part; of more it is a part of none of them, but of a trace of its
+ * own that is linked with each, so that no trace shows the work of another.
+ *
+ * @param describe asked only where more than one is traced
+ */
+export function onBehalfOf<T>(
+  spans: ReadonlySet<Span>,
+  work: () => Promise<T>,
+  describe: () => SpanDescription,
+): Promise<T> {
+  const [first] = spans
+  if (first === undefined) return work()
+  if (spans.size === 1) return active.run(first, work)
+  const together = first.apart(describe())
+  for (const span of spans) {
+    together.link(span)
+    span.link(together)
+  }
+  return seen(together, work)
 }
 
 /** `work` as a piece of the trace that is kept now. Where none is, this costs one look, and nothing is described. */

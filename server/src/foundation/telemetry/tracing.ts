@@ -1,11 +1,26 @@
-import { type Arrived, errorType, parseTraceparent, type Span, type SpanDescription, seen } from './trace.ts'
+import {
+  type Arrived,
+  errorType,
+  parseTraceparent,
+  type Span,
+  type SpanDescription,
+  within,
+} from './trace.ts'
 
 /** Who makes spans of what was decided to be kept; times are milliseconds since 1970. */
 export interface SpanMaker extends AsyncDisposable {
   begin(
     description: SpanDescription,
     options: { parent?: Arrived | undefined; startedAt: number; leave: (key: string, span: Span) => void },
-  ): Span & { end(at?: number): void }
+  ): MadeSpan
+}
+
+type MadeSpan = Span & { end(at?: number): void }
+
+/** What became of work that is over: an error code or the name of a class where it failed. */
+interface Outcome {
+  readonly ms: number
+  readonly error?: string | undefined
 }
 
 export interface TracingOptions {
@@ -61,41 +76,37 @@ export class Tracing implements AsyncDisposable {
   }
 
   /** One span for what is over. @returns its trace */
-  late(
-    traceparent: string | undefined,
-    description: SpanDescription,
-    outcome: { readonly ms: number; readonly error?: string | undefined },
-  ): string {
-    const now = Date.now()
-    const span = this.#maker.begin(description, {
-      parent: parseTraceparent(traceparent),
-      startedAt: now - outcome.ms,
-      leave: (key, left) => this.#leave(key, left),
-    })
-    span.note({ 'atom.kept_late': true })
-    if (outcome.error !== undefined) span.fail(outcome.error)
-    span.end(now)
+  late(traceparent: string | undefined, description: SpanDescription, outcome: Outcome): string {
+    const span = this.#late(traceparent, description, outcome)
+    span.end(Date.now())
     return span.traceId
   }
 
   /**
-   * Work of our own, such as a turn: `traceparent` is what `left` gave, so it is trusted. Fails or takes long: kept in any
-   * case.
+   * Work of our own, such as a turn: `traceparent` is what `left` gave, so it is trusted. What fails is kept in any case.
+   *
+   * @param recover what follows from a failure, still within the trace that tells of it
    */
-  async run<T>(
+  async run(
     traceparent: string | undefined,
     description: SpanDescription,
-    work: () => Promise<T>,
-  ): Promise<T> {
+    work: () => Promise<void>,
+    recover: (thrown: unknown) => Promise<void>,
+  ): Promise<void> {
     const parent = parseTraceparent(traceparent)
-    if (parent?.sampled === true || this.#random() < this.#ratio)
-      return await seen(this.#begin(description, parent), work)
+    const chosen = parent?.sampled === true || this.#random() < this.#ratio
+    let span = chosen ? this.#begin(description, parent) : undefined
     const began = performance.now()
     try {
-      return await work()
-    } catch (error) {
-      this.late(traceparent, description, { ms: performance.now() - began, error: errorType(error) })
-      throw error
+      await (span === undefined ? work() : within(span, work))
+    } catch (thrown) {
+      const error = errorType(thrown)
+      if (span === undefined)
+        span = this.#late(traceparent, description, { ms: performance.now() - began, error })
+      else span.fail(error)
+      await within(span, () => recover(thrown))
+    } finally {
+      span?.end()
     }
   }
 
@@ -108,10 +119,17 @@ export class Tracing implements AsyncDisposable {
     return this.#maker[Symbol.asyncDispose]()
   }
 
-  #begin(description: SpanDescription, parent: Arrived | undefined): Span {
+  #late(traceparent: string | undefined, description: SpanDescription, { ms, error }: Outcome): MadeSpan {
+    const span = this.#begin(description, parseTraceparent(traceparent), Date.now() - ms)
+    span.note({ 'atom.kept_late': true })
+    if (error !== undefined) span.fail(error)
+    return span
+  }
+
+  #begin(description: SpanDescription, parent: Arrived | undefined, startedAt = Date.now()): MadeSpan {
     return this.#maker.begin(description, {
       parent,
-      startedAt: Date.now(),
+      startedAt,
       leave: (key, span) => this.#leave(key, span),
     })
   }

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import sql from 'sql-template-tag'
+import { AtomProcess } from './support/atom-process.ts'
+import { type TestDatabase, testDatabase, urlOf } from './support/postgres.ts'
+import { until } from './support/until.ts'
+
+interface Line {
+  readonly msg: string
+  readonly pid?: number
+  readonly signal?: string
+  readonly lost?: string
+}
+
+function linesOf(output: string): Line[] {
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as Line)
+}
+
+function serving(output: string): number[] {
+  return linesOf(output).flatMap(({ msg, pid }) =>
+    msg === 'a worker serves' && pid !== undefined ? [pid] : [],
+  )
+}
+
+function killed(output: string): (number | undefined)[] {
+  return linesOf(output)
+    .filter(({ msg }) => msg === 'a worker stands still and is killed')
+    .map(({ pid }) => pid)
+}
+
+/** What operators see of processes that ended. */
+async function crashes({
+  database,
+}: TestDatabase): Promise<{ door: string; title: string; count: number }[]> {
+  return await database.query(sql`select door, title, count from error_groups where place = 'crash'`)
+}
+
+test('[SD21] a worker whose main loop is blocked is killed and replaced once it has stood still for the stated time, the new one is told, and the others stay; a machine that sleeps costs no worker', async () => {
+  const stuckMs = 3_000
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'support/workers-child.ts'), String(stuckMs)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk
+  })
+  const ended = once(child, 'exit')
+  try {
+    await until(() => serving(output).length === 2)
+    const parent = child.pid
+    const [first, second] = serving(output)
+    assert.ok(parent !== undefined && first !== undefined && second !== undefined)
+    // The lid is closed for longer than the time after which a worker counts as stuck. The parent wakes up first.
+    for (const pid of [parent, first, second]) process.kill(pid, 'SIGSTOP')
+    await delay(stuckMs + 1_000)
+    for (const pid of [parent, first, second]) process.kill(pid, 'SIGCONT')
+    // The silence of this one begins now: whoever were killed for the sleep would be killed before it.
+    process.kill(first, 'SIGUSR2')
+    await until(() => serving(output).length === 3)
+    assert.deepEqual(killed(output), [first])
+    const died = linesOf(output).filter(({ msg }) => msg === 'a worker died and is replaced')
+    assert.deepEqual(
+      died.map(({ signal }) => signal),
+      ['SIGKILL'],
+    )
+    await until(() => linesOf(output).some(({ msg }) => msg === 'told'))
+    const told = linesOf(output).find(({ msg }) => msg === 'told')
+    assert.equal(told?.lost, 'The main loop of a worker stood still for 3 s. It was killed and replaced.')
+  } finally {
+    child.kill('SIGTERM')
+    await ended
+  }
+})
+
+test('[SD20] a worker of a running server that stands still is replaced, its fellow is not, and operators see it among the errors', async () => {
+  await using own = await testDatabase()
+  await using atom = await AtomProcess.prepare(
+    { DATABASE_URL: urlOf(own.connection), ATOM_LOG_LEVEL: 'info' },
+    ['--workers', '2', '--stuck-after', '5'],
+  )
+  await atom.start()
+  await until(() => serving(atom.output).length === 2)
+  const [victim] = serving(atom.output)
+  assert.ok(victim !== undefined)
+  process.kill(victim, 'SIGSTOP')
+  await until(() => serving(atom.output).length === 3)
+  assert.deepEqual(killed(atom.output), [victim])
+  assert.equal((await fetch(`${atom.url}/live`)).status, 200)
+  // Who ends now writes down what it knows.
+  assert.equal(await atom.stop(), 0)
+  assert.deepEqual(await crashes(own), [
+    {
+      door: 'process',
+      title: 'WorkerLost: The main loop of a worker stood still for 5 s. It was killed and replaced.',
+      count: 1,
+    },
+  ])
+})
