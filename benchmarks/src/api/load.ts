@@ -3,11 +3,8 @@ import { itemBytes, itemPath, newItemBytes, origin } from './exchange.ts'
 
 export interface Question {
   readonly url: string
-  readonly path: string
   readonly method: 'GET' | 'POST'
   readonly token: string | undefined
-  /** Asked by a page of another origin. */
-  readonly fromPage: boolean
 }
 
 const inFlight = 32
@@ -17,11 +14,11 @@ export class Load implements AsyncDisposable {
   readonly #agent = new Agent({ connections: inFlight, pipelining: 1 })
 
   /** @returns how many answers came, each of them the one that is right */
-  async run({ url, path, method, token, fromPage }: Question, forMs: number): Promise<number> {
-    const address = `${url}${itemPath(path, method)}`
-    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'benchmark' }
+  async run({ url, method, token }: Question, forMs: number): Promise<number> {
+    const address = `${url}${itemPath(method)}`
+    // As a page of another origin asks.
+    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'benchmark', origin }
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`
-    if (fromPage) headers['origin'] = origin
     if (method === 'POST') headers['content-type'] = 'application/json'
     const options = {
       dispatcher: this.#agent,

@@ -12,6 +12,11 @@ export class AnswersUnderWay {
     this.#last.set(socket, answer)
   }
 
+  /** Whether this connection has had an answer, or waits for one. */
+  has(socket: Socket): boolean {
+    return this.#last.has(socket)
+  }
+
   get count(): number {
     let count = 0
     for (const answer of this.#last.values()) if (!answer.writableFinished) count++
