@@ -93,6 +93,8 @@ interface Frame {
 export function layerOf(stack: readonly Frame[]): Layer | undefined {
   const [leaf] = stack
   if (leaf === undefined || leaf.functionName === '(idle)') return undefined
+  // Looking is no part of what is looked at.
+  if (stack.some(({ url }) => url === 'node:inspector')) return undefined
   if (leaf.functionName === '(garbage collector)') return 'garbage'
   if (leaf.functionName === '(program)') return 'node:http'
   let nodes = false
