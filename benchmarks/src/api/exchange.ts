@@ -1,5 +1,7 @@
+import { Session } from 'node:inspector/promises'
 import { route } from '@atom/contract/route.ts'
 import { Type } from 'typebox'
+import { type Shares, sharesOf } from './layers.ts'
 
 // What everybody in the benchmark `api` is asked, and what everybody answers: the same bytes.
 
@@ -25,32 +27,15 @@ export const NewItem = Type.Object(
 
 const answers = { 200: Item } as const
 
-export const paths = {
-  /** As any door of a room is: for members, everything that is sent checked. */
-  full: '/v1/benchmark/items',
-  /** For anyone: what the token costs is the difference. */
-  open: '/v1/benchmark/open-items',
-  /** Nothing that is sent is checked. */
-  unchecked: '/v1/benchmark/unchecked-items',
-  /** A door of the server itself, without guard and without a schema of its answer. */
-  bare: '/v1/benchmark/own-items',
-} as const
+/** As any door of a room is: for members, everything that is sent checked. */
+export const path = '/v1/benchmark/items'
 
 const byId = { params: Type.Object({ id: Type.String({ format: 'uuid' }) }) }
 const nothing = { summary: 'For the benchmark', errors: [], answers } as const
 
 export const benchmarkRoutes = {
-  read: route({ ...nothing, ...byId, method: 'GET', path: `${paths.full}/{id}`, audience: 'member' }),
-  write: route({ ...nothing, method: 'POST', path: paths.full, audience: 'member', body: NewItem }),
-  readOpen: route({ ...nothing, ...byId, method: 'GET', path: `${paths.open}/{id}`, audience: 'anyone' }),
-  writeOpen: route({ ...nothing, method: 'POST', path: paths.open, audience: 'anyone', body: NewItem }),
-  readUnchecked: route({
-    ...nothing,
-    method: 'GET',
-    path: `${paths.unchecked}/{id}`,
-    audience: 'member',
-  }),
-  writeUnchecked: route({ ...nothing, method: 'POST', path: paths.unchecked, audience: 'member' }),
+  read: route({ ...nothing, ...byId, method: 'GET', path: `${path}/{id}`, audience: 'member' }),
+  write: route({ ...nothing, method: 'POST', path, audience: 'member', body: NewItem }),
 }
 
 const id = '0199e1f0-5b6a-7c3d-8e4f-102132435465'
@@ -79,13 +64,34 @@ export const newItemBytes = (() => {
 /** The origin of the page that asks; everybody lets it. */
 export const origin = 'https://app.example'
 
-export const itemPath = (path: string, method: 'GET' | 'POST') => (method === 'GET' ? `${path}/${id}` : path)
+export const itemPath = (method: 'GET' | 'POST') => (method === 'GET' ? `${path}/${id}` : path)
+
+/** What the benchmark asks of a process that is measured. */
+export type Asked = 'time' | 'watch' | 'where'
+
+export interface Told {
+  /** Processor time of the process so far, all threads together. */
+  readonly microseconds: number
+  /** Where the processor was since `watch`. */
+  readonly shares?: Shares
+}
+
+/** So seldom that looking costs little, in µs. */
+const lookEveryUs = 200
 
 /** Answers the questions of the benchmark's own process about what this one has spent. */
 export function tellProcessorTime(url: string, token?: string): void {
-  process.on('message', () => {
+  const session = new Session()
+  session.connect()
+  process.on('message', async (asked: Asked) => {
+    let shares: Shares | undefined
+    if (asked === 'watch') {
+      await session.post('Profiler.enable')
+      await session.post('Profiler.setSamplingInterval', { interval: lookEveryUs })
+      await session.post('Profiler.start')
+    } else if (asked === 'where') shares = sharesOf((await session.post('Profiler.stop')).profile)
     const { user, system } = process.cpuUsage()
-    process.send?.({ microseconds: user + system })
+    process.send?.({ microseconds: user + system, ...(shares && { shares }) } satisfies Told)
   })
   process.send?.({ url, token })
 }

@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { Controller, Get, HttpCode, Module, Post } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
-import { item, paths, tellProcessorTime } from './exchange.ts'
+import { item, path, tellProcessorTime } from './exchange.ts'
 
 // A peer of the benchmark `api`: Nest as it comes, over Express. Its decorators are applied by hand: Node runs TypeScript without them.
 
@@ -20,7 +20,7 @@ function decorate(name: 'read' | 'write', ...decorators: readonly MethodDecorato
 }
 decorate('read', Get(':id'))
 decorate('write', Post(), HttpCode(200))
-Controller(paths.full)(Items)
+Controller(path)(Items)
 class Root {}
 Module({ controllers: [Items] })(Root)
 

@@ -6,7 +6,7 @@ import { fastify } from 'fastify'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import { pino } from 'pino'
 import { Histogram } from 'prom-client'
-import { item, NewItem, origin, paths, tellProcessorTime } from './exchange.ts'
+import { item, NewItem, origin, path, tellProcessorTime } from './exchange.ts'
 
 // The usual plugins in front of the same door, as their pages say to use them: tokens checked with each request, one log line.
 
@@ -64,8 +64,8 @@ const answer = {
   },
 }
 const params = { type: 'object', properties: { id: { type: 'string', format: 'uuid' } } }
-app.get(`${paths.full}/:id`, { schema: { params, response: { 200: answer } } }, async () => item)
-app.post(paths.full, { schema: { body: NewItem, response: { 200: answer } } }, async (_request, reply) =>
+app.get(`${path}/:id`, { schema: { params, response: { 200: answer } } }, async () => item)
+app.post(path, { schema: { body: NewItem, response: { 200: answer } } }, async (_request, reply) =>
   reply.code(200).send(item),
 )
 tellProcessorTime(await app.listen({ host: '127.0.0.1', port: 0 }), token)

@@ -8,76 +8,43 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from '../../../server/test/support/atom-process.ts'
 import budget from '../api/budget.json' with { type: 'json' }
-import { origin, paths } from '../api/exchange.ts'
-import { Load, type Question } from '../api/load.ts'
+import { type Asked, origin, type Told } from '../api/exchange.ts'
+import { layers, type Shares } from '../api/layers.ts'
+import { Load } from '../api/load.ts'
 import { type Benchmark, type Figure, figure, median } from '../benchmark.ts'
+import { liftLimits } from '../lift-limits.ts'
 
 const scripts = join(import.meta.dirname, '..', 'api')
 const setupToken = 'the-setup-token-of-the-benchmark'
-/** What a layer may cost beyond its budget before the run fails: rounds on shared machines differ by so much. */
-const leeway = 1.05
 /** Requests to each server before anything counts. */
 const warmAfter = 20_000
 
 const methods = ['GET', 'POST'] as const
 type Method = (typeof methods)[number]
 
-/** Who is asked, and how. Each but the first lacks one layer of the first, or is somebody else. */
-interface Variant {
-  readonly name: string
-  readonly server: keyof typeof servers
-  readonly path?: string
-  readonly withoutToken?: boolean
-  readonly withoutOrigin?: boolean
-  readonly methods?: readonly Method[]
-  /** A layer of Atom: what is measured is how much dearer the whole is than the same without it. */
-  readonly layer?: string
-}
-
 const servers = {
-  bare: { script: 'bare.ts', atom: undefined },
-  atom: { script: 'atom.ts', atom: { level: 'info', traced: true } },
-  untraced: { script: 'atom.ts', atom: { level: 'info', traced: false } },
-  silent: { script: 'atom.ts', atom: { level: 'warn', traced: true } },
-  usual: { script: 'usual.ts', atom: undefined },
-  express: { script: 'express.ts', atom: undefined },
-  nest: { script: 'nest.ts', atom: undefined },
+  bare: { name: 'node:http alone', script: 'bare.ts', atom: undefined },
+  atom: { name: 'Atom, everything in front of a door', script: 'atom.ts', atom: { everyLine: true } },
+  ordinary: { name: 'Atom, as it logs under load', script: 'atom.ts', atom: { everyLine: false } },
+  usual: { name: 'fastify with the usual plugins', script: 'usual.ts', atom: undefined },
+  express: { name: 'Express, nothing in front', script: 'express.ts', atom: undefined },
+  nest: { name: 'Nest, nothing in front', script: 'nest.ts', atom: undefined },
 } as const
-
-const whole = 'Atom, everything in front of a door'
-const bare = 'node:http alone'
-const variants: readonly Variant[] = [
-  { name: bare, server: 'bare' },
-  { name: whole, server: 'atom' },
-  { name: 'without the access log', server: 'silent', layer: 'log' },
-  { name: 'without export of traces', server: 'untraced', layer: 'trace' },
-  { name: 'without the token', server: 'atom', path: paths.open, withoutToken: true, layer: 'token' },
-  { name: 'without another origin', server: 'atom', withoutOrigin: true, layer: 'cors' },
-  { name: 'without checks of what is sent', server: 'atom', path: paths.unchecked, layer: 'validation' },
-  {
-    name: 'without guard, checks and a schema of the answer',
-    server: 'atom',
-    path: paths.bare,
-    withoutToken: true,
-    methods: ['GET'],
-    layer: 'guard',
-  },
-  { name: 'fastify with the usual plugins', server: 'usual' },
-  { name: 'Express, nothing in front', server: 'express' },
-  { name: 'Nest, nothing in front', server: 'nest' },
-]
+type ServerName = keyof typeof servers
+const serverNames = Object.keys(servers) as ServerName[]
 
 export const benchmark: Benchmark = {
   name: 'api',
   question:
-    'How much processor time does a request cost behind everything that protects it (request id, security headers, another origin, limits, shedding, signed token, validation, serialisation, access log, metrics, traces at 1 %; all that the Atom of this commit has of it, put together as in production), and how much is that of what node:http alone spends on the same bytes in the same run?',
+    'How much processor time does a request cost behind everything that protects it (request id, security headers, another origin, limits, shedding, signed token, validation, serialisation, access log with every line written, metrics, traces at 1 %; put together as in production), and how much is that of what node:http alone spends on the same bytes in the same run? Where does it go, layer by layer?',
   strict: true,
   async run({ quick, say }) {
     await using born = new AsyncDisposableStack()
     const collector = born.use(await Collector.open())
-    const running = new Map<string, Server>()
+    const running = new Map<ServerName, Server>()
     await Promise.all(
-      Object.entries(servers).map(async ([name, { script, atom }]) => {
+      serverNames.map(async (name) => {
+        const { script, atom } = servers[name]
         const child = atom === undefined ? Server.start(script, {}) : startAtom(atom, collector, born)
         running.set(name, born.use(await child))
       }),
@@ -85,79 +52,71 @@ export const benchmark: Benchmark = {
     // The embedded agent learns its first words in the background; its processor time is no request's.
     await Promise.all([...running.values()].map((server) => server.rest()))
     const load = born.use(new Load())
+    const serverOf = (name: ServerName) => {
+      const server = running.get(name)
+      if (server === undefined) throw new Error(`${name} does not run`)
+      return server
+    }
+    const measure = async (name: ServerName, method: Method, ms: number) => {
+      const server = serverOf(name)
+      const before = (await server.ask('time')).microseconds
+      const answers = await load.run({ url: server.url, token: server.token, method }, ms)
+      return { answers, each: ((await server.ask('time')).microseconds - before) / answers }
+    }
     const spent = new Map<string, number[]>()
-    const asked = methods.flatMap((method) =>
-      variants
-        .filter((variant) => variant.methods?.includes(method) ?? true)
-        .map((variant) => ({ variant, method, key: `${method} ${variant.name}` })),
-    )
-    const forMs = quick ? 400 : 700
-    const measure = async ({ variant, method }: (typeof asked)[number], ms: number) => {
-      const server = running.get(variant.server)
-      if (server === undefined) throw new Error(`${variant.server} does not run`)
-      const question: Question = {
-        url: server.url,
-        path: variant.path ?? paths.full,
-        method,
-        token: variant.withoutToken ? undefined : server.token,
-        fromPage: variant.withoutOrigin !== true,
-      }
-      const before = await server.microseconds()
-      const answers = await load.run(question, ms)
-      return { answers, each: ((await server.microseconds()) - before) / answers }
+    const timesOf = (name: ServerName, method: Method) => {
+      const key = `${method} ${name}`
+      const times = spent.get(key) ?? []
+      spent.set(key, times)
+      return times
     }
-    // Compiled, with sockets open. A server of few variants is as warm as one of many, or it would seem dearer.
-    for (const one of asked) {
-      const sharing = asked.filter(({ variant }) => variant.server === one.variant.server).length
-      for (let answers = 0; answers < warmAfter / sharing; ) answers += (await measure(one, 500)).answers
-    }
-    for (let round = 0; round < (quick ? 3 : 5); round++) {
-      for (const one of shuffled(asked)) {
-        const times = spent.get(one.key) ?? []
-        spent.set(one.key, times)
-        times.push((await measure(one, forMs)).each)
-      }
+    const asked = methods.flatMap((method) => serverNames.map((name) => ({ name, method })))
+    // Compiled, with sockets open.
+    for (const { name, method } of asked)
+      for (let answers = 0; answers < warmAfter; ) answers += (await measure(name, method, 500)).answers
+    for (let round = 0; round < (quick ? 5 : 9); round++) {
+      for (const { name, method } of shuffled(asked))
+        timesOf(name, method).push((await measure(name, method, quick ? 400 : 700)).each)
       say(
         methods
           .map((method) => {
-            const last = (name: string) => spent.get(`${method} ${name}`)?.at(-1) ?? Number.NaN
-            return `${method} ${last(whole).toFixed(1)} µs, bare ${last(bare).toFixed(1)} µs`
+            const last = (name: ServerName) => timesOf(name, method).at(-1) ?? Number.NaN
+            return `${method} ${last('atom').toFixed(1)} µs, bare ${last('bare').toFixed(1)} µs`
           })
           .join('; '),
       )
     }
-    return methods.flatMap((method) =>
-      figuresOf(method, (name) => median(spent.get(`${method} ${name}`) ?? [])),
-    )
+    const figures: Figure[] = []
+    for (const method of methods) {
+      const atom = serverOf('atom')
+      await atom.ask('watch')
+      await load.run({ url: atom.url, token: atom.token, method }, quick ? 4_000 : 8_000)
+      const { shares } = await atom.ask('where')
+      if (shares === undefined) throw new Error('nobody knows where the time went')
+      figures.push(...figuresOf(method, (name) => median(timesOf(name, method)), shares))
+    }
+    return figures
   },
 }
 
-function figuresOf(method: Method, spent: (name: string) => number): readonly Figure[] {
+function figuresOf(method: Method, spent: (name: ServerName) => number, shares: Shares): readonly Figure[] {
   const allowed: Readonly<Record<string, number>> = budget[method]
-  const found: Figure[] = []
-  for (const { name, layer, methods: only } of variants) {
-    if (name === bare || !(only?.includes(method) ?? true)) continue
-    const limit = allowed[name === whole ? 'whole' : (layer ?? '')]
-    // The whole has its target as it stands; a layer has some leeway, and is told by the whole against the whole without it.
-    found.push(
-      layer === undefined
-        ? figure({
-            name: `${method}: ${name}`,
-            value: spent(name),
-            unit: 'µs',
-            against: { peer: bare, value: spent(bare) },
-            ...(limit !== undefined && { target: `<=${limit}` as const }),
-          })
-        : figure({
-            name: `${method}: whole`,
-            value: spent(whole),
-            unit: 'µs',
-            against: { peer: name, value: spent(name) },
-            ...(limit !== undefined && { target: `<=${Number((limit * leeway).toFixed(3))}` as const }),
-          }),
-    )
-  }
-  return found
+  const against = { peer: servers.bare.name, value: spent('bare') }
+  const one = (name: string, value: number, limit: number | undefined) =>
+    figure({
+      name: `${method}: ${name}`,
+      value,
+      unit: 'µs',
+      against,
+      ...(limit !== undefined && { target: `<=${limit}` as const }),
+    })
+  return [
+    one(servers.atom.name, spent('atom'), allowed['whole']),
+    ...layers.map((layer) => one(`of that ${layer}`, spent('atom') * shares[layer], allowed[layer])),
+    ...serverNames
+      .filter((name) => name !== 'bare' && name !== 'atom')
+      .map((name) => one(servers[name].name, spent(name), undefined)),
+  ]
 }
 
 function shuffled<T>(list: readonly T[]): readonly T[] {
@@ -168,7 +127,7 @@ function shuffled<T>(list: readonly T[]): readonly T[] {
 }
 
 async function startAtom(
-  { level, traced }: { level: string; traced: boolean },
+  { everyLine }: { everyLine: boolean },
   collector: Collector,
   born: AsyncDisposableStack,
 ): Promise<Server> {
@@ -177,10 +136,10 @@ async function startAtom(
   const server = await Server.start('atom.ts', {
     ATOM_DATA_DIR: dataDir,
     ATOM_PORT: String(await freePort()),
-    ATOM_LOG_LEVEL: level,
     ATOM_CORS_ORIGINS: origin,
     ATOM_SETUP_TOKEN: setupToken,
-    ...(traced && { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }),
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    EVERY_LINE: everyLine ? '1' : '0',
   })
   await server.arrive()
   return server
@@ -239,19 +198,18 @@ class Server implements AsyncDisposable {
     return new Server(url, token, child)
   }
 
-  /** Processor time of the process so far, all threads together. */
-  async microseconds(): Promise<number> {
+  async ask(asked: Asked): Promise<Told> {
     const answered = once(this.#process, 'message')
-    this.#process.send('how much?')
-    const [{ microseconds }] = (await answered) as [{ microseconds: number }]
-    return microseconds
+    this.#process.send(asked)
+    const [told] = (await answered) as [Told]
+    return told
   }
 
   /** Until it has next to nothing to do. */
   async rest(): Promise<void> {
-    for (let before = await this.microseconds(); ; ) {
+    for (let before = (await this.ask('time')).microseconds; ; ) {
       await delay(1_000)
-      const now = await this.microseconds()
+      const now = (await this.ask('time')).microseconds
       if (now - before < 50_000) return
       before = now
     }
@@ -273,16 +231,7 @@ class Server implements AsyncDisposable {
     })
     const { accessToken } = (await answer.json()) as { accessToken: string }
     this.token = accessToken
-    for (const policy of ['address', 'account']) {
-      const lifted = await fetch(`${this.url}/v1/operations/limits/${policy}`, {
-        method: 'PUT',
-        headers: { ...json, authorization: `Bearer ${accessToken}` },
-        body: JSON.stringify({ burst: 1_000_000, perSecond: 1_000_000 }),
-      })
-      // A commit without limits has no such address.
-      if (!lifted.ok && lifted.status !== 404)
-        throw new Error(`the limit ${policy} was not lifted: ${await lifted.text()}`)
-    }
+    await liftLimits(this.url, accessToken)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

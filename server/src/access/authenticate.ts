@@ -6,6 +6,19 @@ import type { AccessTokens, VerifiedToken } from './tokens.ts'
 /** RFC 6750 2.1; the token itself is judged by `AccessTokens`. */
 const bearer = /^Bearer ([\w.~+/=-]{1,8192})$/i
 
+/**
+ * Who is behind a request with a token that was verified before and still holds. What such a token looks like was judged
+ * then: here it is only cut out.
+ */
+export function knownBearer(
+  tokens: Pick<AccessTokens, 'known'>,
+  authorization: string | undefined,
+): AccountPrincipal | undefined {
+  return authorization?.startsWith('Bearer ') === true
+    ? tokens.known(authorization.slice('Bearer '.length))?.principal
+    : undefined
+}
+
 export function bearerToken(authorization: string | undefined): string | undefined {
   return authorization === undefined ? undefined : bearer.exec(authorization)?.[1]
 }

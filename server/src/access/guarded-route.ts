@@ -4,13 +4,13 @@ import type { Body, Params, Query, Route } from '@atom/contract/route.ts'
 import { parseCookie, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Static, TSchema } from 'typebox'
-import { AtomError } from '#foundation/errors.ts'
+import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { doorwayOf, type KnownCaller } from '#http/edge.ts'
 import { EventStream, eventStreamHeaders } from '#http/event-stream.ts'
 import { defaultBodyLimit, type HttpServer } from '#http/server.ts'
 import { compileCheck } from '#http/validation.ts'
-import { authenticated, bearerToken, requireAudience } from './authenticate.ts'
+import { authenticated, bearerToken, knownBearer, requireAudience } from './authenticate.ts'
 import { type AccountPrincipal, type Principal, personOf } from './principal.ts'
 import type { AccessTokens } from './tokens.ts'
 
@@ -143,13 +143,33 @@ export interface Guards {
 /** The three ways a room registers its doors on the server. There is no fourth: no route exists without an audience. */
 export function createGuards(dependencies: {
   http: HttpServer
-  tokens: Pick<AccessTokens, 'verify'>
+  tokens: Pick<AccessTokens, 'verify' | 'known'>
   log: Log
 }): Guards {
   const { http, tokens, log } = dependencies
 
-  async function identify(request: FastifyRequest, reply: FastifyReply, audience: Route['audience']) {
+  /** At once, where the token was seen before: a promise for each step was measured to cost more than all that is done here. */
+  function identify(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    audience: Route['audience'],
+  ): AccountPrincipal | undefined | Promise<AccountPrincipal> {
     if (audience === 'anyone') return undefined
+    const principal = knownBearer(tokens, request.headers.authorization)
+    if (principal === undefined) return identifyNew(request, reply, audience)
+    const admission = admitted(request, reply, { kind: 'account', id: principal.id, accountId: principal.id })
+    const allowed = () => {
+      requireAudience(audience, principal)
+      return principal
+    }
+    return admission === undefined ? allowed() : admission.then(allowed)
+  }
+
+  async function identifyNew(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    audience: Route['audience'],
+  ): Promise<AccountPrincipal> {
     const { principal } = await letIn(request, reply, () =>
       authenticated(tokens, request.headers.authorization),
     )
@@ -212,24 +232,42 @@ export function createGuards(dependencies: {
         doorway: doorwayOf({ ...route, guarded: route.audience !== 'anyone' }),
       },
       // Before the body is read: who may not call does not get to send.
-      onRequest: async (request, reply) => {
-        request.principal = await identify(request, reply, route.audience)
+      onRequest: (request, reply, done) => {
+        const found = identify(request, reply, route.audience)
+        if (found instanceof Promise)
+          found.then((principal) => {
+            request.principal = principal
+            done()
+          }, done)
+        else {
+          request.principal = found
+          done()
+        }
       },
-      handler: async (request, reply) => {
-        const answer = await handler(
-          circumstances(request, reply, {
-            principal: request.principal as GuardedRequest<R>['principal'],
-            params: checkParams?.(request.params) as Params<R>,
-            query: checkQuery?.(request.query) as Query<R>,
-            body: checkBody?.(request.body ?? (mayBeAbsent ? {} : undefined)) as Body<R>,
-          }),
-        )
-        reply.code(answer.status)
-        for (const cookie of answer.cookies ?? []) reply.header('set-cookie', written(cookie, http.secure))
-        if (answer.headers !== undefined) reply.headers(answer.headers)
-        return reply.send(answer.body ?? undefined)
-      },
+      handler: (request, reply) => void answer(request, reply),
     })
+
+    /** Answers itself, and hands what was thrown to the error handler; Fastify would wait for the same with three more promises. */
+    async function answer(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+      try {
+        const circumstances = new GuardedCircumstances<R>(
+          request,
+          reply,
+          log,
+          checkParams?.(request.params) as Params<R>,
+          checkQuery?.(request.query) as Query<R>,
+          checkBody?.(request.body ?? (mayBeAbsent ? {} : undefined)) as Body<R>,
+        )
+        const { status, body, headers, cookies } = await handler(circumstances)
+        reply.code(status)
+        if (cookies !== undefined)
+          for (const cookie of cookies) reply.header('set-cookie', written(cookie, http.secure))
+        if (headers !== undefined) reply.headers(headers)
+        reply.send(body ?? undefined)
+      } catch (thrown) {
+        reply.send(thrown instanceof Error ? thrown : asAtomError(thrown))
+      }
+    }
   }
 
   function guardStream<B extends Bearer>(
@@ -331,7 +369,6 @@ export function createGuards(dependencies: {
     })
   }
 
-  http.fastify.decorateRequest('principal', undefined)
   return { guard, guardStream, guardEvents }
 }
 
@@ -429,6 +466,29 @@ class RequestCircumstances implements Circumstances {
   get signal(): AbortSignal {
     this.#signal ??= goneSignal(this.#reply)
     return this.#signal
+  }
+}
+
+/** Put together in one go, because every request has them: a copy of the one into the other costs more than both. */
+class GuardedCircumstances<R extends Route> extends RequestCircumstances implements GuardedRequest<R> {
+  readonly principal: GuardedRequest<R>['principal']
+  readonly params: Params<R>
+  readonly query: Query<R>
+  readonly body: Body<R>
+
+  constructor(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    log: Log,
+    params: Params<R>,
+    query: Query<R>,
+    body: Body<R>,
+  ) {
+    super(request, reply, log)
+    this.principal = request.principal as GuardedRequest<R>['principal']
+    this.params = params
+    this.query = query
+    this.body = body
   }
 }
 

@@ -28,21 +28,36 @@ export function newId(): string {
   return v7({ random, msecs: born, seq: counter })
 }
 
-const drawn = Buffer.alloc(4096)
+/** Each id takes ten of them: one for the two bits of the variant, the others as they are. */
+const drawn = Buffer.alloc(4_090)
+const bytesPerId = 10
+let drawnAsHex = ''
 let taken = drawn.length
+let headMs = 0
+let head = ''
 
 /**
  * An id for what comes thousands of times a second, such as a request: a UUIDv7 like the others, but those of one millisecond
- * are in no order, and its randomness is drawn for many at once. Measured: a system call for each cost more than the rest of it.
+ * are in no order, its randomness is drawn and written for many at once, and its time once a millisecond. Measured: a system
+ * call for each cost more than the rest of it, and writing it byte by byte the most of that.
  */
 export function newPassingId(): string {
+  const now = Date.now()
+  if (now !== headMs) {
+    headMs = now
+    const time = now.toString(16).padStart(12, '0')
+    head = `${time.slice(0, 8)}-${time.slice(8)}-7`
+  }
   if (taken === drawn.length) {
     randomFillSync(drawn)
+    drawnAsHex = drawn.toString('hex')
     taken = 0
   }
-  const random = drawn.subarray(taken, taken + 16)
-  taken += 16
-  return v7({ random })
+  const variant = '89ab'[(drawn[taken] ?? 0) & 3]
+  const at = taken * 2 + 2
+  taken += bytesPerId
+  const hex = drawnAsHex
+  return `${head}${hex.slice(at, at + 3)}-${variant}${hex.slice(at + 3, at + 6)}-${hex.slice(at + 6, at + 18)}`
 }
 
 const namespace = '6f0f2f0e-0f0b-4a0c-9d7e-a70a70a70a70'

@@ -5,6 +5,9 @@ import type { DestinationStream } from 'pino'
 const mostWaitingBytes = 8 * 1024 * 1024
 /** One write at most, so that a long queue is not copied whole for each. */
 const pieceBytes = 64 * 1024
+/** What is gathered leaves together when it is so much, in characters, or after so long, in ms: one system call for many lines. */
+const gatheredLimit = 16 * 1024
+const gatheredMs = 5
 /** Asked again after this time where nobody takes anything, in ms. */
 const againMs = 20
 /** How long the process stays for its last lines when nobody takes them, in ms. */
@@ -12,8 +15,8 @@ const patienceMs = 500
 
 /**
  * Where finished lines leave the process, without ever holding it up: a reader that stands still, a full disk and a closed pipe cost
- * lines, never a request. How many were lost is told in the log as soon as it is read again. Lines of one turn of the event loop
- * leave in one write.
+ * lines, never a request. How many were lost is told in the log as soon as it is read again. Lines of some milliseconds leave in
+ * one write; those that say why a process ends leave with it.
  */
 export class LogSink implements DestinationStream {
   readonly #fd: number
@@ -22,7 +25,9 @@ export class LogSink implements DestinationStream {
   #waiting: Buffer[] = []
   #waitingBytes = 0
   #gathered = ''
-  #scheduled = false
+  /** Sent soon, or tried again soon where nobody took anything. */
+  #next: 'soon' | 'again' | undefined
+  #timer: NodeJS.Timeout | undefined
   #lost = 0
   #owed = 0
 
@@ -50,9 +55,9 @@ export class LogSink implements DestinationStream {
       return
     }
     this.#gathered += line
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => this.#send())
+    if (this.#next === 'again') return
+    if (this.#gathered.length >= gatheredLimit) this.#send()
+    else if (this.#next === undefined) this.#sendAfter(gatheredMs, 'soon')
   }
 
   /** Waits, for half a second at most, until everything is out. Called by itself when the process ends. */
@@ -66,13 +71,21 @@ export class LogSink implements DestinationStream {
     }
   }
 
+  #sendAfter(ms: number, next: 'soon' | 'again'): void {
+    clearTimeout(this.#timer)
+    this.#next = next
+    this.#timer = setTimeout(() => {
+      this.#next = undefined
+      this.#send()
+    }, ms)
+    this.#timer.unref()
+  }
+
   #send(): void {
-    this.#scheduled = false
     this.#gather()
     while (this.#waitingBytes > 0) {
       if (this.#sendPiece()) continue
-      this.#scheduled = true
-      setTimeout(() => this.#send(), againMs).unref()
+      this.#sendAfter(againMs, 'again')
       return
     }
     this.#tellLoss()

@@ -18,6 +18,11 @@ export class AnswersUnderWay {
     return answer?.headersSent === true && !answer.writableFinished
   }
 
+  /** Whether this connection has had an answer, or waits for one. */
+  has(socket: Socket): boolean {
+    return this.#last.has(socket)
+  }
+
   get count(): number {
     let count = 0
     for (const answer of this.#last.values()) if (!answer.writableFinished) count++

@@ -75,7 +75,8 @@ export class Callers {
   }
 
   #renew(): void {
-    if (this.#now() >= this.#holdsUntil) this.rule(this.#rules)
+    if (this.#holdsUntil !== Number.POSITIVE_INFINITY && this.#now() >= this.#holdsUntil)
+      this.rule(this.#rules)
   }
 
   #standing(address: string): CallerStanding {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
+import { answerOf } from './answer.ts'
 
 /**
  * Which pages of other origins may speak with this server. Origins are compared whole and exactly, never by pattern, and
@@ -19,15 +20,13 @@ export class CrossOrigin {
   mark(request: FastifyRequest, reply: FastifyReply): boolean {
     const { origin } = request.headers
     if (origin === undefined || this.#allowed.size === 0) return false
-    reply.raw.setHeader('vary', 'Origin')
+    const answer = answerOf(reply.raw)
+    answer.stand('vary', 'Origin')
     if (!this.#allowed.has(origin)) return false
-    reply.raw.setHeader('access-control-allow-origin', origin)
-    reply.raw.setHeader('access-control-allow-credentials', 'true')
-    reply.raw.setHeader(
-      'access-control-expose-headers',
-      'x-request-id, retry-after, ratelimit, ratelimit-policy',
-    )
-    reply.raw.setHeader('cross-origin-resource-policy', 'cross-origin')
+    answer.stand('access-control-allow-origin', origin)
+    answer.stand('access-control-allow-credentials', 'true')
+    answer.stand('access-control-expose-headers', 'x-request-id, retry-after, ratelimit, ratelimit-policy')
+    answer.standInstead('cross-origin-resource-policy', 'cross-origin')
     return request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
   }
 

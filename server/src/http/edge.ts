@@ -3,6 +3,7 @@ import type { Priority } from '@atom/contract/route.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
 import type { Limit } from '#foundation/rate-limit/rate-limit.ts'
+import { answerOf } from './answer.ts'
 import type { Callers } from './callers.ts'
 import type { LoadShedding } from './load-shedding.ts'
 import type { PolicyLimits } from './policy-limits.ts'
@@ -108,7 +109,8 @@ export class Edge {
 
   /** The first look. What it returns refuses the request; at once, as a rule. */
   arrive(request: FastifyRequest, reply: FastifyReply): Outcome | Promise<Outcome> {
-    const doorway = request.routeOptions.config?.doorway ?? (request.is404 ? nothingHere : openDoorway)
+    const { place } = request
+    const doorway = place.doorway ?? (place.url === undefined ? nothingHere : openDoorway)
     if (doorway.free) return undefined
     const caller = this.callers.of(request.ip)
     if (caller.standing !== 'ordinary') {
@@ -131,7 +133,7 @@ export class Edge {
       this.#address,
       caller.network,
       doorway.cost,
-      doorway.guarded ? undefined : reply.raw,
+      doorway.guarded ? undefined : answerOf(reply.raw),
     )
   }
 
@@ -141,23 +143,23 @@ export class Edge {
     if (standing === 'blocked') return new AtomError('blocked')
     if (standing === 'allowed') return undefined
     if (request.unlimited) return undefined
-    const doorway = request.routeOptions.config?.doorway ?? openDoorway
+    const doorway = request.place.doorway ?? openDoorway
     const asked =
       caller.kind === 'capability'
         ? this.#capability
         : doorway.priority === 'bulk'
           ? this.#costly
           : this.#account
-    return this.limits.take(asked, caller.id, doorway.cost, reply.raw)
+    return this.limits.take(asked, caller.id, doorway.cost, answerOf(reply.raw))
   }
 
   /** The request's credentials opened nothing. */
   async notLetIn(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (request.unlimited || request.routeOptions.config?.doorway?.free === true) return
+    if (request.unlimited || request.place.doorway?.free === true) return
     const { network } = this.callers.of(request.ip)
     this.limits.of('address').charge(network, notLetInCost)
     // Free of points; it only says how many are left.
-    await this.limits.take(this.#address, network, 0, reply.raw)
+    await this.limits.take(this.#address, network, 0, answerOf(reply.raw))
   }
 
   isBlocked(address: string, accountId: string): boolean {

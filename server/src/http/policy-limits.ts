@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import { type LimitPolicy, limitPolicies, limitPolicyNames } from '@atom/contract/limits.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint } from '#foundation/ids.ts'
@@ -10,6 +9,7 @@ import {
   type RateLimits,
   type Verdict,
 } from '#foundation/rate-limit/rate-limit.ts'
+import type { Answer } from './answer.ts'
 import { Refusals } from './refusals.ts'
 
 /** Subjects longer than this are kept as their hash: whoever chooses them does not choose how much room they take. */
@@ -53,7 +53,7 @@ export class PolicyLimits {
     asked: readonly Limit[],
     subject: string,
     cost: number,
-    response?: ServerResponse,
+    response?: Answer,
   ): AtomError | undefined | Promise<AtomError | undefined> {
     const key = subject.length > longestSubject ? fingerprint(subject) : subject
     const [first] = asked
@@ -69,7 +69,7 @@ export class PolicyLimits {
     begun: Verdict | Promise<Verdict>,
     key: string,
     cost: number,
-    response: ServerResponse | undefined,
+    response: Answer | undefined,
   ): Promise<AtomError | undefined> {
     let nearest: { readonly limit: Limit; readonly verdict: Verdict } | undefined
     for (const [at, limit] of asked.entries()) {
@@ -85,12 +85,7 @@ export class PolicyLimits {
     return nearest && this.#judged(nearest.limit, nearest.verdict, key, response)
   }
 
-  #judged(
-    limit: Limit,
-    verdict: Verdict,
-    key: string,
-    response: ServerResponse | undefined,
-  ): AtomError | undefined {
+  #judged(limit: Limit, verdict: Verdict, key: string, response: Answer | undefined): AtomError | undefined {
     if (response !== undefined) this.#say(response, limit, verdict)
     if (verdict.admitted) return undefined
     this.refusals.note(limit.name, key)
@@ -107,11 +102,11 @@ export class PolicyLimits {
    * The fields of draft-ietf-httpapi-ratelimit-headers-10: what the nearest limit allows in `w` seconds, how much of it is left,
    * and how many seconds until there is more (until this request may come again, where it was refused).
    */
-  #say(response: ServerResponse, limit: Limit, verdict: Verdict): void {
+  #say(response: Answer, limit: Limit, verdict: Verdict): void {
     const { remaining, waitUs, admitted, wholeInUs } = verdict
     const inUs = admitted ? wholeInUs : waitUs
-    response.setHeader('ratelimit-policy', this.#policy(limit))
-    response.setHeader(
+    response.standInstead('ratelimit-policy', this.#policy(limit))
+    response.standInstead(
       'ratelimit',
       `"${limit.name}";r=${admitted ? remaining : 0};t=${Math.max(1, Math.ceil(inUs / 1_000_000))}`,
     )

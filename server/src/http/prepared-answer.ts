@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { answerOf } from './answer.ts'
 
 const codings = ['br', 'gzip'] as const
 type Coding = (typeof codings)[number]
@@ -39,11 +40,11 @@ export class PreparedAnswer {
   async send(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const coding = preferredCoding(request.headers['accept-encoding'])
     const tag = `"${this.#hash}${coding === undefined ? '' : `-${coding}`}"`
-    const varies = reply.raw.getHeader('vary')
+    const varies = answerOf(reply.raw).standing('vary')
     reply
       .header('etag', tag)
       .header('cache-control', 'no-cache')
-      .header('vary', varies === undefined ? 'Accept-Encoding' : `${String(varies)}, Accept-Encoding`)
+      .header('vary', varies === undefined ? 'Accept-Encoding' : `${varies}, Accept-Encoding`)
     if (isKnown(request.headers['if-none-match'], tag)) return reply.code(304).send()
     if (coding !== undefined) reply.header('content-encoding', coding)
     return reply

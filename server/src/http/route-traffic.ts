@@ -81,14 +81,17 @@ function isOurs(error: AtomError | undefined): boolean {
 
 /** A route that takes several methods, or none that is known. */
 export class RouteEntry {
+  /** As the router has it, as JSON. */
+  readonly quoted: string
   readonly #route: string
   readonly #class: RouteClass
   readonly #all: RouteCounts[]
   readonly #byMethod = new Map<string, RouteCounts>()
   #last: RouteCounts | undefined
 
-  constructor(route: string, kind: RouteClass, all: RouteCounts[]) {
-    this.#route = route
+  constructor(url: string, kind: RouteClass, all: RouteCounts[]) {
+    this.quoted = JSON.stringify(url)
+    this.#route = written(url)
     this.#class = kind
     this.#all = all
   }
@@ -117,8 +120,7 @@ export class RouteTraffic {
 
   /** @param url as the router has it: `/v1/rooms/:id` */
   register(url: string): RouteEntry {
-    const route = url.replaceAll(/:(\w+)/g, '{$1}')
-    return new RouteEntry(route, classOf(route), this.#all)
+    return new RouteEntry(url, classOf(written(url)), this.#all)
   }
 
   /** For an address that nobody registered. Node's parser knows few methods, so these stay few. */
@@ -143,6 +145,11 @@ export class RouteTraffic {
   *counts(): Generator<RouteCounts> {
     for (const counts of this.#all) if (counts.requests > 0 || counts.inFlight > 0) yield counts
   }
+}
+
+/** As the contract writes it. */
+function written(url: string): string {
+  return url.replaceAll(/:(\w+)/g, '{$1}')
 }
 
 function classOf(route: string): RouteClass {

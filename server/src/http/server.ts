@@ -3,14 +3,21 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { operationRoutes } from '@atom/contract/operations.ts'
 import type { Route } from '@atom/contract/route.ts'
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import {
+  type FastifyContextConfig,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify'
 import { errorText } from '#foundation/described-error.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
 import type { Failures } from '#foundation/failure-groups.ts'
 import { newPassingId } from '#foundation/ids.ts'
-import type { Log } from '#foundation/log.ts'
+import { type Log, plainLines } from '#foundation/log.ts'
 import { type Span, type SpanDescription, within } from '#foundation/telemetry/trace.ts'
 import type { Tracing } from '#foundation/telemetry/tracing.ts'
+import { Answer, answerOf } from './answer.ts'
 import { AnswersUnderWay } from './answers-under-way.ts'
 import { callerAddress } from './caller-address.ts'
 import { isWithin } from './callers.ts'
@@ -21,7 +28,7 @@ import { answerBrokenConnection, answerError, isNavigation } from './error-handl
 import { RouteTable } from './route-table.ts'
 import type { RouteCounts, RouteEntry } from './route-traffic.ts'
 import { RouteTraffic } from './route-traffic.ts'
-import { setSecurityHeaders } from './security-headers.ts'
+import { securityFields } from './security-headers.ts'
 import { type DrainRate, SlowReaders } from './slow-readers.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { turnAway } from './turn-away.ts'
@@ -34,8 +41,8 @@ declare module 'fastify' {
     caller: string | undefined
     /** Where it is counted; undefined once it has been. */
     counts: RouteCounts | undefined
-    /** Bytes that its connection had sent before. */
-    sentBefore: number
+    /** What was said of its route when that was registered. Fastify puts it together anew for each who asks: asked once. */
+    place: Place
     /** Where its trace is kept. */
     span: Span | undefined
     /** Of a trace that is kept, for the log line. */
@@ -47,6 +54,8 @@ declare module 'fastify' {
     quiet?: boolean
   }
 }
+
+type Place = FastifyContextConfig & { readonly url?: string }
 
 export interface HttpServerOptions {
   readonly log: Log
@@ -102,7 +111,8 @@ export class HttpServer implements AsyncDisposable {
   readonly connections: ConnectionLimits
   readonly slowReaders: SlowReaders
   readonly #looking: NodeJS.Timeout
-  readonly #answered = new WeakSet<Socket>()
+  /** The one line of a request that went as it should. */
+  readonly #line: (fields: () => string) => void
   #edge: Edge | undefined
   readonly #answers = new AnswersUnderWay()
   #closeMs: number
@@ -115,6 +125,7 @@ export class HttpServer implements AsyncDisposable {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#line = plainLines(options.log, 'info', 'request')
     this.#closeMs = options.closeMs ?? 10_000
     this.#givenUrl = options.publicUrl?.replace(/\/+$/, '')
     this.addressOf = callerAddress(options.trustedProxies ?? [])
@@ -135,6 +146,7 @@ export class HttpServer implements AsyncDisposable {
       requestTimeout: options.requestTimeoutMs ?? 30_000,
       keepAliveTimeout: 72_000,
       http: {
+        ServerResponse: Answer,
         headersTimeout: options.headersTimeoutMs ?? 10_000,
         connectionsCheckingInterval: 1_000,
         maxHeaderSize: 16_384,
@@ -149,7 +161,6 @@ export class HttpServer implements AsyncDisposable {
         this.#begin(request, reply)
         const answer = (refusal: AtomError | undefined) => {
           this.#fail(refusal ?? error, request, reply)
-          this.#finish(request, reply)
         }
         const outcome = this.#edge?.arrive(request, reply)
         // Where nodes count together the answer comes later; who may not come in may not come in by a broken address either.
@@ -165,21 +176,12 @@ export class HttpServer implements AsyncDisposable {
         }),
     })
     this.#ignoreOffers()
-    this.fastify.decorateRequest('answeredWith', undefined)
-    this.fastify.decorateRequest('arrivedAt', 0)
-    this.fastify.decorateRequest('caller', undefined)
-    this.fastify.decorateRequest('unlimited', false)
-    this.fastify.decorateRequest('turnedAway', false)
     this.connections.watch(this.fastify.server)
     this.#looking = setInterval(
       () => this.slowReaders.look(this.#answering()),
       (options.drainRate?.overMs ?? 30_000) / 10,
     )
     this.#looking.unref()
-    this.fastify.decorateRequest('counts', undefined)
-    this.fastify.decorateRequest('sentBefore', 0)
-    this.fastify.decorateRequest('span', undefined)
-    this.fastify.decorateRequest('traceId', undefined)
     this.fastify.addHook('onRoute', (route) => {
       // A route's HEAD has the same object; each gets its own.
       route.config = { ...route.config, traffic: this.traffic.register(route.url) }
@@ -201,10 +203,6 @@ export class HttpServer implements AsyncDisposable {
         if (request.span === undefined) done()
         else within(request.span, done)
       })
-    this.fastify.addHook('onResponse', (request, reply, done) => {
-      this.#finish(request, reply)
-      done()
-    })
     this.fastify.setErrorHandler((thrown, request, reply) => this.#fail(thrown, request, reply))
     this.fastify.setNotFoundHandler((request, reply) => this.#nothingHere(request, reply))
   }
@@ -380,27 +378,35 @@ export class HttpServer implements AsyncDisposable {
 
   /** Connections that asked for something over HTTP; those that became WebSockets have rules of their own. */
   *#answering(): Iterable<Socket> {
-    for (const socket of this.connections.open) if (this.#answered.has(socket)) yield socket
+    for (const socket of this.connections.open) if (this.#answers.has(socket)) yield socket
   }
 
+  /** Everything that a request carries along is set here, in one go and one order: each request then has the same shape. */
   #begin(request: FastifyRequest, reply: FastifyReply): void {
+    const answer = answerOf(reply.raw)
+    const place: Place = request.routeOptions.config ?? {}
+    const counts = place.traffic?.of(request.method) ?? this.traffic.unmatched(request.method)
+    counts.inFlight++
     request.arrivedAt = performance.now()
-    this.#answered.add(request.raw.socket)
-    this.#answers.begin(reply.raw)
-    request.counts =
-      request.routeOptions.config?.traffic?.of(request.method) ?? this.traffic.unmatched(request.method)
-    request.counts.inFlight++
-    request.sentBefore = request.raw.socket.bytesWritten
-    // Also of a request whose caller goes away before the answer is written; `onResponse` hears nothing of those.
-    reply.raw.on('close', () => this.#count(request, reply))
+    request.place = place
+    request.counts = counts
+    request.caller = undefined
+    request.answeredWith = undefined
+    request.unlimited = false
+    request.turnedAway = false
+    request.span = undefined
+    request.traceId = undefined
+    this.#answers.begin(answer)
+    // Comes once for each answer: when it is out, or when its caller has left before.
+    answer.on('close', () => this.#end(request, answer))
     const { tracing } = this.#options
     if (tracing !== undefined) {
-      request.span = tracing.arrive(traceparentOf(request), () => spanOf(request.method, request.counts))
+      request.span = tracing.arrive(traceparentOf(request), () => spanOf(request.method, counts))
       request.traceId = request.span?.traceId
     }
-    setSecurityHeaders(reply.raw, this.secure)
-    reply.raw.setHeader('x-request-id', request.id)
-    if (this.#phase === 'draining') reply.raw.setHeader('connection', 'close')
+    answer.standOn(securityFields(this.secure))
+    answer.stand('x-request-id', request.id)
+    if (this.#phase === 'draining') answer.stand('connection', 'close')
   }
 
   #fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -430,25 +436,25 @@ export class HttpServer implements AsyncDisposable {
     return await handler(request, reply)
   }
 
-  #count(request: FastifyRequest, reply: FastifyReply): void {
+  #end(request: FastifyRequest, answer: Answer): void {
     const { counts } = request
     if (counts === undefined) return
     request.counts = undefined
     const ms = performance.now() - request.arrivedAt
-    const status = reply.raw.headersSent ? reply.raw.statusCode : callerLeft
+    const status = answer.headersSent ? answer.statusCode : callerLeft
     this.#trace(request, counts, status, ms)
-    const announced = Number(reply.raw.getHeader('content-length') ?? Number.NaN)
+    const announced = request.headers['content-length']
     counts.finished(
       status,
       ms,
       {
-        request: Number(request.headers['content-length'] ?? 0) || 0,
-        response: Number.isNaN(announced)
-          ? Math.max(0, request.raw.socket.bytesWritten - request.sentBefore)
-          : announced,
+        request: announced === undefined ? 0 : Number(announced) || 0,
+        response: answer.bodyBytes(request.raw.socket),
       },
       request.answeredWith,
     )
+    // Of a caller who left there is a count, and no line.
+    if (answer.writableFinished) this.#tell(request, counts, status, ms)
   }
 
   /** Ends the span of a request; one that failed or took long without having one gets it now. */
@@ -473,40 +479,55 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /** The one line of a request. What went wrong stands in it with its cause; only unknown failures carry a stack. */
-  #finish(request: FastifyRequest, reply: FastifyReply): void {
-    // Addresses of the dashboard are the browser's own and bear one name; who counts forgets it.
-    const route = request.routeOptions.url ?? request.counts?.route ?? 'unmatched'
-    this.#count(request, reply)
+  #tell(request: FastifyRequest, counts: RouteCounts, status: number, ms: number): void {
     const error = request.answeredWith
+    const { place } = request
+    if (error === undefined && !request.turnedAway && place.quiet !== true) {
+      this.#line(() => plainFields(request, counts, status, ms))
+      return
+    }
+    // Addresses of the dashboard are the browser's own, and bear one name.
+    const route = place.url ?? counts.route
     if (error !== undefined) {
-      const place = `${request.method} ${route}`
+      const where = `${request.method} ${route}`
       const { id: requestId, traceId } = request
-      this.#options.failures?.note({ door: 'http', place, error, requestId, traceId })
+      this.#options.failures?.note({ door: 'http', place: where, error, requestId, traceId })
     }
     const line = {
       requestId: request.id,
       ...(request.traceId !== undefined && { traceId: request.traceId }),
       method: request.method,
       route,
-      status: reply.statusCode,
-      ms: Math.round((performance.now() - request.arrivedAt) * 10) / 10,
+      status,
+      ms: tenths(ms),
       ...(request.caller !== undefined && { caller: request.caller }),
       ...(error !== undefined && { code: error.code }),
     }
     if (error?.code === 'internal')
       this.#options.log.error({ ...line, failure: errorText(error.cause) }, 'request failed')
     // A probe that is told no is no trouble of this server, and comes again and again.
-    else if (
-      error !== undefined &&
-      error.row.status >= 500 &&
-      !request.turnedAway &&
-      request.routeOptions.config?.quiet !== true
-    )
+    else if (error !== undefined && error.row.status >= 500 && !request.turnedAway && place.quiet !== true)
       this.#options.log.warn({ ...line, failure: errorText(error.cause) }, 'request refused')
-    else if (request.turnedAway || request.routeOptions.config?.quiet === true)
-      this.#options.log.debug(line, 'request')
+    else if (request.turnedAway || place.quiet === true) this.#options.log.debug(line, 'request')
     else this.#options.log.info(line, 'request')
   }
+}
+
+/** Nothing in it was chosen by a stranger: ids of our own, a method that Node's parser knows, a route as it was registered. */
+function plainFields(
+  { id, traceId, method, place, caller }: FastifyRequest,
+  counts: RouteCounts,
+  status: number,
+  ms: number,
+): string {
+  const trace = traceId === undefined ? '' : `"traceId":"${traceId}",`
+  const by = caller === undefined ? '' : `,"caller":"${caller}"`
+  const route = place.traffic?.quoted ?? JSON.stringify(counts.route)
+  return `"requestId":"${id}",${trace}"method":"${method}","route":${route},"status":${status},"ms":${tenths(ms)}${by}`
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10
 }
 
 function traceparentOf({ headers }: FastifyRequest): string | undefined {

@@ -58,3 +58,22 @@ test('[ER22] a text that a database cannot hold is named by its place, however d
       },
     )
 })
+
+test('[ER21] what stands twice, at whatever depth and however it is written, is refused, and the same once is not', () => {
+  const refused = (text: string) =>
+    assert.throws(() => parseStrictJson(Buffer.from(text)), { code: 'malformed_request' }, text)
+  for (const [once, twice] of [
+    ['{"a":1,"b":2}', '{"a":1,"a":2}'],
+    ['{"a":{"b":1},"c":{"b":1}}', '{"a":{"b":1},"a":{}}'],
+    ['[[{"a":":"}],{"a":1}]', '[[{"a":":","a":""}],{"a":1}]'],
+    ['{"a/b":1,"a":{"b":":"}}', '{"a/b":1,"a\\/b":{"b":":"}}'],
+    ['{"a\\\\":1,"a":"\\":\\""}', '{"a\\\\":1,"a\\\\":"\\":\\""}'],
+    ['{"a":1,"A":2}', '{"a":1,"\\u0061":2}'],
+    ['{"proto":1}', '{"__proto__":1}'],
+  ] as const) {
+    assert.deepEqual(parseStrictJson(Buffer.from(once)), JSON.parse(once))
+    refused(twice)
+  }
+  refused('['.repeat(33) + ']'.repeat(33))
+  assert.ok(Array.isArray(parseStrictJson(Buffer.from('['.repeat(32) + ']'.repeat(32)))))
+})

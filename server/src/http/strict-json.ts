@@ -21,8 +21,68 @@ export function parseStrictJson(bytes: Buffer): unknown {
   } catch (cause) {
     throw new AtomError('malformed_request', undefined, { cause })
   }
-  new Walk(text).run()
+  if (!isPlain(text, value)) new Walk(text).run()
   return value
+}
+
+const quote = 0x22
+const colon = 0x3a
+const backslash = 0x5c
+const openBrace = 0x7b
+const closeBrace = 0x7d
+const openBracket = 0x5b
+const closeBracket = 0x5d
+
+/**
+ * Whether there is certainly nothing to complain of. Each colon outside of strings is a key; a key that stands twice is lost
+ * when the text is read, and what stood under the first with it, so the value then has fewer. Measured: a third of the walk.
+ */
+function isPlain(text: string, value: unknown): boolean {
+  // What may be unstorable or `__proto__` is for the walk, which knows where it stands.
+  if (text.includes('\\u') || text.includes('__proto__')) return false
+  let keys = 0
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case quote:
+        at = endOfString(text, at)
+        break
+      case colon:
+        keys++
+        break
+      case openBrace:
+      case openBracket:
+        if (++depth > deepest) return false
+        break
+      case closeBrace:
+      case closeBracket:
+        depth--
+        break
+    }
+  }
+  return keys === keysIn(value)
+}
+
+/** Of all that is in it; it is known to be no deeper than `deepest`. */
+function keysIn(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  let keys = 0
+  if (Array.isArray(value)) for (const element of value) keys += keysIn(element)
+  else {
+    const members = Object.values(value)
+    keys = members.length
+    for (const member of members) keys += keysIn(member)
+  }
+  return keys
+}
+
+/** A quote ends a string unless an odd number of backslashes stands before it. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end - 1
+    while (text.charCodeAt(before) === backslash) before--
+    if ((end - before) % 2 === 1) return end
+  }
 }
 
 interface Level {
@@ -73,7 +133,7 @@ class Walk {
           else expectKey = true
           break
         case '"': {
-          const end = this.#endOfString(at)
+          const end = endOfString(this.#text, at)
           if (expectKey && level?.keys !== undefined) {
             this.#useKey(level, level.keys, this.#string(at, end))
             expectKey = false
@@ -100,15 +160,6 @@ class Walk {
   #string(start: number, end: number): string {
     const inner = this.#text.slice(start + 1, end)
     return inner.includes('\\') ? JSON.parse(`"${inner}"`) : inner
-  }
-
-  /** A quote ends a string unless an odd number of backslashes stands before it. */
-  #endOfString(start: number): number {
-    for (let end = this.#text.indexOf('"', start + 1); ; end = this.#text.indexOf('"', end + 1)) {
-      let escapes = 0
-      while (this.#text[end - 1 - escapes] === '\\') escapes++
-      if (escapes % 2 === 0) return end
-    }
   }
 
   #pointer(): string {

@@ -17,8 +17,9 @@ const mostProblems = 20
 export function compileCheck<T>(schema: TSchema, part: RequestPart): (value: unknown) => T {
   const validator = Compile(schema)
   const prefix = part === 'body' ? '' : part
+  const numbers = part === 'body' ? noNames : namesOfNumbers(schema)
   return (value) => {
-    const candidate = part === 'body' ? value : fromText(schema, value, part)
+    const candidate = part === 'body' ? value : fromText(value ?? {}, numbers, part)
     if (validator.Check(candidate)) return candidate as T
     throw new AtomError('validation_failed', undefined, {
       problems: problemsOf(validator.Errors(candidate), prefix),
@@ -64,16 +65,24 @@ function sentence(error: SchemaError): string {
   return `${error.message.charAt(0).toUpperCase()}${error.message.slice(1)}.`
 }
 
-function fromText(schema: TSchema, value: unknown, part: RequestPart): Record<string, unknown> {
+const noNames: ReadonlySet<string> = new Set()
+
+function namesOfNumbers(schema: TSchema): ReadonlySet<string> {
   const properties: Readonly<Record<string, { type?: string }>> =
     'properties' in schema ? (schema.properties as Record<string, { type?: string }>) : {}
-  const read: Record<string, unknown> = {}
-  for (const [name, text] of Object.entries((value ?? {}) as Record<string, unknown>)) {
+  const isNumber = ({ type }: { type?: string }) => type === 'integer' || type === 'number'
+  return new Set(Object.entries(properties).flatMap(([name, property]) => (isNumber(property) ? [name] : [])))
+}
+
+/** What the router read, as it is where nothing of it is a number. */
+function fromText(value: object, numbers: ReadonlySet<string>, part: RequestPart): object {
+  const read = value as Record<string, unknown>
+  for (const name in read) {
+    const text = read[name]
     if (typeof text !== 'string') throw atName(part, name, 'Was given more than once.')
     if (!isStorable(text) || !isStorable(name))
       throw atName(part, name, 'Must be well-formed Unicode without NUL characters.')
-    const kind = Object.hasOwn(properties, name) ? properties[name]?.type : undefined
-    read[name] = kind === 'integer' || kind === 'number' ? (canonicalNumber(text) ?? text) : text
+    if (numbers.has(name)) read[name] = canonicalNumber(text) ?? text
   }
   return read
 }

@@ -66,9 +66,11 @@ export interface RateLimits extends AsyncDisposable {
   readonly shared: boolean
 }
 
+const originMs = performance.timeOrigin
+
 /** Microseconds that never run backwards. Whole, and exact in a number for the next two centuries. */
 export function steadyUs(): number {
-  return Math.floor((performance.timeOrigin + performance.now()) * 1_000)
+  return Math.floor((originMs + performance.now()) * 1_000)
 }
 
 /** `perSecond` may be a fraction: 0.5 is one point each two seconds. */
