@@ -266,6 +266,18 @@ test('[RL28] where nodes count together, too, who has nothing left is refused at
   for (const answer of answers.slice(2)) assertProblem(answer, 'rate_limited')
 })
 
+test('[RL31] the fields of a refusal are those of the limit that refused, also where only one room asks it', async () => {
+  await using it = await doorstep((http) =>
+    http.get('/guess', async () => {
+      throw new AtomError('rate_limited', undefined, { retryAfterMs: 29_500, policies: ['sign-in'] })
+    }),
+  )
+  const { headers } = await call(it.url, 'GET', '/guess')
+  assert.equal(headers.get('ratelimit'), '"sign-in";r=0;t=30')
+  assert.equal(headers.get('ratelimit-policy'), '"sign-in";q=5;w=150')
+  assert.equal(headers.get('retry-after'), '30')
+})
+
 test('[LS12] who is turned away for load is counted as a failure of this server, by route and code', async () => {
   await using it = await doorstep((http) => http.get('/hello', async (_request, reply) => reply.send({})))
   for (let tick = 0; tick < 30; tick++) {

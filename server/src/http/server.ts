@@ -410,6 +410,9 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (thrown instanceof AtomError && thrown.retryAfterMs !== undefined)
+      for (const policy of thrown.policies ?? [])
+        this.#edge?.limits.sayRefused(reply.raw, policy, thrown.retryAfterMs)
     return answerError(thrown, request, reply, this.publicUrl)
   }
 
