@@ -33,7 +33,7 @@ export function recordDoors(
   }))
 
   guardEvents(logRoutes.logStream, async ({ query: { q, ...query }, principal, expiresAt }) => {
-    streams.requireTime()
+    streams.requireTime(principal)
     return (stream) => {
       if (!streams.admit({ principal, expiresAt }, stream)) return
       // Who reads slower than the log is written misses lines, and sees by their numbers that they do.
