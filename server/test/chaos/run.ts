@@ -213,10 +213,10 @@ class Stage implements AsyncDisposable {
    */
   async #somebodyServes(): Promise<void> {
     const { cluster, options } = this.#parts
-    const serves = () => cluster.ports().length > 0
     const deadline = performance.now() + (this.#waitedInVain ? 0 : startsWithinMs)
-    while (!serves() && performance.now() < deadline && options.hurry?.aborted !== true) await delay(100)
-    this.#waitedInVain = !serves()
+    while (cluster.waitsForFirst && performance.now() < deadline && options.hurry?.aborted !== true)
+      await delay(100)
+    this.#waitedInVain = cluster.waitsForFirst
   }
 
   /** The nemesis rests, and everybody gets the time to be whole again; who is not then has a reason that is a defect. */
