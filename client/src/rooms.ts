@@ -61,6 +61,8 @@ const pageSize = 100
 const readAfterMs = 500
 /** After an absence the list is asked for again within this time. */
 const lookWithinMs = 5_000
+/** A room that could not be joined just now is asked for again within this time. */
+const joinAgainMs = 2_000
 const nobody: readonly Member[] = []
 const nonePinned: ReadonlySet<number> = new Set()
 
@@ -272,9 +274,11 @@ export class Rooms extends ObservableList<RoomDescription> {
         const answer = await realtime.request('room.join', { roomId: id, after: head, epoch })
         if (answer.reset !== true) this.#advance(id, answer.events)
       } catch (thrown) {
-        const { code, retryable } = asAtomClientError(thrown)
-        // The next socket, or the next time the list is fetched, tries again; a room that is not mine leaves with that.
-        if (code === 'offline' || retryable) return
+        const { code, retryable, retryAfterMs = 0 } = asAtomClientError(thrown)
+        // A room that is not mine leaves the list with the next time that it is fetched.
+        if (code !== 'offline' && !retryable) continue
+        this.#joined.delete(id)
+        await pause(retryAfterMs + Math.random() * joinAgainMs)
       }
     }
   }
@@ -871,6 +875,10 @@ export class Room extends ObservableState<RoomSnapshot> {
       if (!(thrown instanceof AtomClientError)) throw thrown
     }
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 function isMark(signal: RoomSignal): signal is MarkSignal {

@@ -3,6 +3,7 @@ import { after, before, suite, test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import type { Member } from '@atom/contract/rooms.ts'
 import { AtomClient, memoryStorage, type Room } from '../src/atom-client.ts'
+import { AtomClientError } from '../src/atom-client-error.ts'
 import { Progress } from '../src/message-progress.ts'
 import { Reconnect } from '../src/realtime/reconnect.ts'
 import type { Happening, Surroundings } from '../src/surroundings.ts'
@@ -121,6 +122,30 @@ suite('people, at the real server', { concurrency: false, timeout: 180_000 }, ()
     for (const room of await his.rooms.list()) if (room.id !== id) await hears(his, room.id)
     page[Symbol.dispose]()
     await hears(mine, id)
+  })
+
+  test('[CL150] a room that could not be joined just now is joined a moment later, and keeps no other one waiting for ever', async () => {
+    using his = await signedIn(bob)
+    for (const name of ['Left', 'Middle', 'Right']) await his.rooms.create({ name, members: [] })
+    his.realtime.need()
+    await until(his.realtime, ({ state }) => state === 'connected')
+    const request = his.realtime.request.bind(his.realtime)
+    let refusals = 2
+    his.realtime.request = async (name, body, withinMs) => {
+      if (name === 'room.join' && refusals-- > 0)
+        throw new AtomClientError(refusals === 1 ? 'busy' : 'timeout')
+      return await request(name, body, withinMs)
+    }
+    using _ = his.rooms.follow()
+    const rooms = await his.rooms.list()
+    assert.ok(rooms.length > 2)
+    // From his other device, which is in all of them.
+    using also = await signedIn(bob)
+    for (const room of rooms) {
+      const { seq } = await also.rooms.room(room.id).send('heard by the list')
+      await until(his.rooms, ({ items }) => items.some((each) => each.id === room.id && each.head >= seq))
+    }
+    assert.ok(refusals < 0)
   })
 
   test('[CL101] a message of mine is committed, then delivered, then read, by all of the others', async () => {

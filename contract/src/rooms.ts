@@ -30,7 +30,13 @@ export const Actor = Type.Object({
 })
 export type Actor = Static<typeof Actor>
 
-const Seq = Type.Integer({ minimum: 0, description: 'Place in the room: 1, 2, 3, … without gaps.' })
+/** Beyond it a number is not whole in every language, and no database counts so far. */
+const furthest = Number.MAX_SAFE_INTEGER
+const Seq = Type.Integer({
+  minimum: 0,
+  maximum: furthest,
+  description: 'Place in the room: 1, 2, 3, … without gaps.',
+})
 const base = { seq: Seq, at: Time, actor: Actor }
 
 /** One emoji, as the keyboard writes it: a grapheme of up to 32 UTF-16 code units without letters, digits alone, or spaces. */
@@ -315,12 +321,16 @@ const MemberRef = Type.Object(
 )
 const MemberRefs = Type.Array(MemberRef, { maxItems: limits.roomMembers })
 const MemberPath = Type.Object({ id: Id, memberId: Id })
-const MessageSeq = Type.Integer({ minimum: 1, description: '`seq` of the message in its room' })
+const MessageSeq = Type.Integer({
+  minimum: 1,
+  maximum: furthest,
+  description: '`seq` of the message in its room',
+})
 const MessagePath = Type.Object({ id: Id, seq: MessageSeq })
 const ReactionPath = Type.Object({ id: Id, seq: MessageSeq, emoji: Emoji })
 /** What a message says besides its text. Who is not in the room cannot be mentioned; what is not a message, not answered. */
 const toMembers = {
-  replyTo: Type.Optional(Type.Integer({ minimum: 1 })),
+  replyTo: Type.Optional(Type.Integer({ minimum: 1, maximum: furthest })),
   mentions: Type.Optional(Type.Array(Id, { maxItems: limits.mentions, uniqueItems: true })),
 }
 const AnyMessage = Type.Union([MessageCreated, MessageFinal])
@@ -389,7 +399,7 @@ export const roomRoutes = {
         pinned: Type.Optional(Type.Boolean()),
         readSeq: Type.Optional(Seq),
         /** "Mark as unread": the first message that shall count as unread. */
-        unreadFrom: Type.Optional(Type.Integer({ minimum: 1 })),
+        unreadFrom: Type.Optional(Type.Integer({ minimum: 1, maximum: furthest })),
       },
       { additionalProperties: false, minProperties: 1 },
     ),
@@ -562,11 +572,11 @@ export const roomRoutes = {
     params: ById,
     query: Type.Object(
       {
-        after: Type.Optional(Type.Integer({ minimum: 0 })),
+        after: Type.Optional(Seq),
         epoch: Type.Optional(
           Type.String({ format: 'uuid', description: 'Of the timeline that `after` is a place in.' }),
         ),
-        before: Type.Optional(Type.Integer({ minimum: 1 })),
+        before: Type.Optional(Type.Integer({ minimum: 1, maximum: furthest })),
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageEvents })),
       },
       { additionalProperties: false },

@@ -43,7 +43,7 @@ export const streamRoutes = {
     query: Type.Object(
       {
         /** `seq` of the last event held; `Last-Event-ID` goes before it. */
-        after: Type.Optional(Type.Integer({ minimum: 0 })),
+        after: Type.Optional(parts.Seq),
         /** Of the timeline that `after` belongs to. */
         epoch: Type.Optional(Id),
         /** `1`: signals come too, without an `id`. */

@@ -138,7 +138,8 @@ export class Approvals {
         workspaceId: turn.workspaceId,
         type: 'approval.decided',
         actor,
-        clientId: `decided-${approvalId}`,
+        // Not one that a person could have given a message of theirs.
+        clientId: `decided:${approvalId}`,
         body: { turnId: turn.id, approvalId, decision, ...(reason !== undefined && { reason }) },
       },
     ])

@@ -41,13 +41,13 @@ export class TurnStreams {
     this.#with = options
   }
 
-  /** @throws AtomError `not_found` · `not_a_member` · `draining` · `validation_failed` */
+  /** @throws AtomError `not_found` · `not_a_member` · `draining` · `busy` · `validation_failed` */
   async open(
     caller: StreamCaller,
     turnId: string,
     lastEventId: string | undefined,
   ): Promise<(stream: EventStream) => void> {
-    this.#with.streams.requireTime()
+    this.#with.streams.requireTime(caller.principal)
     const place = placeOf(lastEventId)
     const turn = await this.#with.turns.row(caller.principal, turnId)
     return (stream) => {

@@ -113,11 +113,11 @@ export class PolicyLimits {
   }
 
   /** The same, for what a room has refused by a limit that is asked nowhere else: otherwise the fields would speak of another one. */
-  sayRefused(response: ServerResponse, policy: string, retryAfterMs: number): void {
+  sayRefused(response: Answer, policy: string, retryAfterMs: number): void {
     const limit = Object.hasOwn(this.#limits, policy) ? this.#limits[policy as LimitPolicy] : undefined
     if (limit === undefined) return
-    response.setHeader('ratelimit-policy', this.#policy(limit))
-    response.setHeader('ratelimit', `"${policy}";r=0;t=${Math.max(1, Math.ceil(retryAfterMs / 1_000))}`)
+    response.standInstead('ratelimit-policy', this.#policy(limit))
+    response.standInstead('ratelimit', `"${policy}";r=0;t=${Math.max(1, Math.ceil(retryAfterMs / 1_000))}`)
   }
 
   #policy(limit: Limit): string {

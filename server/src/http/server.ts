@@ -412,7 +412,7 @@ export class HttpServer implements AsyncDisposable {
   #fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (thrown instanceof AtomError && thrown.retryAfterMs !== undefined)
       for (const policy of thrown.policies ?? [])
-        this.#edge?.limits.sayRefused(reply.raw, policy, thrown.retryAfterMs)
+        this.#edge?.limits.sayRefused(answerOf(reply.raw), policy, thrown.retryAfterMs)
     return answerError(thrown, request, reply, this.publicUrl)
   }
 

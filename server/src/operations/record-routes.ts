@@ -36,7 +36,7 @@ export function recordDoors(
   guard(logRoutes.log, async ({ query }) => ({ status: 200, body: await nodes.log(query) }))
 
   guardEvents(logRoutes.logStream, async ({ query: { q, ...query }, principal, expiresAt, ip }) => {
-    streams.requireTime()
+    streams.requireTime(principal)
     return (stream) => {
       if (!streams.admit({ principal, expiresAt, ip }, stream)) return
       // Who reads slower than the log is written misses lines, and sees by their numbers that they do.

@@ -149,13 +149,13 @@ export class Frames {
       }
       if (socket.expiresInMs <= 0 && name !== 'auth.refresh') throw new AtomError('token_expired')
       this.#entry?.requireTime(priorityOf(name), socket.principal.workspaceId)
-      if (socket.behind && (name === 'room.join' || name === 'room.fetch')) {
-        throw new AtomError('busy', 'Read what was sent before asking for more.', { retryAfterMs: 1_000 })
-      }
+      if (large.has(name)) requireRoom(socket)
       const traceparent = traceparentOf(context)
       trace = this.#trace(name, body, traceparent)
       const work = () => this.#handle(socket, name, body, traceparent)
       const reply = await (trace === undefined ? work() : trace.run(work))
+      // Many may have been asked for at once. Whoever joins is in the room by now, and is answered.
+      if (large.has(name) && name !== 'room.join') requireRoom(socket)
       trace?.end()
       acknowledge?.({ ok: true, ...reply.answer })
       reply.afterwards?.(acknowledge !== undefined)
@@ -276,16 +276,15 @@ function handlersOf(options: FramesOptions): Handlers {
       return { answer: {} }
     },
     'room.fetch': async (socket, { roomId, after, epoch, limit }) => {
-      await rooms.requireMember(socket.principal, roomId)
       const page = await timeline.since(roomId, after, limit, epoch)
-      if (takenOut(socket.accountId, page.events) > 0) await rooms.requireMember(socket.principal, roomId)
+      // Asked when it was read: who was taken out meanwhile does not see what came after.
+      await rooms.requireMember(socket.principal, roomId)
       return { answer: page }
     },
     'room.read': async (socket, { roomId: asked, seq }) => {
       const roomId = asked.toLowerCase()
-      const mode = socket.followers.get(roomId)?.mode
       // Who gets the room's events is in it.
-      if (mode !== 'live' && mode !== 'ahead') await rooms.requireMember(socket.principal, roomId)
+      if (socket.followers.get(roomId)?.isIn !== true) await rooms.requireMember(socket.principal, roomId)
       receipts.mark(socket.principal, roomId, seq)
       return { answer: {} }
     },
@@ -302,6 +301,8 @@ function handlersOf(options: FramesOptions): Handlers {
       if (follower === undefined || follower.room.position === undefined) {
         throw new AtomError('not_a_member', 'Join the room with `room.join` first.')
       }
+      // Whoever joins follows the room before it is known whether they may.
+      if (!follower.isIn) await rooms.requireMember(socket.principal, roomId)
       const now = performance.now()
       // More often it tells nobody anything new.
       if (now - (socket.typedAt.get(roomId) ?? -Infinity) >= socketLimits.typingEveryMs) {
@@ -328,6 +329,15 @@ function handlersOf(options: FramesOptions): Handlers {
       return { answer: { expiresInMs: Math.max(0, Math.round(socket.expiresInMs)) } }
     },
   }
+}
+
+/** What asks for long answers. */
+const large: ReadonlySet<ClientFrameName> = new Set(['room.join', 'room.fetch', 'presence.watch'])
+
+/** Answers to somebody who does not read them would wait in memory. Throws `busy`. */
+function requireRoom({ behind }: LiveSocket): void {
+  if (behind)
+    throw new AtomError('busy', 'Read what was sent before asking for more.', { retryAfterMs: 1_000 })
 }
 
 /** What is told and never stored, and what says where somebody is, can be missed without harm. */

@@ -57,6 +57,11 @@ export class Follower<O extends Outlet = Outlet> {
     this.cursor = cursor
   }
 
+  /** It gets what is said in the room, so its person is a member. */
+  get isIn(): boolean {
+    return this.mode === 'live' || this.mode === 'ahead'
+  }
+
   /** Hands over the events after its cursor. Never leaves one out: false where they do not follow on. */
   pass(events: readonly RoomEvent[]): boolean {
     const fresh = events.filter((event) => event.seq > this.cursor)

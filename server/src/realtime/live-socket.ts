@@ -194,6 +194,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
 
   /** Goes on with a new token of the same person. */
   renew(admitted: VerifiedToken): void {
+    if (this.#closing) return
     this.#admitted = admitted
     this.#watchExpiry()
   }

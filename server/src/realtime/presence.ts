@@ -105,6 +105,8 @@ export class Presence implements AsyncDisposable {
   /** Which watched rooms a member is in. */
   readonly #roomsOf = new Map<string, Set<WatchedRoom>>()
   readonly #watching = new Map<Device, Set<WatchedRoom>>()
+  /** Each device's last wish, until it is met: the next one replaces it, so it comes after it. */
+  readonly #wishes = new WeakMap<Device, Promise<void>>()
   readonly #unwritten = new Set<string>()
   readonly #release = new AsyncDisposableStack()
   #version = 0
@@ -177,6 +179,18 @@ export class Presence implements AsyncDisposable {
 
   /** Replaces what the device watched. Rooms that its person is not in are left out of the answer. */
   async watch(device: Device, roomIds: readonly string[]): Promise<Record<string, PresenceOf[]>> {
+    const before = this.#wishes.get(device)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wishes.set(device, promise)
+    await before
+    try {
+      return await this.#watchInstead(device, roomIds)
+    } finally {
+      resolve()
+    }
+  }
+
+  async #watchInstead(device: Device, roomIds: readonly string[]): Promise<Record<string, PresenceOf[]>> {
     const standings = await this.#with.rooms.standings(device.principal, roomIds)
     const mine = [...standings].flatMap(([id, standing]) => (standing instanceof AtomError ? [] : [id]))
     const before = this.#watching.get(device) ?? new Set()

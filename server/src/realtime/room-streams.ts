@@ -49,12 +49,12 @@ export class RoomStreams implements Disposable {
     )
   }
 
-  /** @throws AtomError `not_found` · `not_a_member` · `draining` */
+  /** @throws AtomError `not_found` · `not_a_member` · `draining` · `busy` */
   async open(
     caller: StreamCaller,
     asked: { readonly roomId: string; readonly cursor: Cursor | undefined; readonly signals: boolean },
   ): Promise<(stream: EventStream) => void> {
-    this.#with.streams.requireTime()
+    this.#with.streams.requireTime(caller.principal)
     const roomId = asked.roomId.toLowerCase()
     await this.#with.rooms.requireMember(caller.principal, roomId)
     return (stream) => this.#begin(caller, { ...asked, roomId }, stream)
@@ -225,7 +225,8 @@ class Reader {
     const { epoch, head, floor } = newest
     this.#epoch = epoch
     this.#cursor = (newest.events[0]?.seq ?? head + 1) - 1
-    this.#wanted = head
+    // Never less than was heard of while it was read.
+    this.#wanted = Math.max(this.#wanted, head)
     if (reset) {
       this.#stream.send({ event: 'reset', id: this.#id(this.#cursor), data: { epoch, head, floor } })
     }

@@ -18,7 +18,7 @@ import { lockRoom, members } from './membership-store.ts'
 import { checkText } from './message-text.ts'
 import { notPresent } from './messages.ts'
 import * as events from './room-store.ts'
-import type { Rooms } from './rooms.ts'
+import type { Rooms, Standing } from './rooms.ts'
 import type { Timeline } from './timeline.ts'
 
 type AnyMessage = Static<typeof MessageCreated> | Static<typeof MessageFinal>
@@ -102,9 +102,9 @@ export class Amendments {
    * @throws AtomError also `forbidden`
    */
   async delete(principal: Principal, roomId: string, seq: number): Promise<void> {
-    const { role } = await this.#rooms.requireMember(principal, roomId)
+    await this.#rooms.requireMember(principal, roomId)
     await this.#database.transaction(async (tx) => {
-      await lockRoom(tx, roomId)
+      const { role } = await this.#enter(tx, principal, roomId)
       const message = await store.findMessage(tx, roomId, seq)
       if (message === undefined) throw noMessage()
       const isMine = message.actor.kind === principal.kind && message.actor.id === principal.id
@@ -114,7 +114,7 @@ export class Amendments {
       if (message.deleted) return
       const { event } = await this.#tell(tx, principal, roomId, {
         type: 'message.deleted',
-        clientId: `deleted-${seq}`,
+        clientId: newId(),
         body: { targetSeq: seq, messageId: message.id },
       })
       await store.eraseMessage(tx, roomId, seq, {
@@ -184,11 +184,17 @@ export class Amendments {
   ): Promise<T> {
     await this.#rooms.requireMember(principal, roomId)
     return await this.#database.transaction(async (tx) => {
-      await lockRoom(tx, roomId)
+      await this.#enter(tx, principal, roomId)
       const message = await store.findMessage(tx, roomId, seq)
       if (message === undefined || message.deleted) throw noMessage()
       return await change(tx, message)
     })
+  }
+
+  /** From here on the room holds still. Whoever was taken out while they waited for it is not in it any more. */
+  async #enter(tx: Transaction, principal: Principal, roomId: string): Promise<Standing> {
+    await lockRoom(tx, roomId)
+    return await this.#rooms.requireMember(principal, roomId, tx)
   }
 
   async #tell(

@@ -80,7 +80,7 @@ export async function renameRoom(db: Queryable, roomId: string, name: string): P
   await db.query(sql`update rooms set name = ${name} where id = ${roomId}`)
 }
 
-/** Puts somebody into a room, or back into it. Undefined: they are in it already. */
+/** Puts somebody into a room, or back into it: everything before lies behind them. Undefined: they are in it already. */
 export async function insertMember(
   db: Queryable,
   roomId: string,
@@ -97,7 +97,7 @@ export async function insertMember(
     from rooms r where r.id = ${roomId}
     on conflict (room_id, kind, member_id) do update
       set name = excluded.name, role = excluded.role, joined_at = now(), joined_seq = excluded.joined_seq,
-        left_at = null
+        read_seq = greatest(room_members.read_seq, excluded.read_seq), left_at = null
       where room_members.left_at is not null
     returning joined_at, joined_seq`)
   return row === undefined ? undefined : { joinedAt: row.joined_at, joinedSeq: row.joined_seq }

@@ -221,7 +221,8 @@ class Lane {
 
   async push(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
     const bytes = sizeOf(draft)
-    if (this.#queue.length >= this.#limit.rows || this.#bytes + bytes > this.#limit.bytes) throw this.#busy()
+    // Without looking at its size: a short one must not slip in where a long one of the same frame found no room.
+    if (this.#queue.length >= this.#limit.rows || this.#bytes >= this.#limit.bytes) throw this.#busy()
     return await new Promise((settle, refuse) => {
       this.#queue.push({ draft, options, bytes, span: currentSpan(), settle, refuse })
       this.#bytes += bytes
@@ -257,6 +258,8 @@ class Lane {
       const outcomes = await stored
       this.#lastMs = performance.now() - began
       answer = () => this.#answer(rows, outcomes)
+      const lost = lostIn(outcomes)
+      if (lost !== undefined) this.#refuseWaiting(lost)
       if (this.#queue.length > 0) continue
       answer()
       answer = undefined
@@ -303,8 +306,22 @@ class Lane {
       if (rows.length === 1) return [this.#reasonOf(error)]
       const half = rows.length >> 1
       const first = await this.#store(rows.slice(0, half), retries)
-      return [...first, ...(await this.#store(rows.slice(half), retries))]
+      const behind = rows.slice(half)
+      const lost = lostIn(first)
+      if (lost !== undefined) return [...first, ...behind.map(() => lost)]
+      return [...first, ...(await this.#store(behind, retries))]
     }
+  }
+
+  /**
+   * What waits behind messages that could not be stored now comes again with them: part of it may be of the same frame, and the
+   * database be back for the next batch.
+   */
+  #refuseWaiting(error: AtomError): void {
+    const behind = this.#queue
+    this.#queue = []
+    this.#bytes = 0
+    for (const { refuse } of behind) refuse(error)
   }
 
   /** Answers everyone in a batch, then tells of what is new. */
@@ -341,6 +358,11 @@ class Lane {
     this.#log.error({ err: error }, 'an event could not be stored')
     return asAtomError(error)
   }
+}
+
+/** Why the database took none, or not all, of them for now; undefined where each has its final answer. */
+function lostIn(outcomes: readonly (store.Verdict | AtomError)[]): AtomError | undefined {
+  return outcomes.find((outcome): outcome is AtomError => passes(outcome))
 }
 
 /** Who is named must be there to be told. */

@@ -86,7 +86,8 @@ export class Receipts implements AsyncDisposable {
 
   /** Before somebody is shown what they have read: their marks are written. Without any it costs nothing. */
   async settled(accountId: string): Promise<void> {
-    await this.#writing
+    // What waited behind one writing is the next one, begun before this goes on.
+    while (this.#writing !== undefined) await this.#writing
     for (const mark of this.#waiting.values()) {
       if (mark.accountId === accountId) return await this.#write()
     }
@@ -135,7 +136,7 @@ export class Receipts implements AsyncDisposable {
   async #write(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    await this.#writing
+    while (this.#writing !== undefined) await this.#writing
     const marks = this.#waiting
     if (marks.size === 0) return
     this.#waiting = new Map()

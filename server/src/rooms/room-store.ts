@@ -49,7 +49,7 @@ export interface Heads {
 
 export interface StoredPage extends Heads {
   readonly events: readonly RoomEvent[]
-  /** Size of each event's stored body, in UTF-16 code units. */
+  /** Size of each event's stored body and of its reactions, in UTF-16 code units. */
   readonly sizes: readonly number[]
 }
 
@@ -259,7 +259,7 @@ export async function page(
   for (const { body, ...row } of rows) {
     if (body === null) continue
     events.push(toReadEvent({ ...row, body }))
-    sizes.push(body.length)
+    sizes.push(body.length + sizeOf(row.reactions ?? []))
   }
   return { epoch: first.epoch, head: first.head, floor: first.floor, events, sizes }
 }
@@ -334,6 +334,11 @@ function toReadEvent({ body, reactions, ...row }: ReadRow): RoomEvent {
     ...(JSON.parse(body) as Record<string, unknown>),
     ...(reactions !== null && { reactions }),
   })
+}
+
+/** As JSON, near enough. */
+function sizeOf(reactions: readonly Reaction[]): number {
+  return reactions.reduce((size, { emoji, by }) => size + emoji.length + 20 + by.length * 39, 0)
 }
 
 /** The row as the contract shows it. Fields of the frame come last, so that no stored body can stand in for them. */

@@ -1,10 +1,11 @@
 import { limits, type Member, type Room, type RoomEventType, type RoomRole } from '@atom/contract/rooms.ts'
 import type { AccountPrincipal, Principal } from '#access/principal.ts'
-import type { Database, Transaction } from '#foundation/database/pool.ts'
+import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import type { MembershipNews } from './membership-news.ts'
 import * as store from './membership-store.ts'
+import { type MomentCursor, readMomentCursor, writeMomentCursor } from './moment-cursor.ts'
 import type { EventDraft, Timeline } from './timeline.ts'
 
 export type MemberKind = store.MemberKind
@@ -130,7 +131,7 @@ export class Rooms {
       limit = 50,
     }: { readonly cursor?: string | undefined; readonly limit?: number | undefined } = {},
   ): Promise<{ items: Room[]; next: string | null }> {
-    const after = cursor === undefined ? undefined : readCursor(cursor)
+    const after = cursor === undefined ? undefined : placeOf(cursor)
     const rows = await store.roomsOf(this.#database, principal.workspaceId, principal, {
       ...(after !== undefined && { after }),
       limit: limit + 1,
@@ -138,7 +139,7 @@ export class Rooms {
     const last = rows.length > limit ? rows[limit - 1] : undefined
     return {
       items: rows.slice(0, limit).map(({ room }) => room),
-      next: last === undefined ? null : writeCursor({ at: last.activeAt, id: last.room.id }),
+      next: last === undefined ? null : writeMomentCursor({ at: last.activeAt, id: last.room.id }),
     }
   }
 
@@ -205,6 +206,7 @@ export class Rooms {
     const known = await this.#known(principal.workspaceId, ref)
     return await this.#database.transaction(async (tx) => {
       await store.lockRoom(tx, roomId)
+      await this.requireMember(principal, roomId, tx)
       const [there] = await store.members(tx, roomId, [known.id])
       if (there !== undefined) return { member: there, added: false }
       if (standing.kind === 'direct') throw directStays()
@@ -302,8 +304,12 @@ export class Rooms {
   }
 
   /** Throws `not_found` (unknown, or another workspace's: nobody learns which) or `not_a_member`. */
-  async requireMember(principal: Principal, roomId: string): Promise<Standing> {
-    const standing = (await this.standings(principal, [roomId])).get(roomId.toLowerCase())
+  async requireMember(
+    principal: Principal,
+    roomId: string,
+    db: Queryable = this.#database,
+  ): Promise<Standing> {
+    const standing = (await this.standings(principal, [roomId], db)).get(roomId.toLowerCase())
     if (standing === undefined) throw new AtomError('not_found', 'There is no such room.')
     if (standing instanceof AtomError) throw standing
     return standing
@@ -313,9 +319,10 @@ export class Rooms {
   async standings(
     principal: Principal,
     roomIds: readonly string[],
+    db: Queryable = this.#database,
   ): Promise<Map<string, Standing | AtomError>> {
     const wanted = roomIds.map((id) => id.toLowerCase())
-    return judged(wanted, await store.standings(this.#database, principal.workspaceId, principal, wanted))
+    return judged(wanted, await store.standings(db, principal.workspaceId, principal, wanted))
   }
 
   /** The same for many callers at once, in one question to the database; in their order. */
@@ -428,16 +435,10 @@ function directStays(): AtomError {
   return new AtomError('forbidden', 'A direct room stays between its two members. Make a room for more.')
 }
 
-function writeCursor(cursor: { readonly at: string; readonly id: string }): string {
-  return Buffer.from(`${cursor.at}|${cursor.id}`).toString('base64url')
-}
-
-function readCursor(cursor: string): { at: string; id: string } {
-  const [at = '', id = ''] = Buffer.from(cursor, 'base64url').toString().split('|')
-  if (Number.isNaN(Date.parse(at)) || !/^[0-9a-f-]{36}$/.test(id)) {
-    throw new AtomError('validation_failed', 'The cursor is not one of ours; start again without it.')
-  }
-  return { at, id }
+function placeOf(cursor: string): MomentCursor {
+  const place = readMomentCursor(cursor)
+  if (place !== undefined) return place
+  throw new AtomError('validation_failed', 'The cursor is not one of ours; start again without it.')
 }
 
 function judged(

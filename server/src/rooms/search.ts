@@ -4,6 +4,7 @@ import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { isMessage } from './amendments.ts'
+import { readMomentCursor, writeMomentCursor } from './moment-cursor.ts'
 import { eventsAt } from './room-store.ts'
 import type { Rooms } from './rooms.ts'
 import * as store from './search-store.ts'
@@ -161,23 +162,19 @@ type Page = Parameters<typeof store.find>[3]['page']
 
 function pageOf(order: 'newest' | 'best', cursor: string | undefined): Page {
   if (cursor === undefined) return order === 'newest' ? { order } : { order, skip: 0 }
-  const text = Buffer.from(cursor, 'base64url').toString()
-  const newest = /^(?<at>[\d+:. -]{19,40})\|(?<roomId>[0-9a-f-]{36})\|(?<seq>\d{1,15})$/.exec(text)?.groups
-  if (order === 'newest' && newest !== undefined && !Number.isNaN(Date.parse(newest['at'] ?? ''))) {
-    const { at = '', roomId = '', seq } = newest
-    return { order, after: { at, roomId, seq: Number(seq) } }
+  if (order === 'newest') {
+    const { at, id, seq } = readMomentCursor(cursor) ?? {}
+    if (at !== undefined && id !== undefined && seq !== undefined)
+      return { order, after: { at, roomId: id, seq } }
+  } else {
+    const skip = Number(/^(\d{1,4})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1] ?? Number.NaN)
+    if (skip <= mostSkipped) return { order, skip }
   }
-  const skip = Number(/^(\d{1,4})$/.exec(text)?.[1] ?? Number.NaN)
-  if (order === 'best' && skip <= mostSkipped) return { order, skip }
   throw new AtomError('validation_failed', 'The cursor is not one of ours; start again without it.')
 }
 
 function nextOf(page: Page, last: store.Found, limit: number): string | null {
-  if (page.order === 'newest') return encoded(`${last.at}|${last.roomId}|${last.seq}`)
+  if (page.order === 'newest') return writeMomentCursor({ at: last.at, id: last.roomId, seq: last.seq })
   const skip = page.skip + limit
-  return skip > mostSkipped ? null : encoded(String(skip))
-}
-
-function encoded(cursor: string): string {
-  return Buffer.from(cursor).toString('base64url')
+  return skip > mostSkipped ? null : Buffer.from(String(skip)).toString('base64url')
 }

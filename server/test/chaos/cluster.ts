@@ -38,6 +38,8 @@ export class Cluster implements AsyncDisposable {
   readonly #folder: string | undefined
   readonly #died: ClusterOptions['died']
   readonly #release: AsyncDisposableStack
+  /** How many servers were asked to start and take no traffic yet. */
+  #starting = 0
   #closing = false
 
   private constructor(parts: {
@@ -101,7 +103,21 @@ export class Cluster implements AsyncDisposable {
       .map(({ atom }) => Number(new URL(atom.url).port))
   }
 
-  start(at: number): Promise<void> {
+  /** Nobody takes traffic, and somebody is about to. */
+  get waitsForFirst(): boolean {
+    return this.#starting > 0 && this.ports().length === 0
+  }
+
+  async start(at: number): Promise<void> {
+    this.#starting++
+    try {
+      await this.#start(at)
+    } finally {
+      this.#starting--
+    }
+  }
+
+  #start(at: number): Promise<void> {
     return this.#then(at, async (node) => {
       while (node.state === 'down' && !this.#closing) {
         node.state = 'starting'

@@ -82,6 +82,8 @@ async function asked(socket: Socket, room: ChaosRoom, way: Way): Promise<string 
     typing: ['signal', { roomId, kind: 'typing' }],
   } as const
   const [name, body] = way === 'cursor' || way === 'http' ? frames.join : frames[way]
+  // Right before: whoever joins follows the room until it is known that they may not.
+  if (way === 'typing') socket.emit('room.join', { roomId, after: 0 })
   try {
     return codeOf(await socket.timeout(withinMs).emitWithAck(name, body))
   } catch {

@@ -129,6 +129,9 @@ interface StageParts {
   readonly bus: Bus | undefined
 }
 
+/** How long the schedule waits for a server where none is there. */
+const startsWithinMs = 30_000
+
 /** People with their devices, and what happens to them. */
 class Stage implements AsyncDisposable {
   readonly #parts: StageParts
@@ -142,6 +145,7 @@ class Stage implements AsyncDisposable {
   /** Comings and goings of a room happen one after the other, in the order of the schedule. */
   readonly #changes = new Map<ChaosRoom, Promise<void>>()
   #said = 0
+  #waitedInVain = false
 
   private constructor(
     parts: StageParts,
@@ -199,7 +203,20 @@ class Stage implements AsyncDisposable {
         options.say?.(this.#progress(step))
       }
       await delay(options.stepMs)
+      await this.#somebodyServes()
     }
+  }
+
+  /**
+   * On a slow machine a server takes longer to start than until it is killed again, and then there is nobody left to lose
+   * anything: the schedule waits for the first one, once each time.
+   */
+  async #somebodyServes(): Promise<void> {
+    const { cluster, options } = this.#parts
+    const deadline = performance.now() + (this.#waitedInVain ? 0 : startsWithinMs)
+    while (cluster.waitsForFirst && performance.now() < deadline && options.hurry?.aborted !== true)
+      await delay(100)
+    this.#waitedInVain = cluster.waitsForFirst
   }
 
   /** The nemesis rests, and everybody gets the time to be whole again; who is not then has a reason that is a defect. */

@@ -9,7 +9,7 @@ import { HttpServer } from '#http/server.ts'
 import { roomStreamRoutes } from '#realtime/room-stream-routes.ts'
 import { RoomStreams } from '#realtime/room-streams.ts'
 import { roomRoutes } from '#rooms/room-routes.ts'
-import { type Live, somebody, startLive } from './live.ts'
+import { type Live, type LiveOptions, somebody, startLive } from './live.ts'
 import { testDatabase, testLog } from './postgres.ts'
 
 export interface Answered<T> {
@@ -38,16 +38,25 @@ export interface RoomHouse extends AsyncDisposable {
 }
 
 /** Rooms with both their doors, as `app.ts` puts them together; people arrive as they are named. */
-export async function startRoomHouse(): Promise<RoomHouse> {
+export async function startRoomHouse(
+  options: LiveOptions & { readonly streamsPerAccount?: number } = {},
+): Promise<RoomHouse> {
   await using born = new AsyncDisposableStack()
   const own = born.use(await testDatabase())
   const agent = somebody(undefined, 'Atom')
   const people: AccountPrincipal[] = [agent]
-  const live = born.use(await startLive(own.database, { people }))
+  const live = born.use(await startLive(own.database, { people, ...options }))
   const http = born.use(new HttpServer({ log: testLog }))
   const { guard, guardEvents } = createGuards({ http, tokens: live.tokens, log: testLog })
   roomRoutes(guard, { ...live, companions: async () => [{ kind: 'agent', id: agent.id }] })
-  const streams = born.use(new OpenStreams({ revocations: live.revocations, clock: systemClock }))
+  const { streamsPerAccount: perAccount } = options
+  const streams = born.use(
+    new OpenStreams({
+      revocations: live.revocations,
+      clock: systemClock,
+      ...(perAccount !== undefined && { perAccount }),
+    }),
+  )
   const drafts = { open: () => [] }
   const roomStreams = born.use(new RoomStreams({ ...live, drafts, streams, log: testLog }))
   roomStreamRoutes(guardEvents, { roomStreams })
