@@ -12,16 +12,18 @@ export interface MessageProgress {
 
 /** Says of each message of mine how far it has come, from the marks of the others; the same object until one moves. */
 export class Progress {
-  readonly #others: readonly Member[]
+  readonly #others: readonly { readonly member: Member; readonly since: number }[]
 
   constructor(members: readonly Member[], me: string) {
-    this.#others = members.filter(({ kind, id }) => kind === 'account' && id !== me)
+    this.#others = members
+      .filter(({ kind, id }) => kind === 'account' && id !== me)
+      .map((member) => ({ member, since: Date.parse(member.joinedAt) }))
   }
 
   of(message: { readonly seq: number; readonly at: string }): MessageProgress {
     // Who came later begins with everything before them behind them; that is not reading it.
     const saidAt = Date.parse(message.at)
-    const there = this.#others.filter(({ joinedAt }) => Date.parse(joinedAt) <= saidAt)
+    const there = this.#others.flatMap(({ member, since }) => (since <= saidAt ? [member] : []))
     const deliveredTo = there.filter(
       ({ deliveredSeq, readSeq }) => Math.max(deliveredSeq, readSeq) >= message.seq,
     )

@@ -37,6 +37,13 @@ class Timeline {
     return event
   }
 
+  amend(targetSeq: number, text: string): RoomEvent {
+    const messageId = randomUUID()
+    const event: RoomEvent = { ...this.#base(person), type: 'message.edited', targetSeq, messageId, text }
+    this.events.push(event)
+    return event
+  }
+
   answer(messageId: string, turnId: string, text: string, hash = sha256(text)): RoomEvent {
     const event: RoomEvent = {
       ...this.#base(agent),
@@ -521,6 +528,49 @@ suite('a room’s feed', { concurrency: false }, () => {
     assert.deepEqual([feed.getSnapshot().loadedFrom, feed.getSnapshot().hasOlder], [1, false])
     assert.deepEqual(feed.getSnapshot().events, timeline.events)
     await feed.loadOlder()
+    feed.close()
+  })
+
+  test('[CL130] a page of older messages and an event that comes are all that is looked at, however much is held', async () => {
+    const timeline = new Timeline()
+    timeline.pageSize = 100
+    const looked = new Set<RoomEvent>()
+    const watch = (event: RoomEvent): RoomEvent =>
+      new Proxy(event, {
+        get(target, name) {
+          looked.add(target)
+          return Reflect.get(target, name)
+        },
+        has(target, name) {
+          looked.add(target)
+          return Reflect.has(target, name)
+        },
+      })
+    // What is said of the beginning stands at the end.
+    const message = timeline.say('before')
+    for (let index = 0; index < 4_997; index++) timeline.say()
+    timeline.amend(message.seq, 'changed')
+    timeline.amend(message.seq, 'changed again')
+    const stale = { ...message }
+    timeline.events = timeline.events.map(watch)
+    timeline.events[0] = watch(stale)
+    const feed = await live(timeline)
+    feed.lookedAt(true)
+    while (feed.getSnapshot().loadedFrom > 101) {
+      await feed.loadOlder()
+      looked.clear()
+    }
+    const held = feed.getSnapshot().events.length
+    await feed.loadOlder()
+    assert.deepEqual([held, feed.getSnapshot().events.length], [4_900, 5_000])
+    // The page, and the ends of what is held.
+    assert.ok(looked.size <= 110, `${looked.size} for a page of 100`)
+    const [first] = feed.getSnapshot().events
+    assert.equal(first?.type === 'message.created' && first.text, 'changed again')
+    looked.clear()
+    feed.receive(timeline.epoch, [watch(timeline.say('one more'))])
+    assert.equal(feed.getSnapshot().events.at(-1)?.seq, 5_001)
+    assert.ok(looked.size <= 10, `${looked.size} for one that came`)
     feed.close()
   })
 

@@ -1,6 +1,6 @@
 import type { Actor, EventPage, RoomEvent } from '@atom/contract/rooms.ts'
 import { type RoomSignal, socketLimits } from '@atom/contract/socket.ts'
-import { amended, isAmendment } from '../amendments.ts'
+import { type Amendment, amended, isAmendment } from '../amendments.ts'
 import { AtomClientError, asAtomClientError } from '../atom-client-error.ts'
 import { ObservableState } from '../observable.ts'
 
@@ -79,6 +79,8 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
   /** Events that are ahead of their turn, all of one epoch. */
   readonly #held = new Map<number, RoomEvent>()
   #heldEpoch: string | undefined
+  /** What held events say of messages before `#loadedFrom`, by `seq` of the message, in order. */
+  readonly #owed = new Map<number, Amendment[]>()
   readonly #drafts = new Map<string, Draft>()
   /** Messages and turns that are over: a delta that comes late must not raise them. */
   readonly #over = new Set<string>()
@@ -309,6 +311,8 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.#events = this.#events.slice(surplus)
     this.#loadedFrom += surplus
     this.#hasOlder = true
+    this.#owed.clear()
+    for (const event of this.#events) if (isAmendment(event)) this.#owe(event, 'later')
     this.#shownEvents = undefined
     this.changed()
   }
@@ -402,6 +406,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.#hasOlder = false
     this.#head = 0
     this.#held.clear()
+    this.#owed.clear()
     this.#drafts.clear()
     this.#shownDrafts = undefined
     this.#over.clear()
@@ -540,18 +545,35 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.#loadedFrom -= older.length
     this.#events = [...older, ...this.#events]
     this.#shownEvents = undefined
-    for (const event of older) this.#settle(event)
-    // The page may have been read before what is held says of its messages.
-    for (const event of this.#events) this.#amend(event)
+    for (const event of older) {
+      this.#settle(event)
+      if (isAmendment(event) && event.targetSeq >= this.#loadedFrom) this.#amend(event)
+    }
+    // The page may have been read before what is held says of its messages. What the page itself says came before that.
+    for (const { seq } of older) {
+      for (const by of this.#owed.get(seq) ?? []) this.#amend(by)
+      this.#owed.delete(seq)
+    }
+    for (const event of older.toReversed()) if (isAmendment(event)) this.#owe(event, 'earlier')
     this.changed()
   }
 
-  /** What a later event says of a held one is shown in its place. */
+  /** What a later event says of a held one is shown in its place; of one that is not held, as soon as it is. */
   #amend(event: RoomEvent): void {
     if (!isAmendment(event)) return
     const place = event.targetSeq - this.#loadedFrom
     const held = this.#events[place]
     if (held !== undefined) this.#events[place] = amended(held, event)
+    else this.#owe(event, 'later')
+  }
+
+  /** Keeps what an event says of a message that is not held, `earlier` or `later` than all that is kept of it. */
+  #owe(by: Amendment, when: 'earlier' | 'later'): void {
+    if (by.targetSeq >= this.#loadedFrom) return
+    const owed = this.#owed.get(by.targetSeq)
+    if (owed === undefined) this.#owed.set(by.targetSeq, [by])
+    else if (when === 'later') owed.push(by)
+    else owed.unshift(by)
   }
 
   /** What a committed event puts an end to. */

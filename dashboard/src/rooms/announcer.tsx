@@ -13,7 +13,8 @@ export function Announcer({ events, me }: { events: readonly RoomEvent[]; me: st
     heard.current = newest.seq
     // What was there when the room opened is no news.
     if (before === undefined) return
-    const news = events.filter((event) => event.seq > before).map((event) => announcement(event, me))
+    const first = events.findLastIndex((event) => event.seq <= before) + 1
+    const news = events.slice(first).map((event) => announcement(event, me))
     const said = news.filter((sentence) => sentence !== undefined)
     if (said.length > 0) setWords(said.slice(-3).join('. '))
   }, [events, me])

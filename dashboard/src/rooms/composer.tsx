@@ -212,6 +212,8 @@ export function Composer(props: ComposerProps) {
           <textarea
             ref={field}
             rows={1}
+            // An empty field has the direction of the page, so that what stands in it does.
+            dir={text === '' ? undefined : 'auto'}
             value={text}
             aria-label={`Message ${name}`}
             aria-describedby="message-budget"

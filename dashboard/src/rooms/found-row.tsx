@@ -26,13 +26,17 @@ export function FoundRow({
       <MemberMark kind={author.kind} name={author.name} size="small" />
       <span className="grid min-w-0 flex-1 gap-0.5">
         <span className="flex items-baseline gap-2 text-sm">
-          <span className="truncate font-medium">{author.name}</span>
+          <span dir="auto" className="truncate font-medium">
+            {author.name}
+          </span>
           <span className="shrink-0 text-xs text-quiet">
             <RelativeTime at={at} />
           </span>
         </span>
         {where !== undefined && <span className="truncate text-xs text-quiet">in {where}</span>}
-        <span className="line-clamp-3 text-sm [overflow-wrap:anywhere]">{children}</span>
+        <span dir="auto" className="line-clamp-3 text-sm [overflow-wrap:anywhere]">
+          {children}
+        </span>
       </span>
     </button>
   )

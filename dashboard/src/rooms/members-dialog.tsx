@@ -19,6 +19,8 @@ import { usePresence } from './use-presence.ts'
 
 /** More than this many are shown only when they are searched for. */
 const mostShown = 8
+/** More than this many are searched. */
+const manyMembers = 12
 
 /** Who is here and as what, who of the workspace could be, and a link for who is not in the workspace yet. */
 export function MembersDialog({
@@ -34,6 +36,7 @@ export function MembersDialog({
   const navigate = useNavigate()
   const everybody = useAnswer(askEverybody)
   const [words, setWords] = useState('')
+  const [wanted, setWanted] = useState('')
   // One at a time, and the failure of the last one shown.
   const act = useAction((work: () => Promise<unknown>) => work())
   const { members, role, kind } = description
@@ -44,11 +47,19 @@ export function MembersDialog({
   return (
     <Dialog title="Members" wide onClose={onClose}>
       {act.error !== undefined && <ProblemNotice error={act.error} onDismiss={act.clear} />}
+      {members.length > manyMembers && (
+        <TextField
+          label="Search the members"
+          type="search"
+          value={wanted}
+          onChange={(event) => setWanted(event.target.value)}
+        />
+      )}
       <ul
         aria-label="Members of this room"
-        className="-mx-1 grid max-h-72 grid-cols-[minmax(0,1fr)] gap-1 overflow-y-auto px-1 py-0.5"
+        className="-mx-1 grid max-h-72 auto-rows-max grid-cols-[minmax(0,1fr)] gap-1 overflow-y-auto px-1 py-0.5"
       >
-        {members.map((member) => (
+        {named(members, wanted).map((member) => (
           <MemberLine
             key={member.id}
             member={member}
@@ -82,7 +93,7 @@ export function MembersDialog({
               onChange={(event) => setWords(event.target.value)}
             />
           )}
-          <ul className="grid max-h-56 gap-1 overflow-y-auto">
+          <ul className="grid max-h-56 auto-rows-max gap-1 overflow-y-auto">
             {shown.slice(0, words === '' ? mostShown : 50).map((each) => (
               <li key={each.id} className="flex min-h-9 items-center gap-2.5">
                 <MemberMark kind={each.kind} name={each.name} />
@@ -135,7 +146,7 @@ function MemberLine({
     <li className="flex min-h-9 flex-wrap items-center gap-x-2 gap-y-1">
       <MemberMark kind={member.kind} name={member.name} state={state} />
       <span className="min-w-24 flex-1 truncate">
-        {member.name}
+        <bdi>{member.name}</bdi>
         {isMe && <span className="text-quiet"> (you)</span>}
       </span>
       {!isMe && isGroup && (

@@ -1,18 +1,23 @@
 import type { RoomSnapshot } from '@atom/client'
 import { ArrowDown } from 'lucide-react'
-import { useCallback, useEffect, useRef, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { Virtuoso, type VirtuosoHandle } from 'react-virtuoso'
 import { ProblemNotice } from '../shell/problem.tsx'
 import { Bar } from '../ui/skeleton.tsx'
-import { rowsPutBefore } from './first-index.ts'
 import { useRoomView } from './room-context.ts'
 import { RowView } from './row.tsx'
+import { firstAfter, rowsPutBefore } from './row-places.ts'
 import { type Row, rowOfSeq } from './timeline.ts'
 
 /** Rows may be put before the first one as long as its index stays positive. */
 const startIndex = 10_000_000
 /** This near to the end is at the end. */
 const endPx = 24
+/**
+ * So many rows stay below what is in view when older ones are loaded. For each page that is put before, the list does work
+ * that grows with the square of what it has measured.
+ */
+const keptBelow = 400
 
 interface ListContext {
   readonly hasOlder: boolean
@@ -29,7 +34,7 @@ const parts = { Header: ListHead, Footer: ListFoot }
  */
 export function MessageList({
   snapshot,
-  rows,
+  rows: all,
   name,
   endWanted,
   start,
@@ -55,6 +60,10 @@ export function MessageList({
 }) {
   const { room, me } = useRoomView()
   const { events } = snapshot
+  /** The last place that is in the list while reading far up; all of them are where there is none. */
+  const [cut, setCut] = useState<number>()
+  const rows = useMemo(() => (cut === undefined ? all : all.slice(0, firstAfter(all, cut))), [all, cut])
+  const lastDrawn = useRef(Number.POSITIVE_INFINITY)
   const list = useRef<VirtuosoHandle>(null)
   const scroller = useRef<HTMLElement>(undefined)
   const held = useRef(start === undefined && !hasNewer)
@@ -68,8 +77,9 @@ export function MessageList({
   const [older, setOlder] = useState<unknown>()
   const firstIndex = useFirstIndex(rows)
   const newest = events.at(-1)?.seq ?? 0
-  const apart = useRef(hasNewer)
-  apart.current = hasNewer
+  const endsEarly = hasNewer || rows.length < all.length
+  const apart = useRef(endsEarly)
+  apart.current = endsEarly
   const silent = useRef(readHeld)
   silent.current = readHeld
   const onNewestNow = useRef(onNewest)
@@ -112,6 +122,12 @@ export function MessageList({
       }
       scroller.current = element
       const isMoved = noteHands(element)
+      element.addEventListener('keydown', (event) => {
+        if (event.key !== 'End' || !apart.current) return
+        // The end of what is in the list is not the newest.
+        event.preventDefault()
+        goToEnd()
+      })
       element.addEventListener(
         'scroll',
         () => {
@@ -134,13 +150,25 @@ export function MessageList({
         { passive: true },
       )
     },
-    [room],
+    [room, goToEnd],
   )
 
+  const listed = useRef({ rows, firstIndex })
+  listed.current = { rows, firstIndex }
   const loadOlder = useCallback(() => {
     setOlder(undefined)
+    const { rows, firstIndex } = listed.current
+    const last = rows[lastDrawn.current - firstIndex + keptBelow]
+    if (last !== undefined && last.seq !== Number.POSITIVE_INFINITY) setCut(last.seq)
     room.loadOlder().catch((error: unknown) => setOlder(error))
   }, [room])
+
+  // A page may hold no row of its own, as reactions and edits do: then the list never comes to another start.
+  const [firstHeld, firstRow] = [(snapshot.stretch?.events ?? events)[0]?.seq, rows[0]?.key]
+  const reachedAt = useRef<string>(undefined)
+  useEffect(() => {
+    if (firstHeld !== undefined && hasOlder && firstRow === reachedAt.current) loadOlder()
+  }, [firstHeld, hasOlder, firstRow, loadOlder])
 
   const onHeight = useCallback(() => {
     holdEnd(scroller.current, held)
@@ -171,7 +199,7 @@ export function MessageList({
         aria-label={`Messages in ${name}`}
         className="h-full [overflow-anchor:none]"
         data={rows}
-        context={{ hasOlder, hasNewer, older, loadOlder }}
+        context={{ hasOlder, hasNewer: endsEarly, older, loadOlder }}
         components={parts}
         computeItemKey={(_, row) => row.key}
         itemContent={(_, row) => <RowView row={row} />}
@@ -180,15 +208,20 @@ export function MessageList({
         alignToBottom
         increaseViewportBy={{ top: 800, bottom: 400 }}
         startReached={() => {
+          reachedAt.current = firstRow
           if (hasOlder && older === undefined) loadOlder()
         }}
         endReached={() => {
-          if (hasNewer && older === undefined) loadNewer()
+          if (rows.length < all.length) setCut(all[rows.length + keptBelow]?.seq)
+          else if (hasNewer && older === undefined) loadNewer()
+        }}
+        rangeChanged={({ endIndex }) => {
+          lastDrawn.current = endIndex
         }}
         totalListHeightChanged={onHeight}
         followOutput={() => (held.current ? 'auto' : false)}
       />
-      {(leftAt !== undefined || hasNewer) && (
+      {(leftAt !== undefined || endsEarly) && (
         <button
           type="button"
           onClick={goToEnd}

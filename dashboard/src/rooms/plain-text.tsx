@@ -9,7 +9,7 @@ interface Named {
   readonly name: string
 }
 
-/** What a person wrote, as it was written; addresses become links, and members who are named stand out, I most. */
+/** What a person wrote, as it was written, each line in the direction of its script; addresses become links, and members who are named stand out, I most. */
 export function PlainText({
   text,
   named = [],
@@ -23,7 +23,7 @@ export function PlainText({
   end?: ReactNode
 }) {
   return (
-    <p className="whitespace-pre-wrap [overflow-wrap:anywhere]">
+    <p className="whitespace-pre-wrap [overflow-wrap:anywhere] [unicode-bidi:plaintext]">
       {splitLinks(text).map((part, at) =>
         part.link ? (
           // biome-ignore lint/suspicious/noArrayIndexKey: the parts of one text never move.

@@ -2,6 +2,7 @@ import type { Reaction } from '@atom/contract/rooms.ts'
 import { SmilePlus } from 'lucide-react'
 import { classNames } from '../ui/class-names.ts'
 import { EmojiButton } from './emoji-button.tsx'
+import { nameList } from './name-list.ts'
 import { useRoomView } from './room-context.ts'
 
 /** Under a message: who feels how about it. Pressing one joins in, or takes mine back. */
@@ -13,7 +14,7 @@ export function Reactions({ seq, reactions }: { seq: number; reactions: readonly
       {reactions.map(({ emoji, by }) => {
         const mine = by.includes(me)
         const names = by.map((id) => (id === me ? 'you' : (nameOf(id) ?? 'somebody who was here')))
-        const who = `${emoji} by ${names.join(', ')}`
+        const who = `${emoji} by ${nameList(names)}`
         return (
           <button
             key={emoji}

@@ -1,5 +1,6 @@
 import type { MessageProgress } from '@atom/client'
 import { Check, CheckCheck } from 'lucide-react'
+import { nameList } from './name-list.ts'
 import { useRoomView } from './room-context.ts'
 
 interface Said {
@@ -50,7 +51,7 @@ function useProgress(said: Said) {
 }
 
 function progressTitle({ deliveredTo, readBy, of }: MessageProgress): string {
-  const names = (some: readonly { readonly name: string }[]) => some.map(({ name }) => name).join(', ')
+  const names = (some: readonly { readonly name: string }[]) => nameList(some.map(({ name }) => name))
   const unread = deliveredTo.filter((member) => !readBy.includes(member))
   return [
     readBy.length > 0 && `Read by ${names(readBy)}`,

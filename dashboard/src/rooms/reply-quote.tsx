@@ -35,8 +35,10 @@ function Fetched({ room, seq }: { room: ReturnType<typeof useRoomView>['room']; 
 function Line({ message }: { message: RoomMessage }) {
   return (
     <>
-      <span className="max-w-40 shrink-0 truncate font-medium">{message.actor.name}</span>
-      <span className="min-w-0 truncate">
+      <span dir="auto" className="max-w-40 shrink-0 truncate font-medium">
+        {message.actor.name}
+      </span>
+      <span dir="auto" className="min-w-0 truncate">
         {message.deletedAt === undefined ? message.text.slice(0, 200) : 'This message was deleted.'}
       </span>
     </>

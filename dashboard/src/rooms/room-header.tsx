@@ -58,7 +58,9 @@ export function RoomHeader(props: RoomHeaderProps) {
       {naming ? (
         <NameForm room={props.room} name={name} onDone={() => setNaming(false)} />
       ) : (
-        <h1 className="min-w-0 flex-1 truncate text-lg font-semibold">{name}</h1>
+        <h1 dir="auto" className="min-w-0 flex-1 truncate text-left text-lg font-semibold">
+          {name}
+        </h1>
       )}
       {description !== undefined && !naming && (
         <>
@@ -69,7 +71,9 @@ export function RoomHeader(props: RoomHeaderProps) {
           >
             <Users size={16} aria-hidden />
             <span className="tabular-nums">{description.members.length}</span>{' '}
-            <span className="sr-only sm:not-sr-only">members</span>
+            <span className="sr-only sm:not-sr-only">
+              {description.members.length === 1 ? 'member' : 'members'}
+            </span>
           </button>
           <button
             type="button"

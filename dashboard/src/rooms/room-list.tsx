@@ -129,6 +129,8 @@ const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
   const { unread, unreadMentions, muted, lastMessage } = room
   const bold = unread > 0 && !muted
   const other = room.kind === 'direct' ? room.members.find(({ id }) => id !== me) : undefined
+  const spoke = lastMessage?.actor
+  const by = spoke?.id === me ? 'You' : other === undefined && spoke ? firstWord(spoke.name) : undefined
   return (
     <Link
       to="/rooms/$roomId"
@@ -151,7 +153,10 @@ const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
       {room.kind === 'group' && room.pinned && <Avatar name={room.name} size="small" />}
       <span className="grid min-w-0 flex-1 grid-cols-[minmax(0,1fr)]">
         <span className="flex items-baseline gap-2">
-          <span className={classNames('min-w-0 flex-1 truncate', bold && 'font-semibold text-text')}>
+          <span
+            dir="auto"
+            className={classNames('min-w-0 flex-1 truncate text-left', bold && 'font-semibold text-text')}
+          >
             {room.name}
           </span>
           {lastMessage !== undefined && (
@@ -161,13 +166,11 @@ const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
           )}
         </span>
         {lastMessage !== undefined && (
-          <span className="truncate text-xs">
-            {lastMessage.actor.id === me
-              ? 'You: '
-              : other === undefined
-                ? `${firstWord(lastMessage.actor.name)}: `
-                : ''}
-            {lastMessage.text.replace(/\s+/g, ' ')}
+          <span className="flex gap-1 text-xs">
+            {by !== undefined && <span className="max-w-1/2 shrink-0 truncate">{by}:</span>}{' '}
+            <span dir="auto" className="min-w-0 truncate text-left">
+              {lastMessage.text.replace(/\s+/g, ' ')}
+            </span>
           </span>
         )}
       </span>

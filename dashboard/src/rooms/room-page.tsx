@@ -21,7 +21,8 @@ import { presenceWords } from './presence-words.ts'
 import { LastPersonContext, RoomContext, type RoomView, useRoomView } from './room-context.ts'
 import { type Panel, RoomHeader } from './room-header.tsx'
 import { SearchPanel } from './search-panel.tsx'
-import { activeTurn, readTimeline, withPresent, withUnreadLine } from './timeline.ts'
+import { withPresent, withUnreadLine } from './timeline.ts'
+import { TimelineReader } from './timeline-reader.ts'
 import { useUnreadLine } from './use-unread-line.ts'
 
 const firstQuestion = 'What can you do?'
@@ -65,26 +66,26 @@ function Chat({ roomId }: { roomId: string }) {
 
   const { events, drafts, outgoing, stretch } = snapshot
   const unread = useUnreadLine(snapshot, line.state === 'connected' || line.state === 'connecting')
-  const timeline = useMemo(() => readTimeline(events), [events])
+  const [reader] = useState(() => ({ newest: new TimelineReader(), apart: new TimelineReader() }))
+  const timeline = useMemo(() => reader.newest.read(events), [reader, events])
   const apart = stretch?.events
-  const rows = useMemo(() => {
+  const { rows, line: unreadRow } = useMemo(() => {
     const shown =
       apart === undefined
         ? withPresent(timeline, { drafts: drafts.values(), outgoing, me: me.id })
-        : readTimeline(apart).rows
+        : reader.apart.read(apart).rows
     const from = (apart ?? events)[0]?.seq ?? 0
     // While its place is not loaded, the line would stand before whatever happens to be the first.
     return unread.after === undefined || from > unread.after + 1
-      ? shown
+      ? { rows: shown }
       : withUnreadLine(shown, unread.after, me.id)
-  }, [timeline, apart, events, drafts, outgoing, me.id, unread.after])
-  const lineRow = rows.find(({ kind }) => kind === 'unread')
+  }, [timeline, reader, apart, events, drafts, outgoing, me.id, unread.after])
   const unreadAbove =
     unread.after !== undefined && apart === undefined && snapshot.loadedFrom > unread.after + 1
 
   const description = snapshot.description ?? rooms.find((item) => item.id === roomId)
   const name = description?.name ?? 'Room'
-  const turn = activeTurn(timeline)
+  const turn = timeline.active
   const keyed = timeline.openCalls.find((call) => call.approval?.decider === me.id)?.approval?.id
 
   useEffect(() => {
@@ -280,7 +281,12 @@ function Chat({ roomId }: { roomId: string }) {
             ) : (
               <>
                 {isEmpty || !unread.known ? (
-                  <Opening snapshot={snapshot} name={name} empty={isEmpty} />
+                  <Opening
+                    snapshot={snapshot}
+                    name={name}
+                    empty={isEmpty}
+                    onAdd={() => setMembersOpen(true)}
+                  />
                 ) : (
                   <>
                     {unreadAbove && (
@@ -301,8 +307,8 @@ function Chat({ roomId }: { roomId: string }) {
                       start={
                         place.target !== undefined
                           ? { seq: place.target, align: 'center' }
-                          : place.n === 0 && lineRow !== undefined
-                            ? { seq: lineRow.seq, align: 'start' }
+                          : place.n === 0 && unreadRow !== undefined
+                            ? { seq: unreadRow.seq, align: 'start' }
                             : undefined
                       }
                       hasOlder={stretch?.hasOlder ?? snapshot.hasOlder}
@@ -423,8 +429,18 @@ const leftWords = {
 } as const
 
 /** Before the first event is there: the shape of messages, or what to say in a room that has none. */
-function Opening({ snapshot, name, empty }: { snapshot: RoomSnapshot; name: string; empty: boolean }) {
-  const { say } = useRoomView()
+function Opening({
+  snapshot,
+  name,
+  empty,
+  onAdd,
+}: {
+  snapshot: RoomSnapshot
+  name: string
+  empty: boolean
+  onAdd: () => void
+}) {
+  const { say, members, focusComposer } = useRoomView()
   const connections = useObserved(atom.connections)
   if (!empty || snapshot.state === 'loading' || snapshot.state === 'stale') {
     return (
@@ -442,6 +458,25 @@ function Opening({ snapshot, name, empty }: { snapshot: RoomSnapshot; name: stri
             ))}
           </div>
         </Loading>
+      </div>
+    )
+  }
+  if (!members.some(({ kind }) => kind === 'agent')) {
+    const isAlone = members.length < 2
+    return (
+      <div className="grid flex-1 content-center">
+        <Empty
+          icon={<MessagesSquare size={24} aria-hidden />}
+          action={
+            <Button onClick={isAlone ? onAdd : focusComposer}>
+              {isAlone ? 'Add somebody' : 'Write the first message'}
+            </Button>
+          }
+        >
+          {isAlone
+            ? 'Nobody else is here yet: what you write, only you read.'
+            : 'Nothing was said here yet. What is said here, everybody in the room reads.'}
+        </Empty>
       </div>
     )
   }

@@ -29,7 +29,9 @@ export function Spoken({
       <div className={classNames('min-w-0 flex-1', dim && 'text-quiet')}>
         {lead && (
           <div className="flex items-baseline gap-2">
-            <span className="truncate font-semibold">{name}</span>
+            <span dir="auto" className="truncate font-semibold">
+              {name}
+            </span>
             <span className="shrink-0 text-xs text-quiet">
               <TimeOfDay at={at} />
             </span>

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Actor, RoomEvent } from '@atom/contract/rooms.ts'
-import { activeTurn, callState, type Row, readTimeline, withPresent } from './timeline.ts'
+import { callState, type Row, withPresent } from './timeline.ts'
+import { TimelineReader } from './timeline-reader.ts'
 
 const ada: Actor = { kind: 'account', id: 'ada', name: 'Ada' }
 const bob: Actor = { kind: 'account', id: 'bob', name: 'Bob' }
@@ -76,6 +77,7 @@ const decided = (turnId: string, callId: string, decision: string): Loose => ({
   decision,
 })
 
+const readTimeline = (list: readonly RoomEvent[]) => new TimelineReader().read(list)
 const kinds = (rows: readonly Row[]) => rows.map((row) => row.kind).join(' ')
 const turnRow = (rows: readonly Row[], at: number) => {
   const row = rows.filter(({ kind }) => kind === 'turn')[at]
@@ -195,8 +197,9 @@ test('an agent thinks only while nothing of its turn can be seen', () => {
 })
 
 test('the newest turn that has not ended can be stopped', () => {
-  assert.equal(activeTurn(readTimeline(events(began('a'), ended('a'))))?.turnId, undefined)
-  assert.equal(activeTurn(readTimeline(events(began('a'), ended('a'), began('b'))))?.turnId, 'b')
+  assert.equal(readTimeline(events(began('a'), ended('a'))).active, undefined)
+  assert.equal(readTimeline(events(began('a'), ended('a'), began('b'))).active?.turnId, 'b')
+  assert.equal(readTimeline(events(began('a'), began('b'), ended('b'))).active?.turnId, 'a')
 })
 
 test('messages of one person in one breath stand under one name', () => {

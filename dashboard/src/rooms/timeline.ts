@@ -1,23 +1,23 @@
 import type { Draft, OutgoingMessage } from '@atom/client'
 import type { ApprovalView, ToolOutcome } from '@atom/contract/agents.ts'
-import type { Actor, Choice, Reaction, RoomEvent } from '@atom/contract/rooms.ts'
-import { dayAround } from '../ui/clock-text.ts'
+import type { Actor, Choice, Reaction } from '@atom/contract/rooms.ts'
+import { firstAfter } from './row-places.ts'
 
 /** Messages of one person closer together than this stand under one name. */
-const sameBreathMs = 5 * 60_000
+export const sameBreathMs = 5 * 60_000
 
 /** One call of a tool: asked for, decided, running, over. One card, whatever it has become. */
 export interface Call {
   readonly kind: 'call'
   readonly callId: string
   readonly turnId: string
-  title: string
-  provider?: string | undefined
-  account?: string | undefined
-  approval?: ApprovalView
-  decision?: Decision
-  started: boolean
-  outcome?: ToolOutcome
+  readonly title: string
+  readonly provider?: string | undefined
+  readonly account?: string | undefined
+  readonly approval?: ApprovalView
+  readonly decision?: Decision
+  readonly started: boolean
+  readonly outcome?: ToolOutcome
 }
 
 interface Decision {
@@ -50,9 +50,9 @@ export interface TurnFacts {
   readonly turnId: string
   readonly agent: Actor
   /** What answers; unknown while the beginning of the turn is not loaded. */
-  model?: string
-  startedAt?: string
-  endedAt?: string
+  readonly model?: string
+  readonly startedAt?: string
+  readonly endedAt?: string
 }
 
 /** `seq`: of the event that began the row; what is not committed yet stands after everything. */
@@ -103,233 +103,18 @@ export type Row =
 
 export interface Timeline {
   readonly rows: readonly Row[]
-  readonly turns: ReadonlyMap<string, TurnFacts>
   /** Approvals that nobody has decided yet, oldest first. */
   readonly openCalls: readonly Call[]
   /** When a person spoke last (RFC 3339; empty where nobody has): choices offered before have been answered. */
   readonly lastPersonAt: string
+  /** The turn that could be stopped now: begun and not ended, the newest. */
+  readonly active?: TurnFacts | undefined
+  /** What is known of a turn, where anything is. */
+  readonly turnOf: (turnId: string) => TurnFacts | undefined
 }
 
-type TurnRow = Extract<Row, { kind: 'turn' }>
-type MessageRow = Extract<Row, { kind: 'message' }>
-type Part = TurnRow['parts'][number]
-
-/** Events never change, so what was read of one stays true: a row stays the same object while thousands around it are read again. */
-const times = new WeakMap<RoomEvent, number>()
-const messageRows = new WeakMap<RoomEvent, MessageRow>()
-
-function timeOf(event: RoomEvent): number {
-  let time = times.get(event)
-  if (time === undefined) {
-    time = Date.parse(event.at)
-    times.set(event, time)
-  }
-  return time
-}
-
-function messageRow(event: Extract<RoomEvent, { type: 'message.created' }>, lead: boolean): MessageRow {
-  const known = messageRows.get(event)
-  if (known?.lead === lead) return known
-  const row: MessageRow = {
-    kind: 'message',
-    key: `message:${event.actor.id}:${event.clientId}`,
-    seq: event.seq,
-    author: event.actor,
-    at: event.at,
-    text: event.text,
-    replyTo: event.replyTo,
-    mentions: event.mentions ?? [],
-    reactions: event.reactions ?? [],
-    edited: event.editedAt !== undefined,
-    deleted: event.deletedAt !== undefined,
-    lead,
-  }
-  messageRows.set(event, row)
-  return row
-}
-
-/**
- * The committed events of a room as rows to read. The order is the order of the room: what an agent does stands together
- * until somebody else speaks, and goes on below. A later fact about a call (decided, ended) changes its card in place.
- * Unknown event types are passed over.
- */
-export function readTimeline(events: readonly RoomEvent[]): Timeline {
-  const rows: Row[] = []
-  const turns = new Map<string, TurnFacts>()
-  let atEnd: { readonly row: Row; readonly parts: Part[] } | undefined
-  const calls = new Map<string, Call>()
-  const callOfApproval = new Map<string, Call>()
-  const open = new Set<Call>()
-  let lastPersonAt = ''
-  let spoken: { readonly row: MessageRow; readonly time: number } | undefined
-  let day = { from: 0, to: 0 }
-
-  function turnOf(event: RoomEvent & { turnId: string }): TurnFacts {
-    let turn = turns.get(event.turnId)
-    if (turn === undefined) {
-      turn = { turnId: event.turnId, agent: event.actor }
-      turns.set(event.turnId, turn)
-    }
-    return turn
-  }
-
-  function beginDay(event: RoomEvent): void {
-    const time = timeOf(event)
-    if (time >= day.from && time < day.to) return
-    day = dayAround(time)
-    rows.push({ kind: 'day', key: `day:${event.at}`, seq: event.seq, at: event.at })
-  }
-
-  function note(event: RoomEvent, text: string, about?: number): void {
-    beginDay(event)
-    rows.push({
-      kind: 'note',
-      key: `note:${event.seq}`,
-      seq: event.seq,
-      at: event.at,
-      text,
-      ...(about === undefined ? {} : { about }),
-    })
-  }
-
-  /** The parts of the agent's row that stands at the end, begun anew where somebody else stands there. */
-  function partsAtEnd(
-    event: RoomEvent & { turnId: string },
-    key = `turn:${event.turnId}:${event.seq}`,
-  ): Part[] {
-    const last = rows.at(-1)
-    if (last?.kind === 'turn' && last === atEnd?.row && last.turn.turnId === event.turnId) return atEnd.parts
-    beginDay(event)
-    const parts: Part[] = []
-    const row: Row = {
-      kind: 'turn',
-      key,
-      seq: event.seq,
-      at: event.at,
-      turn: turnOf(event),
-      parts,
-      thinking: false,
-    }
-    rows.push(row)
-    atEnd = { row, parts }
-    return parts
-  }
-
-  function callOf(event: RoomEvent & { turnId: string }, callId: string, title: string): Call {
-    let call = calls.get(callId)
-    if (call === undefined) {
-      call = { kind: 'call', callId, turnId: event.turnId, title, started: false }
-      calls.set(callId, call)
-      partsAtEnd(event).push(call)
-    }
-    return call
-  }
-
-  for (const event of events) {
-    switch (event.type) {
-      case 'message.created': {
-        beginDay(event)
-        lastPersonAt = event.at
-        const time = timeOf(event)
-        const inOneBreath =
-          spoken !== undefined &&
-          rows.at(-1) === spoken.row &&
-          spoken.row.author.id === event.actor.id &&
-          time - spoken.time < sameBreathMs
-        // An answer to something shows whose it is.
-        const row = messageRow(event, event.replyTo !== undefined || !inOneBreath)
-        rows.push(row)
-        spoken = { row, time }
-        break
-      }
-      case 'turn.started': {
-        const turn = turnOf(event)
-        turn.model = event.model
-        turn.startedAt = event.at
-        partsAtEnd(event)
-        break
-      }
-      case 'tool.started': {
-        turnOf(event)
-        const call = callOf(event, event.callId, event.title)
-        call.started = true
-        call.title = event.title
-        call.provider = event.provider ?? call.provider
-        call.account = event.account ?? call.account
-        break
-      }
-      case 'tool.ended': {
-        turnOf(event)
-        const call = callOf(event, event.callId, event.outcome.summary)
-        call.outcome = event.outcome
-        open.delete(call)
-        break
-      }
-      case 'approval.requested': {
-        turnOf(event)
-        const { approval } = event
-        const call = callOf(event, approval.callId, approval.title)
-        call.approval = approval
-        call.provider = approval.provider
-        call.account = approval.account
-        callOfApproval.set(approval.id, call)
-        open.add(call)
-        break
-      }
-      case 'approval.decided': {
-        // Its request may not be loaded yet; the card appears decided when it is.
-        const call = callOfApproval.get(event.approvalId)
-        if (call === undefined) break
-        call.decision = { decision: event.decision, by: event.actor, at: event.at, reason: event.reason }
-        open.delete(call)
-        break
-      }
-      case 'message.final':
-        partsAtEnd(event, `answer:${event.id}`).push({
-          kind: 'answer',
-          messageId: event.id,
-          text: event.text,
-          choices: event.choices ?? [],
-          streaming: false,
-          seq: event.seq,
-          reactions: event.reactions ?? [],
-          deleted: event.deletedAt !== undefined,
-        })
-        break
-      case 'turn.ended': {
-        turnOf(event).endedAt = event.at
-        if (event.status !== 'succeeded') {
-          partsAtEnd(event).push({ kind: 'ending', status: event.status, reason: event.reason })
-        }
-        for (const call of open) if (call.turnId === event.turnId) open.delete(call)
-        break
-      }
-      case 'member.joined':
-      case 'member.left':
-        note(event, memberNote(event.type, event.member, event.actor))
-        break
-      case 'member.changed':
-        note(event, roleNote(event.member, event.role, event.actor))
-        break
-      case 'room.changed':
-        note(event, `${event.actor.name} named the room “${event.name}”`)
-        break
-      case 'message.pinned':
-        note(event, `${event.actor.name} pinned a message`, event.targetSeq)
-        break
-      case 'connection.changed':
-        // Spoken of by the agent that needs it, and on the Connections page.
-        break
-    }
-  }
-
-  return {
-    rows: rows.filter((row, at) => isWorthReading(row, at, rows)),
-    turns,
-    openCalls: [...open],
-    lastPersonAt,
-  }
-}
+export type TurnRow = Extract<Row, { kind: 'turn' }>
+export type MessageRow = Extract<Row, { kind: 'message' }>
 
 /** Adds what is not committed: answers being written, and my messages on their way. */
 export function withPresent(
@@ -349,7 +134,7 @@ export function withPresent(
     if (last?.kind === 'turn' && last.turn.turnId === draft.turnId) {
       rows[rows.length - 1] = { ...last, parts: [...last.parts, answer] }
     } else {
-      const turn = timeline.turns.get(draft.turnId) ?? { turnId: draft.turnId, agent: draft.actor }
+      const turn = timeline.turnOf(draft.turnId) ?? { turnId: draft.turnId, agent: draft.actor }
       const at = turn.startedAt ?? new Date().toISOString()
       rows.push({
         kind: 'turn',
@@ -377,40 +162,40 @@ export function withPresent(
   return rows
 }
 
-/** A line before the first thing that somebody else said after `readSeq`; none where all of it is mine. */
-export function withUnreadLine(rows: readonly Row[], readSeq: number, me: string): readonly Row[] {
-  const first = rows.findIndex(
-    (row) =>
-      row.seq > readSeq &&
-      row.seq !== Number.POSITIVE_INFINITY &&
-      ((row.kind === 'message' && row.author.id !== me && !row.deleted) || row.kind === 'turn'),
-  )
-  const at = rows[first]
-  if (at === undefined) return rows
+/**
+ * A line before the first thing that somebody else said after `readSeq`; none where all of it is mine.
+ *
+ * @returns the rows with it, and the line itself
+ */
+export function withUnreadLine(
+  rows: readonly Row[],
+  readSeq: number,
+  me: string,
+): { readonly rows: readonly Row[]; readonly line?: Row } {
+  let at = firstAfter(rows, readSeq)
+  while (at < rows.length && !isNews(rows[at], me)) at += 1
+  const first = rows[at]
+  if (first === undefined) return { rows }
   // The name is shown again after the line.
-  const led = at.kind === 'message' && !at.lead ? { ...at, lead: true } : at
-  return [
-    ...rows.slice(0, first),
-    { kind: 'unread', key: 'unread', seq: at.seq },
-    led,
-    ...rows.slice(first + 1),
-  ]
+  const led = first.kind === 'message' && !first.lead ? { ...first, lead: true } : first
+  const line = { kind: 'unread', key: 'unread', seq: first.seq } as const
+  return { rows: [...rows.slice(0, at), line, led, ...rows.slice(at + 1)], line }
 }
 
-/** The row that an event stands in. */
+function isNews(row: Row | undefined, me: string): boolean {
+  if (row === undefined || row.seq === Number.POSITIVE_INFINITY) return false
+  return row.kind === 'turn' || (row.kind === 'message' && row.author.id !== me && !row.deleted)
+}
+
+/** The row that an event stands in; -1 where none does. */
 export function rowOfSeq(rows: readonly Row[], seq: number): number {
-  return rows.findLastIndex(
-    (row) => row.seq <= seq && (row.kind === 'message' || row.kind === 'turn' || row.kind === 'note'),
-  )
+  let at = firstAfter(rows, seq) - 1
+  while (at >= 0 && !standsFor(rows[at])) at -= 1
+  return at
 }
 
-/** The turn that could be stopped now: begun and not ended, the newest first. */
-export function activeTurn(timeline: Timeline): TurnFacts | undefined {
-  let active: TurnFacts | undefined
-  for (const turn of timeline.turns.values()) {
-    if (turn.startedAt !== undefined && turn.endedAt === undefined) active = turn
-  }
-  return active
+function standsFor(row: Row | undefined): boolean {
+  return row?.kind === 'message' || row?.kind === 'turn' || row?.kind === 'note'
 }
 
 export type CallState = 'asking' | 'running' | 'done' | 'failed' | 'denied' | 'unknown' | 'cancelled'
@@ -434,30 +219,9 @@ function isThinking(row: TurnRow): boolean {
   return state !== 'asking' && state !== 'running'
 }
 
-function isWorthReading(row: Row, at: number, rows: readonly Row[]): boolean {
-  if (row.kind !== 'turn' || row.parts.length > 0) return true
-  return row.turn.endedAt === undefined && at === rows.length - 1
-}
-
 function followsInOneBreath(before: Row | undefined, authorId: string, at: string): boolean {
   if (before?.kind === 'message') {
     return before.author.id === authorId && Date.parse(at) - Date.parse(before.at) < sameBreathMs
   }
   return before?.kind === 'outgoing'
-}
-
-function memberNote(type: 'member.joined' | 'member.left', member: Actor, by: Actor): string {
-  if (type === 'member.left') {
-    return by.id === member.id ? `${member.name} left the room` : `${by.name} took ${member.name} out`
-  }
-  return by.id === member.id || by.kind === 'system'
-    ? `${member.name} joined the room`
-    : `${by.name} added ${member.name}`
-}
-
-function roleNote(member: Actor, role: string, by: Actor): string {
-  const words = role === 'member' ? 'a member' : role === 'admin' ? 'an admin' : 'an owner'
-  return by.id === member.id
-    ? `${member.name} is ${words} of the room now`
-    : `${by.name} made ${member.name} ${words} of the room`
 }
