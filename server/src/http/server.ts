@@ -466,16 +466,16 @@ export class HttpServer implements AsyncDisposable {
     if (tracing === undefined) return
     const failed = status >= 500
     const error = failed ? (request.answeredWith?.code ?? String(status)) : undefined
-    const outcome = { 'http.response.status_code': status, 'atom.request_id': request.id }
+    const outcome = () => ({ 'http.response.status_code': status, 'atom.request_id': request.id })
     if (request.span !== undefined) {
-      request.span.note(outcome)
+      request.span.note(outcome())
       if (error !== undefined) request.span.fail(error)
       request.span.end()
     } else if (tracing.isRemarkable(failed, counts.class === 'stream' ? 0 : ms)) {
       const { attributes, ...description } = spanOf(request.method, counts)
       request.traceId = tracing.late(
         traceparentOf(request),
-        { ...description, attributes: { ...attributes, ...outcome } },
+        { ...description, attributes: { ...attributes, ...outcome() } },
         { ms, error },
       )
     }
