@@ -93,7 +93,8 @@ suite('alerts and objectives', () => {
           'Operations, Overview.', now() - interval '2 days', now(), now() - interval '2 days' + interval '4 minutes',
           'No process finds it any more.')`)
     await firing.getByRole('link', { name: 'The error, with an example' }).waitFor()
-    const over = region('Over').getByRole('row', { name: /Disk is down.*4 min/ })
+    const over = region('Over').getByRole('row').filter({ hasText: 'Disk is down' })
+    await over.getByText('4 min').waitFor()
     await over.getByText('No process finds it any more.').waitFor()
     await over.getByText('Disk is down').click()
     await over.getByText('The disk is full.').waitFor()

@@ -165,7 +165,8 @@ function Plots({ objective, kept, hours }: { objective: Objective; kept: Objecti
   const bad = kept.bad.reduce((sum, each) => sum + each, 0)
   const left = leftOverTime(kept, target)
   const end = left.at(-1)
-  const allowed = 100 * (1 - target)
+  // In binary 1 - 0.99 is not 0.01.
+  const allowed = Number((100 * (1 - target)).toPrecision(6))
   const percent = (value: number) => shareText(value / 100)
   return (
     <div className="grid gap-4 lg:grid-cols-2">

@@ -225,7 +225,7 @@ export class Objectives implements AsyncDisposable {
       title: `${capital(subjects[row.class])} ${row.kind === 'latency' ? 'are slow' : 'fail'}`,
       why: `In the last ${span(rule.longMinutes)} ${bad} did not hold to it: ${promised}. At ${long.toFixed(1)} times the rate that thirty days allow, the budget of thirty days lasts ${lasts(long)}.`,
       forMs: believedMs,
-      lookAt: `Operations, Traffic: the routes of class ${row.class} with the ${row.kind === 'latency' ? 'highest p99' : 'most failures'}; then Health.`,
+      lookAt: `Operations, Traffic: the routes of class ${row.class} with the ${row.kind === 'latency' ? 'highest p99' : 'most failures'}; then Overview.`,
     })
   }
 
