@@ -75,8 +75,16 @@ export class Notifications implements AsyncDisposable {
     this.#listeners.clear()
     await this.#returning
     await this.#opening?.catch(() => undefined)
-    this.#wake()
+    this.wake()
     await this.#session?.end()
+  }
+
+  /** Whoever rests reads on now, and is asked anew. */
+  wake(): void {
+    if (this.#resting === undefined) return
+    clearTimeout(this.#resting.over)
+    this.#resting.stream.resume()
+    this.#resting = undefined
   }
 
   /** Nobody listens, or the session that does is there. */
@@ -133,7 +141,7 @@ export class Notifications implements AsyncDisposable {
     heartbeat.unref()
     session.once('end', () => {
       clearInterval(heartbeat)
-      this.#wake()
+      this.wake()
       if (this.#session !== session) return
       this.#session = undefined
       if (!this.#ended.signal.aborted) this.#returning ??= this.#comeBack()
@@ -157,13 +165,6 @@ export class Notifications implements AsyncDisposable {
       }, ms)
       this.#resting = { over, stream }
     })
-  }
-
-  #wake(): void {
-    if (this.#resting === undefined) return
-    clearTimeout(this.#resting.over)
-    this.#resting.stream.resume()
-    this.#resting = undefined
   }
 
   async #comeBack(): Promise<void> {
