@@ -41,7 +41,7 @@ test('[RT131] while nobody at a process follows a room, it lets what others comm
 
   const { seq: first } = await say('one')
   await until(() => headOf(all) === first, 'the first one is heard')
-  const alone = database.restMs ?? 0
+  const alone = await until(() => database.restMs, 'it rests')
   assert.ok(alone > 0)
   const { seq: second } = await say('two')
   assert.deepEqual(followed, [])
@@ -50,10 +50,11 @@ test('[RT131] while nobody at a process follows a room, it lets what others comm
   await until(() => headOf(followed) === second, 'who comes hears what has waited')
   const { seq: third } = await say('three')
   await until(() => headOf(followed) === third, 'and what follows')
-  assert.equal(database.restMs, 0, 'somebody waits for it')
+  await until(() => database.restMs === 0, 'somebody waits for it')
 
   const another = await roomOf(own.database, writer, ada)
   await say('elsewhere', another)
   await until(() => all.some((news) => news.roomId === another), 'a foreign room is heard of')
-  assert.ok((database.restMs ?? never) < alone, 'where somebody is there, even foreign rooms rest for less')
+  const accompanied = await until(() => (database.restMs ?? 0) > 0 && database.restMs, 'it rests again')
+  assert.ok(accompanied < alone, 'where somebody is there, even foreign rooms rest for less')
 })

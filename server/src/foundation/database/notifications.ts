@@ -23,6 +23,8 @@ export class Notifications implements AsyncDisposable {
   #returning: Promise<void> | undefined
   #resting: { readonly over: NodeJS.Timeout; readonly stream: pg.Connection['stream'] } | undefined
   #settling = false
+  /** Something was heard since this was looked at. */
+  #more = false
   // LISTEN and UNLISTEN go to the server one after the other, so that their order is the order of the calls.
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -150,11 +152,20 @@ export class Notifications implements AsyncDisposable {
     return session
   }
 
-  /** When all that was read is told: lets the next ones wait in the connection, to be read in one go. */
+  /**
+   * Lets the next ones wait in the connection, to be read in one go; but only when a turn of the event loop has brought nothing:
+   * one reading is 64 KB at most, and who rests after each would fall behind those who tell more.
+   */
   #rest({ connection: { stream } }: pg.Client): void {
+    this.#more = true
     if (this.#resting !== undefined || this.#settling) return
     this.#settling = true
-    queueMicrotask(() => {
+    const settle = () => {
+      if (this.#more) {
+        this.#more = false
+        setImmediate(settle)
+        return
+      }
       this.#settling = false
       const ms = this.#restMs?.() ?? 0
       if (ms === 0 || this.#ended.signal.aborted) return
@@ -164,7 +175,8 @@ export class Notifications implements AsyncDisposable {
         stream.resume()
       }, ms)
       this.#resting = { over, stream }
-    })
+    }
+    setImmediate(settle)
   }
 
   async #comeBack(): Promise<void> {
