@@ -1,6 +1,7 @@
 // One server to be measured, in a process of its own. `argv[2]` says which; what it is told comes over IPC.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import { Server } from 'socket.io'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { AccountPrincipal } from '../../server/src/access/principal.ts'
@@ -86,7 +87,7 @@ async function atom(): Promise<Serving> {
   let number = 0
   return {
     url: live.url,
-    more: { token: await live.token(person), person, cursors, crowd },
+    more: { token: await live.token(person), person, cursors, crowd, keySet: live.tokens.keySet },
     say: (room, text) =>
       live.messages.send(person, roomIds[room] ?? '', { clientId: `${process.pid}-${++number}`, text }),
     held: () => Math.max(0, ...live.sockets.unsent()),
@@ -97,6 +98,16 @@ async function atom(): Promise<Serving> {
 async function bareSocketIo(): Promise<Serving> {
   const http = createServer()
   const io = new Server(http, { serveClient: false, transports: ['websocket'], perMessageDeflate: false })
+  if (options.keySet !== undefined) {
+    // As whoever builds it by hand would: each token checked, nothing else known of anybody.
+    const keys = createLocalJWKSet(options.keySet)
+    io.use((socket, next) => {
+      jwtVerify(socket.handshake.auth['token'], keys, { typ: 'at+jwt', algorithms: ['EdDSA'] }).then(
+        () => next(),
+        next,
+      )
+    })
+  }
   io.on('connection', (socket) => void socket.join('room'))
   let seq = 0
   return {

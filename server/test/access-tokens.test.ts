@@ -194,6 +194,44 @@ test('[AC25] after a rotation in another process its tokens are accepted, and th
       assert.equal((await call(doors.url, 'GET', '/v1/me', { token })).status, 200)
 })
 
+test('[RT130] a process checks tokens that another one signed with another key as strictly as its own', async () => {
+  await using db = await testDatabase()
+  const http = { publicUrl: 'http://atom.test' }
+  await using one = await openDoors(db.database, { http })
+  const first = (await call<SignedIn>(one.url, 'POST', '/v1/setup', { body: founder })).body.accessToken
+  one.clock.pass(10_000)
+  await db.database.query(sql`update signing_keys set retired_at = ${one.clock.now()}`)
+  await using two = await openDoors(db.database, { http, clock: one.clock })
+  const login = { body: { email: founder.email, password: founder.password } }
+  const second = (await call<SignedIn>(two.url, 'POST', '/v1/auth/login', login)).body.accessToken
+  const flipped = (bytes: Buffer, bit: number) => {
+    const changed = Buffer.from(bytes)
+    changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    return changed.toString('base64url')
+  }
+  for (const doors of [one, two])
+    for (const [token, other] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const [header = '', payload = '', signature = ''] = token.split('.')
+      const [, otherPayload = '', otherSignature = ''] = other.split('.')
+      const bytes = Buffer.from(signature, 'base64url')
+      const claims = decode(payload)
+      const forgeries = [
+        `${header}.${encode({ ...claims, role: 'member' })}.${signature}`,
+        `${header}.${otherPayload}.${signature}`,
+        `${header}.${payload}.${otherSignature}`,
+        `${header}.${payload}.${Buffer.alloc(64).toString('base64url')}`,
+        // In the point, in the number, and at the end of each.
+        ...[0, 255, 256, 511].map((bit) => `${header}.${payload}.${flipped(bytes, bit)}`),
+      ]
+      for (const forged of forgeries)
+        await assert.rejects(doors.tokens.verify(forged), { code: 'unauthenticated' })
+      assert.equal((await doors.tokens.verify(token)).principal.id, claims.sub)
+    }
+})
+
 test('[AC26] with another master key the server does not start, and one sentence says what to put back', async () => {
   await using db = await testDatabase()
   {

@@ -364,6 +364,24 @@ test('[DB12] a listener that rests hears everything in order, reads on after a l
   assert.equal(heard.length, before)
 })
 
+test('[RT132] a listener that rests keeps up with those who tell much: it rests when there is nothing left to read', async () => {
+  await using own = await emptyTestDatabase()
+  let heard = 0
+  let rests = 0
+  await using _listening = await own.database.listen('news', () => heard++, {
+    restMs: () => {
+      rests++
+      return 20
+    },
+  })
+  // 6 MB: as readings of 64 KB nearly a hundred.
+  await own.database.query(
+    sql`select pg_notify('news', repeat('x', 7500) || number) from generate_series(1, 800) number`,
+  )
+  await until(() => heard === 800)
+  assert.ok(rests < 60, `it rested ${rests} times`)
+})
+
 test('[DB13] a database that closes lets running work finish and refuses new work', async () => {
   await using own = await emptyTestDatabase({ poolSize: 2 })
   await table(own.database)

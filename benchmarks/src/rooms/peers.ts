@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import { installDebianPackages } from '../../../scripts/debian-packages.ts'
 import type { AccountPrincipal } from '../../../server/src/access/principal.ts'
+import type { KeySet } from '../../../server/src/access/tokens.ts'
 import { migrate } from '../../../server/src/foundation/database/migrate.ts'
 import { openDatabase } from '../../../server/src/foundation/database/pool.ts'
 import { createLog } from '../../../server/src/foundation/log.ts'
@@ -28,6 +29,8 @@ export interface PeerOptions {
   /** So many people, each with as many tokens as they visit, a hundred to a room. */
   readonly crowd?: number
   readonly visits?: number
+  /** Socket.IO then lets in only who has a token of one of these keys. */
+  readonly keySet?: KeySet
 }
 
 /** Somebody who can come to Atom: with a token that no server has seen for each visit, and one room. */
@@ -56,6 +59,7 @@ interface Ready {
   readonly person?: AccountPrincipal
   readonly cursors?: Cursors
   readonly crowd?: readonly Guest[]
+  readonly keySet?: KeySet
 }
 
 const program = join(import.meta.dirname, '..', 'peer-child.ts')

@@ -4,6 +4,8 @@ import {
   generateKeyPairSync,
   hash,
   type KeyObject,
+  sign,
+  timingSafeEqual,
   verify as verifySignature,
 } from 'node:crypto'
 import { Role } from '@atom/contract/accounts.ts'
@@ -81,6 +83,8 @@ export interface AccessTokensDependencies {
 
 interface Signer {
   readonly kid: string
+  /** As it stands in every token of this key. */
+  readonly header: string
   readonly privateKey: KeyObject
 }
 
@@ -120,7 +124,11 @@ export class AccessTokens {
   static async open(dependencies: AccessTokensDependencies): Promise<AccessTokens> {
     const { store, envelope, clock } = dependencies
     const row = (await store.current()) ?? (await store.establish(await newSigningKey(envelope, clock)))
-    const tokens = new AccessTokens(dependencies, { kid: row.kid, privateKey: await unsealed(envelope, row) })
+    const tokens = new AccessTokens(dependencies, {
+      kid: row.kid,
+      header: encodedHeader(row.kid),
+      privateKey: await unsealed(envelope, row),
+    })
     await tokens.#reload()
     return tokens
   }
@@ -196,9 +204,19 @@ export class AccessTokens {
     const signatureBytes = canonical(signature)
     if (publicKey === undefined || payloadBytes === undefined || signatureBytes?.length !== 64)
       throw new AtomError('unauthenticated')
-    if (!verifySignature(null, Buffer.from(`${header}.${payload}`), publicKey, signatureBytes))
+    if (!this.#signed(header, Buffer.from(`${header}.${payload}`), signatureBytes, publicKey))
       throw new AtomError('unauthenticated')
     return this.#read(payloadBytes)
+  }
+
+  /**
+   * Key and text determine an Ed25519 signature (RFC 8032 5.1.6). So who has the private key, as every process here has, makes
+   * the one that is right and compares, as with a MAC: measured at a third of what checking it with the public key takes.
+   */
+  #signed(header: string, text: Buffer, signature: Buffer, publicKey: KeyObject): boolean {
+    return header === this.#signer.header
+      ? timingSafeEqual(sign(null, text, this.#signer.privateKey), signature)
+      : verifySignature(null, text, publicKey, signature)
   }
 
   #read(payload: Buffer): VerifiedToken {

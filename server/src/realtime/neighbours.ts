@@ -12,8 +12,8 @@ export interface NeighboursOptions {
 }
 
 const channel = 'atom_sockets'
-/** Devices that arrive within this time are told together. */
-const gatherMs = 10
+/** Devices that arrive within this time are told together: in a storm each telling is a statement and two readings. */
+const gatherMs = 50
 /** PostgreSQL takes a payload below 8,000 bytes. */
 const payloadBytes = 7_900
 

@@ -1,6 +1,6 @@
 import { type EventPage, limits, type RoomEvent } from '@atom/contract/rooms.ts'
 import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
-import type { Database, Queryable, Transaction } from '#foundation/database/pool.ts'
+import type { Database, Listening, Queryable, Transaction } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
 import { outside } from '#foundation/telemetry/trace.ts'
@@ -55,10 +55,11 @@ export interface TimelineOptions {
 const channel = 'atom_rooms'
 /**
  * After commits that nobody here waits for, the next ones may wait this long to be heard of: a node that is woken for each
- * commit of all the others spends more on that than on what they say. With a broadcast, which brings what is waited for; and
- * without, where the first event of a room that has been silent may come that much later.
+ * commit of all the others spends more on that than on what they say. With a broadcast, which brings what is waited for;
+ * without, where the first event of a room that has been silent may come that much later; and while nobody here follows any
+ * room, where only the dispatcher listens, which waits longer anyway.
  */
-const rests = { withBroadcast: 100, alone: 40 } as const
+const rests = { withBroadcast: 100, alone: 40, nobody: 500 } as const
 /** A page ends early when its bodies are larger than this, but holds at least one event. */
 const pageSize = 256 * 1024
 
@@ -89,6 +90,7 @@ export class Timeline implements AsyncDisposable {
   #waitedFor = false
   readonly #carrier: RoomCarrier | undefined
   readonly #release = new AsyncDisposableStack()
+  #listening: Listening | undefined
 
   private constructor(options: TimelineOptions) {
     this.#database = options.database
@@ -109,7 +111,7 @@ export class Timeline implements AsyncDisposable {
   static async open(options: TimelineOptions): Promise<Timeline> {
     const timeline = new Timeline(options)
     const restMs = () => timeline.#restMs()
-    timeline.#release.use(
+    timeline.#listening = timeline.#release.use(
       await options.database.listen(channel, (payload) => timeline.#heard(payload), { restMs }),
     )
     const recheck = setInterval(() => timeline.#recheck(), options.recheckMs ?? 5_000)
@@ -212,6 +214,8 @@ export class Timeline implements AsyncDisposable {
 
   /** Somebody here wants to know that this room has new events, without the events. */
   watch(roomId: string): Disposable {
+    // What has waited for nobody is not this one's to wait for.
+    if (this.#followed.size === 0) this.#listening?.wake()
     this.#followed.set(roomId, (this.#followed.get(roomId) ?? 0) + 1)
     let over = false
     return {
@@ -300,6 +304,7 @@ export class Timeline implements AsyncDisposable {
       this.#waitedFor = false
       return 0
     }
+    if (this.#followed.size === 0) return rests.nobody
     return this.#carrier === undefined ? rests.alone : rests.withBroadcast
   }
 

@@ -23,6 +23,8 @@ export class Notifications implements AsyncDisposable {
   #returning: Promise<void> | undefined
   #resting: { readonly over: NodeJS.Timeout; readonly stream: pg.Connection['stream'] } | undefined
   #settling = false
+  /** Something was heard since this was looked at. */
+  #more = false
   // LISTEN and UNLISTEN go to the server one after the other, so that their order is the order of the calls.
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -75,8 +77,16 @@ export class Notifications implements AsyncDisposable {
     this.#listeners.clear()
     await this.#returning
     await this.#opening?.catch(() => undefined)
-    this.#wake()
+    this.wake()
     await this.#session?.end()
+  }
+
+  /** Whoever rests reads on now, and is asked anew. */
+  wake(): void {
+    if (this.#resting === undefined) return
+    clearTimeout(this.#resting.over)
+    this.#resting.stream.resume()
+    this.#resting = undefined
   }
 
   /** Nobody listens, or the session that does is there. */
@@ -133,7 +143,7 @@ export class Notifications implements AsyncDisposable {
     heartbeat.unref()
     session.once('end', () => {
       clearInterval(heartbeat)
-      this.#wake()
+      this.wake()
       if (this.#session !== session) return
       this.#session = undefined
       if (!this.#ended.signal.aborted) this.#returning ??= this.#comeBack()
@@ -142,11 +152,20 @@ export class Notifications implements AsyncDisposable {
     return session
   }
 
-  /** When all that was read is told: lets the next ones wait in the connection, to be read in one go. */
+  /**
+   * Lets the next ones wait in the connection, to be read in one go; but only when a turn of the event loop has brought nothing:
+   * one reading is 64 KB at most, and who rests after each would fall behind those who tell more.
+   */
   #rest({ connection: { stream } }: pg.Client): void {
+    this.#more = true
     if (this.#resting !== undefined || this.#settling) return
     this.#settling = true
-    queueMicrotask(() => {
+    const settle = () => {
+      if (this.#more) {
+        this.#more = false
+        setImmediate(settle)
+        return
+      }
       this.#settling = false
       const ms = this.#restMs?.() ?? 0
       if (ms === 0 || this.#ended.signal.aborted) return
@@ -156,14 +175,8 @@ export class Notifications implements AsyncDisposable {
         stream.resume()
       }, ms)
       this.#resting = { over, stream }
-    })
-  }
-
-  #wake(): void {
-    if (this.#resting === undefined) return
-    clearTimeout(this.#resting.over)
-    this.#resting.stream.resume()
-    this.#resting = undefined
+    }
+    setImmediate(settle)
   }
 
   async #comeBack(): Promise<void> {

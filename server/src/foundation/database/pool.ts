@@ -27,6 +27,12 @@ export interface TransactionOptions {
   readonly statementTimeoutMs?: number
 }
 
+/** Disposed when nobody listens any more. */
+export interface Listening extends AsyncDisposable {
+  /** A listener that rests reads on at once, and is asked anew how long it may rest. */
+  wake(): void
+}
+
 export interface DatabaseOptions {
   readonly connection: DatabaseAddress
   /** How many sessions may work at once. */
@@ -154,14 +160,17 @@ export class Database implements Queryable, AsyncDisposable {
    * then calls `heard('')`: something may have been missed.
    *
    * `restMs` is asked after each reading how long what comes next may wait to be read with what comes after it; 0: not at all.
-   * Such a listener has a session to itself, so that nobody else waits.
+   * Such a listener has a session to itself, so that nobody else waits; `wake` ends its rest.
    */
   async listen(
     channel: string,
     heard: (payload: string) => void,
     { restMs }: { readonly restMs?: () => number } = {},
-  ): Promise<AsyncDisposable> {
-    if (restMs === undefined) return await this.#notifications.listen(channel, heard)
+  ): Promise<Listening> {
+    if (restMs === undefined) {
+      const listening = await this.#notifications.listen(channel, heard)
+      return { wake: () => undefined, [Symbol.asyncDispose]: () => listening[Symbol.asyncDispose]() }
+    }
     const own = new Notifications({ settings: this.#settings, log: this.#log, restMs })
     this.#resting.add(own)
     try {
@@ -170,7 +179,7 @@ export class Database implements Queryable, AsyncDisposable {
       await this.#silence(own)
       throw error
     }
-    return { [Symbol.asyncDispose]: () => this.#silence(own) }
+    return { wake: () => own.wake(), [Symbol.asyncDispose]: () => this.#silence(own) }
   }
 
   /** Resolves when the database answers; throws `unavailable` when it does not. */
