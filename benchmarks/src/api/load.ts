@@ -79,14 +79,16 @@ function askUntil(socket: Socket, asked: Buffer, until: number): Promise<number>
     outcome()
   }
   socket.on('data', (piece: Buffer) => {
-    came += piece.latin1Slice()
+    came += piece.toString('latin1')
     const head = came.indexOf(endOfHead)
     if (head < 0) return
     const good = came.startsWith('HTTP/1.1 200 ')
     const body = came.length - head - endOfHead.length
     if (good && body < itemBytes.length) return
     if (!good || !came.endsWith(itemBytes) || body !== itemBytes.length)
-      return leave(() => reject(new Error(`${asked.latin1Slice(0, 60)} was answered: ${came.slice(0, 600)}`)))
+      return leave(() =>
+        reject(new Error(`${asked.toString('latin1', 0, 60)} was answered: ${came.slice(0, 600)}`)),
+      )
     came = ''
     answers++
     if (performance.now() < until) socket.write(asked)
