@@ -21,11 +21,13 @@ export class Load implements AsyncDisposable {
 
   /** @returns how many answers came, each of them the one that is right */
   async run(question: Question, forMs: number): Promise<number> {
-    let sockets = this.#open.get(question.url)
-    if (sockets === undefined) {
-      sockets = Promise.all(Array.from({ length: inFlight }, () => connected(question.url)))
-      this.#open.set(question.url, sockets)
-    }
+    // A server that rested too long between two rounds has closed its connections, as Express and Nest do after 5 s.
+    const kept = ((await this.#open.get(question.url)) ?? []).filter(
+      ({ readyState }) => readyState === 'open',
+    )
+    const missing = Array.from({ length: inFlight - kept.length }, () => connected(question.url))
+    const sockets = Promise.all(missing).then((made) => [...kept, ...made])
+    this.#open.set(question.url, sockets)
     const asked = requestOf(question)
     const until = performance.now() + forMs
     const answers = (await sockets).map((socket) => askUntil(socket, asked, until))
