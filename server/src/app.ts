@@ -139,6 +139,8 @@ export interface Overrides {
   readonly shedding?: Partial<LoadSheddingOptions>
   /** Aborted when nobody wants the server any more before it is there; `createApp` then throws its reason. */
   readonly starting?: AbortSignal
+  /** What `/metrics` says where several processes stand behind one port. */
+  readonly scrape?: () => Promise<string>
   /** Registers doors besides Atom's own, behind everything that stands before those. */
   readonly doors?: (guards: Guards, http: HttpServer) => void
 }
@@ -162,6 +164,8 @@ export interface App extends AsyncDisposable {
   drain(options?: { readonly graceMs?: number; readonly withinMs?: number }): Promise<void>
   /** Counts something that nobody caught, or that ended a process, among the errors that operators see. */
   crashed(thrown: unknown): void
+  /** What this process counts, in Prometheus' text format. */
+  metrics(): Promise<string>
   /** What has begun and not ended, by name. */
   unfinished(): Readonly<Record<string, number>>
   /** Requests that were cut; final after disposal. */
@@ -610,7 +614,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   )
   const objectives = born.use(new Objectives({ database, history, alerts, clock, log }))
   monitoringDoors(guards.guard, { history, objectives, alerts })
-  metricsDoor(http, { metrics, tokens, scraperToken: config.metricsToken })
+  metricsDoor(http, {
+    text: overrides.scrape ?? (() => metrics.text()),
+    tokens,
+    scraperToken: config.metricsToken,
+  })
   overrides.doors?.(guards, http)
 
   goOn()
@@ -655,6 +663,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       return readiness.watched
     },
     drain,
+    metrics: () => metrics.text(),
     crashed: (thrown) => failures.note({ door: 'process', place: 'crash', error: asAtomError(thrown) }),
     unfinished: () => ({
       requests: http.underWay,

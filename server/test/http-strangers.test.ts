@@ -9,7 +9,6 @@ import { networkOf } from '#foundation/network-address.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import type { RateLimits } from '#foundation/rate-limit/rate-limit.ts'
 import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
-import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { Callers } from '#http/callers.ts'
 import { Edge } from '#http/edge.ts'
 import { Health } from '#http/health.ts'
@@ -189,7 +188,7 @@ test('[RL25] tokens that open nothing are as dear at `/metrics` and `/health` as
   const health = new Health({ log: testLog, checks: [] })
   await using it = await doorstep((http) => {
     metricsDoor(http, {
-      metrics: new Metrics(),
+      text: async () => '',
       tokens: { verify: () => Promise.reject(new AtomError('unauthenticated')) },
       scraperToken: undefined,
     })

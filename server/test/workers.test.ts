@@ -175,3 +175,56 @@ test('[RT60] Redis is a component of the health: away it makes an installation d
     await delay(20)
   }
 })
+
+test('[MO29] a scrape of several workers tells what each of them counts, whichever is asked, and leaves out one that stands still', async () => {
+  const scraperToken = 'a-token-for-the-scraper'
+  await using atom = await AtomProcess.prepare({ ATOM_METRICS_TOKEN: scraperToken, ATOM_LOG_LEVEL: 'info' }, [
+    '--workers',
+    '2',
+    '--stuck-after',
+    '0',
+  ])
+  await atom.start()
+  await until(() => workersOf(atom).length === 2, 'two workers', patienceMs)
+  const get = async (path: string) => {
+    // Each on a connection of its own: they are dealt out in turn.
+    const headers = { authorization: `Bearer ${scraperToken}`, connection: 'close' }
+    const answer = await fetch(`${atom.url}${path}`, { headers })
+    return { status: answer.status, text: await answer.text() }
+  }
+  const counted = (text: string) =>
+    text
+      .split('\n')
+      .filter((line) => /^http_server_request_duration_seconds_count\{.*"\/v1\/setup"/.test(line))
+      .map((line) => ({ worker: /worker="(\d)"/.exec(line)?.[1], count: Number(line.split(' ').at(-1)) }))
+  for (let asked = 0; asked < 9; asked++) assert.equal((await get('/v1/setup')).status, 200)
+  for (let scrape = 0; scrape < 4; scrape++) {
+    const { status, text } = await get('/metrics')
+    assert.equal(status, 200)
+    const parts = counted(text)
+    assert.deepEqual(
+      parts.map(({ worker }) => worker),
+      ['1', '2'],
+    )
+    assert.equal(
+      parts.reduce((sum, { count }) => sum + count, 0),
+      9,
+    )
+    const types = text.split('\n').filter((line) => line.startsWith('# TYPE '))
+    assert.equal(new Set(types).size, types.length, 'each name stands once')
+    assert.ok(
+      text.split('\n').every((line) => line === '' || line.startsWith('# ') || line.includes('worker="')),
+    )
+  }
+  const [still] = workersOf(atom)
+  assert.ok(still !== undefined)
+  process.kill(still, 'SIGSTOP')
+  try {
+    // One in two reaches the one that stands still, and waits.
+    const answers = await Promise.race([get('/metrics'), get('/metrics'), get('/metrics')])
+    assert.equal(counted(answers.text).length, 1)
+  } finally {
+    process.kill(still, 'SIGCONT')
+  }
+  assert.equal(await atom.stop(), 0)
+})

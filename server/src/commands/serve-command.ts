@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import type { StatusWord } from '@atom/contract/health.ts'
 import { Command, InvalidArgumentError } from 'commander'
 import pg from 'pg'
-import type { App } from '../app.ts'
+import type { App, Overrides } from '../app.ts'
 import { type Config, readConfig } from '../config.ts'
 import { openKeyring } from '../foundation/crypto/keyring.ts'
 import { openDataDir } from '../foundation/database/database-folder.ts'
@@ -15,6 +15,7 @@ import { requireFreePort } from '../http/free-port.ts'
 import { ProbeListener } from '../http/probe-listener.ts'
 import { Readiness } from '../http/readiness.ts'
 import { Stopping } from './stopping.ts'
+import { MetricsAmongWorkers } from './worker-metrics.ts'
 import {
   isLostWord,
   type WorkerBeat,
@@ -83,7 +84,10 @@ async function serveAlone(config: Config, { log, logTail }: Kept, began: number)
 /** One of several. It ends when it is told to, or with the process that started it (Node sees to that). */
 async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<void> {
   using stopping = new Stopping({ log, deadlineMs: config.stop.deadlineMs, asWorker: true })
-  await serve(config, { log, logTail }, stopping, async (app) => {
+  const metrics = new MetricsAmongWorkers()
+  const kept = { log, logTail, scrape: () => metrics.text() }
+  await serve(config, kept, stopping, async (app) => {
+    metrics.answerWith(() => app.metrics())
     process.send?.({ ready: true, url: app.url, setupUrl: await app.setupUrl() } satisfies WorkerReady)
     let told: StatusWord | undefined
     const tell = () => {
@@ -106,13 +110,13 @@ async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<vo
 /** Brings the server up, keeps it until the process is asked to stop, and takes it down again in good order. */
 async function serve(
   config: Config,
-  { log, logTail }: Kept,
+  kept: Kept & Pick<Overrides, 'scrape'>,
   stopping: Stopping,
   ready: (app: App) => Promise<void>,
 ): Promise<void> {
   const { createApp } = await theApp()
   try {
-    await using app = await createApp(config, { log, logTail, starting: stopping.signal })
+    await using app = await createApp(config, { ...kept, starting: stopping.signal })
     stopping.unfinished = () => app.unfinished()
     stopping.crashed = (error) => app.crashed(error)
     await app.listen()
@@ -125,7 +129,7 @@ async function serve(
   } catch (error) {
     // Asked to stop before it was ready: what had begun has been taken down, and nothing is wrong.
     if (!stopping.signal.aborted || error !== stopping.signal.reason) throw error
-    log.info('stopped before it was ready')
+    kept.log.info('stopped before it was ready')
   }
 }
 

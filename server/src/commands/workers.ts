@@ -4,6 +4,7 @@ import type { HealthStatus, StatusWord } from '@atom/contract/health.ts'
 import type { Log } from '../foundation/log.ts'
 import { StartError } from '../foundation/start-error.ts'
 import type { DrainWord } from './stopping.ts'
+import { isMetricsWord, MetricsOfWorkers, type MetricsWord } from './worker-metrics.ts'
 
 /** What a worker tells the process that started it. */
 export interface WorkerReady {
@@ -67,6 +68,7 @@ export class Workers implements AsyncDisposable {
   readonly #words = new Map<Worker, StatusWord>()
   /** Looks since each that serves has said something. */
   readonly #silent = new Map<Worker, number>()
+  readonly #metrics = new MetricsOfWorkers()
   /** Killed because they stood still. */
   readonly #stuck = new WeakSet<Worker>()
   readonly #looking: NodeJS.Timeout | undefined
@@ -155,9 +157,13 @@ export class Workers implements AsyncDisposable {
     this.#alive.set(worker, place)
     const { promise, resolve, reject } = Promise.withResolvers<WorkerReady>()
     let readyAt: number | undefined
-    worker.on('message', (word: WorkerReady | WorkerWord | WorkerBeat) => {
+    worker.on('message', (word: WorkerReady | WorkerWord | WorkerBeat | MetricsWord) => {
       if (this.#silent.has(worker)) this.#silent.set(worker, 0)
       if ('beat' in word) return
+      if (isMetricsWord(word)) {
+        void this.#metrics.heard(word, worker, this.#servingNow())
+        return
+      }
       if ('word' in word) {
         this.#words.set(worker, word.word)
         return
@@ -183,6 +189,10 @@ export class Workers implements AsyncDisposable {
       void this.#replace(place, readyAt, lost)
     })
     return await promise
+  }
+
+  #servingNow(): ReadonlyMap<Worker, number> {
+    return new Map([...this.#alive].filter(([worker]) => this.#serving.has(worker)))
   }
 
   #look(): void {

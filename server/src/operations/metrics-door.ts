@@ -4,7 +4,7 @@ import { authenticate, bearerToken, requireAudience } from '#access/authenticate
 import type { AccessTokens } from '#access/tokens.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Secret } from '#foundation/secret.ts'
-import type { Metrics } from '#foundation/telemetry/metrics.ts'
+import { exposition } from '#foundation/telemetry/metrics.ts'
 import type { HttpServer } from '#http/server.ts'
 
 /**
@@ -14,12 +14,13 @@ import type { HttpServer } from '#http/server.ts'
 export function metricsDoor(
   http: HttpServer,
   options: {
-    readonly metrics: Metrics
+    /** Asked for by each scrape. */
+    readonly text: () => Promise<string>
     readonly tokens: Pick<AccessTokens, 'verify'>
     readonly scraperToken: Secret | undefined
   },
 ): void {
-  const { metrics, tokens, scraperToken } = options
+  const { text, tokens, scraperToken } = options
   http.get(
     operationRoutes.metrics.path,
     async (request, reply) => {
@@ -34,9 +35,9 @@ export function metricsDoor(
         requireAudience('operator', principal)
       }
       return reply
-        .header('content-type', metrics.contentType)
+        .header('content-type', exposition)
         .header('cache-control', 'no-store')
-        .send(await metrics.text())
+        .send(await text())
     },
     // Asked for every few seconds for ever.
     { quiet: true },

@@ -100,7 +100,11 @@ export async function startOperatorHouse(
   guard(logRoutes.log, async ({ query }) => ({ status: 200, body: await nodes.log(query) }))
   const metrics = new Metrics()
   registerLiveMetrics(metrics, sources)
-  metricsDoor(http, { metrics, tokens: live.tokens, scraperToken: new Secret(scraperToken) })
+  metricsDoor(http, {
+    text: () => metrics.text(),
+    tokens: live.tokens,
+    scraperToken: new Secret(scraperToken),
+  })
   const url = await http.listen({ host: '127.0.0.1', port: 0 })
   const alive = born.move()
   return {

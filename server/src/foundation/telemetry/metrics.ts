@@ -44,6 +44,9 @@ export type Family =
       readonly values: readonly Bucketed[]
     }
 
+/** What `Metrics.text` is, as a content type. */
+export const exposition = Registry.PROMETHEUS_CONTENT_TYPE
+
 /**
  * Everything this process counts, to be read in Prometheus' text format. Counting happens where things happen, in plain
  * numbers; here they are only read, when somebody asks. So what nobody scrapes costs nothing.
@@ -51,10 +54,6 @@ export type Family =
 export class Metrics {
   readonly #registry = new Registry()
   readonly #distributions: Told[] = []
-
-  get contentType(): string {
-    return this.#registry.contentType
-  }
 
   /** Only grows, from 0 at the start of the process. */
   counter({ name, help, labels = [], read }: Measure): void {
