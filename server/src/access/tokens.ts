@@ -169,7 +169,9 @@ export class AccessTokens {
     const verified = this.#verified.get(hash('sha256', token, 'base64url'))
     if (verified === undefined || verified.expiresAt.getTime() <= this.#clock.now().getTime())
       return undefined
-    return this.#revocations.has(verified.principal.sessionId) ? undefined : verified
+    if (this.#revocations.has(verified.principal.sessionId)) return undefined
+    this.cache.hits++
+    return verified
   }
 
   /** @throws AtomError `unauthenticated` | `token_expired` | `session_revoked` */
