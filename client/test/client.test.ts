@@ -296,8 +296,8 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
 
   test('[CL77] the examples of docs/client.md run as they are written', async () => {
     const page = await readFile(new URL('../../docs/client.md', import.meta.url), 'utf8')
-    const [first, second] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code ?? '')
-    assert.ok(first && second)
+    const [first, traced, second] = [...page.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code ?? '')
+    assert.ok(first && traced && second)
     const AsyncFunction = (async () => undefined).constructor as new (
       ...parts: string[]
     ) => (...given: unknown[]) => Promise<void>
@@ -310,6 +310,22 @@ suite('the client and the real server', { concurrency: false, timeout: 120_000 }
       { log: (...words: unknown[]) => said.push(words) },
     )
     assert.deepEqual(said[0]?.slice(1), ['Ada', 'Good morning'])
+
+    let asked = 0
+    const propagation = {
+      inject(active: unknown, carrier: { traceparent?: string }) {
+        assert.equal(active, 'now')
+        asked++
+        carrier.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+      },
+    }
+    await new AsyncFunction(
+      ...['AtomClient', 'context', 'propagation', 'email', 'password'],
+      `${traced.replaceAll('http://127.0.0.1:3000', server.url)}
+      await atom.session.login({ email, password })
+      atom.close()`,
+    )(AtomClient, { active: () => 'now' }, propagation, ada.email, ada.password)
+    assert.ok(asked > 0)
 
     using client = await signedIn()
     const { id } = await client.rooms.create('Examples')

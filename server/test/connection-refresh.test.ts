@@ -408,6 +408,8 @@ test('[CN14] a process that died while refreshing holds nobody up for longer tha
   assert.equal(reply.body.code, 'connection_needs_reconnect')
   assert.match(reply.body.detail, /cut off before its answer arrived/)
   assert.equal(it.tokenRequests(), 1)
+  // Whoever saw it before it was given up, and comes now, does not send the spent token once more.
+  assert.equal(await store.claim(dead), undefined)
 })
 
 test('[CN15] refreshing an account whose tokens do not expire asks whether the provider still knows it', async () => {

@@ -138,7 +138,8 @@ test('[UI104] with a finger the menu of a message stands in sight, large enough,
   const room = await ada.room({ name: 'On the road', members: [] })
   await ada.say(room.id, 'The train is late')
   const page = await ada.page(`/rooms/${room.id}`, { width: 390, height: 844 }, { hasTouch: true })
-  const message = log(page).getByRole('article').filter({ hasText: 'The train is late' })
+  // The answer to it will quote it, further down.
+  const message = log(page).getByRole('article').filter({ hasText: 'The train is late' }).first()
   const more = message.getByRole('button', { name: /^More about the message/ })
   await more.waitFor()
   const shown = `getComputedStyle(document.querySelector('[aria-label^="More about the message"]').parentElement).opacity`

@@ -47,17 +47,19 @@ export class CredentialStore {
   /**
    * Takes the right to refresh this generation; one holder in the whole cluster. It counts as sent from here on, so that a
    * crash after sending is known as one: `unanswered` says that an earlier holder sent the refresh token and no answer to it
-   * was stored. Undefined where another holds it or the generation has moved on.
+   * was stored. Undefined where another holds it, the generation has moved on, or it was given up: whoever looked before that must not
+   * send a token that is known to be spent.
    */
   async claim(claim: Claim): Promise<{ unanswered: boolean } | undefined> {
-    const { table, itself } = placeOf(claim)
+    const { table, itself, alive } = placeOf(claim)
     const [row] = await this.#database.query<{ unanswered: boolean }>(sql`
       update ${table} k
       set lease_holder = ${claim.holder}, lease_until = now() + make_interval(secs => ${claim.leaseSeconds}),
         unanswered = true
       from (
         select connection_id, unanswered from ${table} k
-        where ${itself} and generation = ${claim.generation} and (lease_until is null or lease_until < now())
+        where ${itself} and ${alive} and generation = ${claim.generation}
+          and (lease_until is null or lease_until < now())
         for update
       ) free
       where ${itself} and k.connection_id = free.connection_id
@@ -197,11 +199,16 @@ export class CredentialStore {
   }
 }
 
-function placeOf({ connectionId, further }: CredentialKey): { table: Sql; itself: Sql } {
+function placeOf({ connectionId, further }: CredentialKey): { table: Sql; itself: Sql; alive: Sql } {
   return further === undefined
-    ? { table: sql`credentials`, itself: sql`k.connection_id = ${connectionId}` }
+    ? {
+        table: sql`credentials`,
+        itself: sql`k.connection_id = ${connectionId}`,
+        alive: sql`not exists (select from connections where id = ${connectionId} and status = 'needs_reconnect')`,
+      }
     : {
         table: sql`further_credentials`,
         itself: sql`k.connection_id = ${connectionId} and k.slot = ${further}`,
+        alive: sql`k.lost is null`,
       }
 }
