@@ -34,6 +34,11 @@ process.send?.({ ready: { url: serving.url, ...serving.more } })
 
 async function done(order: Order): Promise<number> {
   if (order.name === 'held') return serving.held()
+  if (order.name === 'used') {
+    globalThis.gc?.()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
   if (order.name === 'drain') {
     const began = performance.now()
     await serving.drain()

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from '../../../server/test/support/atom-process.ts'
-import { type Benchmark, figure, quantile } from '../benchmark.ts'
+import { type Benchmark, type Figure, figure, quantile } from '../benchmark.ts'
 import { liftLimits } from '../lift-limits.ts'
-import { type Arrivals, arrive, capacity, patienceMs, type Target } from '../overload/arrivals.ts'
+import { type Arrivals, arrive, type Crowd, capacity, patienceMs, type Target } from '../overload/arrivals.ts'
 
 const setupToken = 'the-setup-token-of-the-benchmark'
 const person = { email: 'ada@example.com', password: 'seven calm otters sing' }
@@ -18,7 +18,7 @@ const settleMs = 1_000
 
 export const benchmark: Benchmark = {
   name: 'overload',
-  question: `Requests come at ${times} times the rate that can be served, over kept connections and as many new ones as it takes, whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
+  question: `Requests come at ${times} times the rate that can be served, once over connections that come with what they ask for (newcomers), once over a thousand that are there already (residents), whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
   async run({ quick, say }) {
     const forMs = quick ? 6_000 : 15_000
     await using unprotected = await Server.start({ UNPROTECTED: '1' })
@@ -31,60 +31,69 @@ export const benchmark: Benchmark = {
       for (const one of [unprotected, server]) peaks.push(await one.capacity(quick ? 2_000 : 4_000))
     const peak = Math.max(...peaks)
     say(`served at most: ${peaks.map(Math.round).join(', ')}/s`)
-    const shed = await server.flooded(peak * times, forMs)
-    say(`shedding: ${told(shed)}`)
-    const bare = await unprotected.flooded(peak * times, forMs)
-    say(`unprotected: ${told(bare)}`)
-    const { entries, arrivals } = shed
-    const peer = 'the same without shedding'
-    return [
+    const figures = [
       figure({ name: 'served at most, 16 clients in a closed loop', value: peak, unit: 'requests/s' }),
-      figure({
-        name: `good answers at ${times} times that`,
-        value: shed.goodput,
-        unit: 'requests/s',
-        against: { peer: 'served at most', value: peak },
-        target: '>=0.7',
-      }),
-      figure({
-        name: `good answers at ${times} times that, against none`,
-        value: shed.goodput,
-        unit: 'requests/s',
-        // Without shedding it may be none at all.
-        against: { peer, value: Math.max(bare.goodput, 1) },
-        target: '>=2',
-      }),
-      figure({
-        name: 'requests that waited in vain',
-        value: arrivals.lost.length,
-        unit: 'requests',
-        target: '<=0',
-      }),
-      figure({
-        name: `the same without shedding, of ${bare.arrivals.sent}`,
-        value: bare.arrivals.lost.length,
-        unit: 'requests',
-      }),
-      figure({
-        name: 'p99 of good answers under overload',
-        value: quantile(arrivals.took, 0.99),
-        unit: 'ms',
-        against: { peer, value: quantile(bare.arrivals.took, 0.99) },
-      }),
-      figure({
-        name: `sign-ins and renewals that got through, of ${entries.asked}`,
-        value: entries.done / entries.asked,
-        unit: 'part',
-        target: '>=1',
-      }),
-      figure({
-        name: 'until everybody is served again',
-        value: shed.recoveryMs / 1_000,
-        unit: 's',
-        target: '<=5',
-      }),
     ]
+    for (const crowd of ['newcomers', 'residents'] as const) {
+      const shed = await server.flooded(peak * times, forMs, crowd)
+      say(`${crowd}, shedding: ${told(shed)}`)
+      const bare = await unprotected.flooded(peak * times, forMs, crowd)
+      say(`${crowd}, unprotected: ${told(bare)}`)
+      figures.push(...figuresOf(crowd, peak, shed, bare))
+    }
+    return figures
   },
+}
+
+function figuresOf(crowd: Crowd, peak: number, shed: Measured, bare: Measured): Figure[] {
+  const { entries, arrivals } = shed
+  const peer = 'the same without shedding'
+  return [
+    figure({
+      name: `${crowd}: good answers at ${times} times that`,
+      value: shed.goodput,
+      unit: 'requests/s',
+      against: { peer: 'served at most', value: peak },
+      target: '>=0.7',
+    }),
+    figure({
+      name: `${crowd}: good answers at ${times} times that, against none`,
+      value: shed.goodput,
+      unit: 'requests/s',
+      // Without shedding it may be none at all.
+      against: { peer, value: Math.max(bare.goodput, 1) },
+      target: '>=2',
+    }),
+    figure({
+      name: `${crowd}: requests that waited in vain`,
+      value: arrivals.lost.length,
+      unit: 'requests',
+      target: '<=0',
+    }),
+    figure({
+      name: `${crowd}: the same without shedding, of ${bare.arrivals.sent}`,
+      value: bare.arrivals.lost.length,
+      unit: 'requests',
+    }),
+    figure({
+      name: `${crowd}: p99 of good answers under overload`,
+      value: quantile(arrivals.took, 0.99),
+      unit: 'ms',
+      against: { peer, value: quantile(bare.arrivals.took, 0.99) },
+    }),
+    figure({
+      name: `${crowd}: sign-ins and renewals that got through, of ${entries.asked}`,
+      value: entries.done / entries.asked,
+      unit: 'part',
+      target: '>=1',
+    }),
+    figure({
+      name: `${crowd}: until everybody is served again`,
+      value: shed.recoveryMs / 1_000,
+      unit: 's',
+      target: '<=5',
+    }),
+  ]
 }
 
 interface Measured {
@@ -153,10 +162,10 @@ class Server implements AsyncDisposable {
     return await capacity(this.#aim(), 16, forMs)
   }
 
-  async flooded(perSecond: number, forMs: number): Promise<Measured> {
+  async flooded(perSecond: number, forMs: number, crowd: Crowd): Promise<Measured> {
     const over = new AbortController()
     const entering = this.#enter(over.signal)
-    const arrivals = await arrive(this.#aim(), perSecond, forMs)
+    const arrivals = await arrive(this.#aim(), perSecond, forMs, crowd)
     over.abort()
     const entries = await entering
     const recoveryMs = await this.#recovered(perSecond / times / 3)

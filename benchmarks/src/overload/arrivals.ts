@@ -75,7 +75,7 @@ class Line {
   }
 }
 
-/** Connections that are kept; where all are busy, one more is opened, as a proxy in front of a server does. */
+/** Connections that are kept; each asks in its turn, and where all are busy one more is opened, as by a proxy in front of a server. */
 class Lines implements Disposable {
   readonly #target: Target
   readonly #request: string
@@ -87,9 +87,22 @@ class Lines implements Disposable {
     this.#request = `GET ${target.path} HTTP/1.1\r\nhost: atom\r\nauthorization: Bearer ${target.token}\r\n\r\n`
   }
 
+  /** Opens so many before anything is counted, and asks once over each: a few at a time, none waits. */
+  async open(count: number): Promise<void> {
+    const lines = Array.from({ length: count }, () => new Line(this.#target))
+    for (const line of lines) this.#all.add(line)
+    const left = [...lines]
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (let line = left.pop(); line !== undefined; line = left.pop()) await line.ask(this.#request)
+      }),
+    )
+    this.#free.push(...lines.filter((line) => line.open))
+  }
+
   async ask(): Promise<Outcome> {
-    let line = this.#free.pop()
-    while (line !== undefined && !line.open) line = this.#free.pop()
+    let line = this.#free.shift()
+    while (line !== undefined && !line.open) line = this.#free.shift()
     line ??= new Line(this.#target)
     this.#all.add(line)
     const outcome = await line.ask(this.#request)
@@ -103,14 +116,24 @@ class Lines implements Disposable {
   }
 }
 
+/** Over connections that come with what they ask for, as far as none is free, or over so many that are there already. */
+export type Crowd = 'newcomers' | 'residents'
+
 /** Sends at this rate for a while, and waits for what is left. */
-export async function arrive(target: Target, perSecond: number, forMs: number): Promise<Arrivals> {
+export async function arrive(
+  target: Target,
+  perSecond: number,
+  forMs: number,
+  crowd: Crowd = 'newcomers',
+): Promise<Arrivals> {
   const good: number[] = []
   const took: number[] = []
   const lost: number[] = []
   let [sent, turnedAway] = [0, 0]
   const underWay = new Set<Promise<void>>()
   using lines = new Lines(target)
+  // As many as can be waiting for their answers.
+  if (crowd === 'residents') await lines.open(Math.ceil((perSecond * patienceMs) / 1_000))
   const began = performance.now()
   const send = () => {
     sent++

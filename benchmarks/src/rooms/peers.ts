@@ -49,6 +49,7 @@ export type Order = { readonly id: number } & (
       readonly text: string
     }
   | { readonly name: 'held' }
+  | { readonly name: 'used' }
   | { readonly name: 'drain' }
 )
 type Asked = Order extends infer O ? (O extends Order ? Omit<O, 'id'> : never) : never
@@ -80,6 +81,7 @@ export class Server implements AsyncDisposable {
 
   static async start(kind: Peer, options: PeerOptions = {}): Promise<Server> {
     const child = fork(program, [kind, JSON.stringify(options)], {
+      execArgv: [...process.execArgv, '--expose-gc'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     const [message] = (await once(child, 'message', { signal: AbortSignal.timeout(patienceMs) })) as [
@@ -114,6 +116,11 @@ export class Server implements AsyncDisposable {
   async residentKiB(): Promise<number> {
     const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8')
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1])
+  }
+
+  /** What of it is in use, after a collection of garbage, in KiB. */
+  async usedKiB(): Promise<number> {
+    return (await this.ask({ name: 'used' })) / 1024
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,8 +12,8 @@ export const part: Benchmark = {
     const settleMs = quick ? 1_500 : 4_000
     const rounds = quick ? 1 : 3
     await using postgres = await preparedDatabase()
-    const atom: number[] = []
-    const bare: number[] = []
+    const atom: Held[] = []
+    const bare: Held[] = []
     for (let round = 0; round < rounds; round++) {
       const options = {
         database: postgres.url,
@@ -21,29 +21,48 @@ export const part: Benchmark = {
       }
       atom.push(await perSocket('atom', count, settleMs, options))
       bare.push(await perSocket('socket.io', count, settleMs, {}))
-      say(`${atom.at(-1)?.toFixed(1)} KiB per socket, Socket.IO alone ${bare.at(-1)?.toFixed(1)}`)
+      say(`per socket ${told(atom.at(-1))}; Socket.IO alone ${told(bare.at(-1))}`)
     }
     return [
       figure({
         name: `memory per socket, ${count} sockets`,
-        value: median(atom),
+        value: median(atom.map(({ resident }) => resident)),
         unit: 'KiB',
-        against: { peer: 'Socket.IO', value: median(bare) },
+        against: { peer: 'Socket.IO', value: median(bare.map(({ resident }) => resident)) },
         target,
+      }),
+      figure({
+        name: 'of that in use by JavaScript after a collection',
+        value: median(atom.map(({ used }) => used)),
+        unit: 'KiB',
+        against: { peer: 'Socket.IO', value: median(bare.map(({ used }) => used)) },
       }),
     ]
   },
 }
 
-async function perSocket(kind: Peer, count: number, settleMs: number, options: PeerOptions): Promise<number> {
+/** KiB for each socket. */
+interface Held {
+  readonly resident: number
+  readonly used: number
+}
+
+function told(held: Held | undefined): string {
+  return `${held?.resident.toFixed(1)} KiB (${held?.used.toFixed(1)} in use)`
+}
+
+async function perSocket(kind: Peer, count: number, settleMs: number, options: PeerOptions): Promise<Held> {
   await using server = await Server.start(kind, options)
   // Code compiled, pools filled: what comes once for all is not a socket's.
   for (const line of await lines(kind, server, 300)) line.close()
   await rest(settleMs)
+  // Both before and after, so that neither is larger for what had yet to be collected.
+  const usedBefore = await server.usedKiB()
   const before = await server.residentKiB()
   const open = await lines(kind, server, count)
   await rest(settleMs)
   const after = await server.residentKiB()
+  const usedAfter = await server.usedKiB()
   for (const line of open) line.close()
-  return (after - before) / count
+  return { resident: (after - before) / count, used: (usedAfter - usedBefore) / count }
 }
