@@ -12,6 +12,8 @@ const view = {
   apps: { github: { clientId: 'benchmark', clientSecret: 'benchmark-secret' } },
 }
 const app = await createApp(readConfig(), {
+  // It looks and counts as ever; but a load that fills the machine on purpose shall not be turned away.
+  shedding: { waitMs: 60_000 },
   sandbox: {
     providers: ['github'],
     running: () => view,
