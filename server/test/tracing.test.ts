@@ -70,7 +70,13 @@ test('[MO12] one trace goes from the caller’s traceparent through the request,
     await until(() => collector.metrics.has('http_server_request_duration_seconds'))
   }
   await rm(dataDir, { recursive: true })
-  assert.deepEqual([...new Set(collector.spans.map((span) => span.traceId))], [traceId])
+  // What took a second is told of unasked, and on a busy machine a sign-in may.
+  const slow = new Set(collector.spans.filter((span) => tookMs(span) >= 1_000).map((span) => span.traceId))
+  const expected = (id: string | undefined) => id === traceId || slow.has(id ?? '')
+  assert.deepEqual(
+    collector.spans.filter((span) => !expected(span.traceId)),
+    [],
+  )
   assert.deepEqual([...collector.services], ['atom-of-the-test'])
   assert.deepEqual([...collector.keys], ['a key'])
   const byName = (name: string) => collector.spans.find((span) => span.name === name) ?? assert.fail(name)
@@ -87,8 +93,12 @@ test('[MO12] one trace goes from the caller’s traceparent through the request,
   assert.ok(statements(turn).length > 3)
   assert.equal(attribute(request, 'http.response.status_code'), 201)
   const line = lines.find((each) => each.includes('/messages"'))
-  assert.equal((JSON.parse(line ?? '{}') as { traceId?: string }).traceId, traceId)
-  assert.equal(lines.filter((each) => each.includes('"traceId"') && !each.includes(traceId)).length, 0)
+  const tracedAs = (each: string) => (JSON.parse(each) as { traceId?: string }).traceId
+  assert.equal(tracedAs(line ?? '{}'), traceId)
+  assert.deepEqual(
+    lines.filter((each) => each.includes('"traceId"') && !expected(tracedAs(each))),
+    [],
+  )
   const all = JSON.stringify(collector.spans)
   for (const secret of [founder.password, founder.email.toLowerCase(), 'hello'])
     assert.ok(!all.includes(secret), secret)
@@ -97,6 +107,10 @@ test('[MO12] one trace goes from the caller’s traceparent through the request,
   for (const name of ['process_resident_memory_bytes', 'db_client_connection_count', 'atom_sockets_open'])
     assert.ok(collector.metrics.has(name), name)
 })
+
+function tookMs({ startTimeUnixNano, endTimeUnixNano }: ReceivedSpan): number {
+  return Number(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)) / 1e6
+}
 
 interface Made {
   readonly description: SpanDescription

@@ -15,6 +15,9 @@ export interface ReceivedSpan {
   readonly spanId: string
   readonly parentSpanId?: string
   readonly name: string
+  /** ns since 1970. */
+  readonly startTimeUnixNano: string
+  readonly endTimeUnixNano: string
   readonly attributes: readonly Attribute[]
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[]
 }
