@@ -22,6 +22,7 @@ test('[RT91] killed, frozen, drained and cut off at random: nothing acknowledged
     stepMs: 200,
     faults: 0.35,
     bursts: 2,
+    changes: 4,
     floods: 0,
     longestFreeze: 12,
     // The server that the tests share is not ours to crash.

@@ -36,6 +36,7 @@ const options: ChaosOptions = {
   stepMs,
   faults: 0.25,
   bursts: Math.max(1, clients / 12),
+  changes: Math.max(2, Math.ceil(clients / 10)),
   floods: 0.004,
   longestFreeze: 60,
   database: 'own',

@@ -10,6 +10,7 @@ const plan: Plan = {
   rooms: 8,
   can: { crashDatabase: true, dropBus: true, breakBus: true, breakModel: true },
   bursts: 2,
+  changes: 2,
   floods: 0.01,
   faults: 0.3,
   longestFreeze: 40,
@@ -27,6 +28,8 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
   const kinds = new Set(actions.map((action) => action.do))
   for (const kind of [
     'say',
+    'change',
+    'read',
     'ask',
     'stop',
     'add',
