@@ -16,6 +16,7 @@ test('[RT91] killed, frozen, drained and cut off at random: nothing acknowledged
   const outcome = await runChaos({
     seed,
     nodes: 2,
+    workers: 0,
     clients: 10,
     rooms: 5,
     steps: 70,

@@ -144,7 +144,8 @@ export class PlainDevice implements Device {
           ? await this.#ask('message.delete', { roomId, seq })
           : await this.#ask('message.react', { roomId, seq, emoji, on: kind === 'react' })
     if (answer === undefined) return { how: 'lost' }
-    if (answer.ok) return { how: 'done', ...('seq' in answer && typeof answer.seq === 'number' && { seq: answer.seq }) }
+    if (answer.ok)
+      return { how: 'done', ...('seq' in answer && typeof answer.seq === 'number' && { seq: answer.seq }) }
     if (isFinal(answer.error)) return { how: 'refused', code: answer.error.code }
     return { how: 'lost', afterMs: answer.error.retryAfterMs ?? retryMs }
   }

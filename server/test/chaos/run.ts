@@ -35,6 +35,8 @@ import { Talker } from './talker.ts'
 export interface ChaosOptions {
   readonly seed: number
   readonly nodes: number
+  /** How many processes each node is, below one that watches over them; 0: a single one. */
+  readonly workers: number
   readonly clients: number
   readonly rooms: number
   readonly steps: number
@@ -102,6 +104,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
       dropBus: options.redis !== undefined,
       breakBus: options.redis === 'own',
       breakModel: options.breakModel,
+      breakWorkers: options.workers > 0,
     },
   }
   const schedule = scheduleOf(plan)
@@ -110,6 +113,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     await using bus = options.redis === undefined ? undefined : await Bus.open(options.redis)
     await using cluster = await Cluster.open({
       nodes: options.nodes,
+      workers: options.workers,
       database: options.database,
       environment: {
         ATOM_MODEL_BASE_URL: talker.baseUrl,
@@ -405,6 +409,15 @@ class Stage implements AsyncDisposable {
         return
       case 'thaw':
         this.#begin(cluster.thaw(action.node))
+        return
+      case 'kill_worker':
+        this.#strike(action.do, cluster.killWorker(action.node, action.worker))
+        return
+      case 'freeze_worker':
+        this.#strike(action.do, cluster.freezeWorker(action.node, action.worker))
+        return
+      case 'thaw_workers':
+        this.#begin(cluster.thawWorkers(action.node))
         return
       case 'drain':
         this.#strike(action.do, cluster.drain(action.node))

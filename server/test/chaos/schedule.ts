@@ -67,6 +67,10 @@ export type Fault =
   | { readonly do: 'thaw'; readonly node: number }
   /** SIGTERM, and a new process in its place. */
   | { readonly do: 'drain'; readonly node: number }
+  /** The same for one of the processes that a node is; whoever watches over it puts a new one in its place. */
+  | { readonly do: 'kill_worker'; readonly node: number; readonly worker: number }
+  | { readonly do: 'freeze_worker'; readonly node: number; readonly worker: number }
+  | { readonly do: 'thaw_workers'; readonly node: number }
   /** PostgreSQL goes down at once, without a checkpoint, and recovers from its log. */
   | { readonly do: 'crash_database' }
   /** Redis is out of reach: connections are reset and new ones refused. */
@@ -103,6 +107,8 @@ export interface Plan {
     /** The Redis is ours to kill and to freeze. */
     readonly breakBus: boolean
     readonly breakModel: boolean
+    /** Each node is several processes. */
+    readonly breakWorkers: boolean
   }
   /** Bursts of messages in one step, on average. */
   readonly bursts: number
@@ -347,8 +353,10 @@ class Nemesis {
       ...(can.dropBus && { drop_bus: 2 }),
       ...(can.breakBus && { kill_bus: 1.5, freeze_bus: 1.5 }),
       ...(can.breakModel && { break_model: 0.5 }),
+      ...(can.breakWorkers && { kill_worker: 4, freeze_worker: 2 }),
     })
     if (kind === 'kill' || kind === 'freeze' || kind === 'drain') this.#node(kind, step, faults)
+    else if (kind === 'kill_worker' || kind === 'freeze_worker') this.#worker(kind, step, faults)
     else if (kind === 'outage') this.#outage(step, faults)
     else if (kind === 'cut' || kind === 'half_open' || kind === 'throttle') this.#line(kind, step, faults)
     else if (kind === 'crash_database' && this.#databaseUntil <= step) {
@@ -370,6 +378,16 @@ class Nemesis {
     // One stays as it is; everything at once is an outage, and that is rarer.
     if (node === undefined || (calm.length === 1 && this.#nodes.length > 1)) return
     this.#disturb(kind, node, step, faults)
+  }
+
+  #worker(kind: 'kill_worker' | 'freeze_worker', step: number, faults: Fault[]): void {
+    const calm = [...this.#nodes.keys()].filter((node) => (this.#nodes[node] ?? 0) <= step)
+    const node = this.#random.pick(calm)
+    if (node === undefined) return
+    const steps = kind === 'freeze_worker' ? this.#random.between(3, this.#plan.longestFreeze) : 0
+    this.#nodes[node] = step + steps + 10
+    faults.push({ do: kind, node, worker: this.#random.between(0, 7) })
+    if (kind === 'freeze_worker') this.#later(step + steps, { do: 'thaw_workers', node })
   }
 
   #disturb(kind: 'kill' | 'freeze' | 'drain', node: number, step: number, faults: Fault[]): void {
@@ -418,6 +436,8 @@ export function isFault(action: Action): action is Fault {
     'kill',
     'freeze',
     'drain',
+    'kill_worker',
+    'freeze_worker',
     'crash_database',
     'drop_bus',
     'kill_bus',
