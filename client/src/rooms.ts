@@ -91,6 +91,8 @@ export class Rooms extends ObservableList<RoomDescription> {
   #followers = 0
   #unlisten: (() => void) | undefined
   readonly #joined = new Set<string>()
+  /** Rooms that I was put into and that are asked for; whoever is taken out of one meanwhile is not in it. */
+  readonly #comingIn = new Set<string>()
   #joining: Promise<void> | undefined
   /** The socket was lost, and with it perhaps the word of a new room. */
   #wasAway = false
@@ -203,6 +205,7 @@ export class Rooms extends ObservableList<RoomDescription> {
     for (const room of this.#rooms.values()) room.close()
     this.#rooms.clear()
     this.#joined.clear()
+    this.#comingIn.clear()
     clearTimeout(this.#lookTimer)
     super.clear()
   }
@@ -219,7 +222,10 @@ export class Rooms extends ObservableList<RoomDescription> {
       },
       frame: (frame) => {
         if (frame.name === 'room.added') void this.#added(frame.body.roomId)
-        if (frame.name === 'room.left') this.#joined.delete(frame.body.roomId)
+        if (frame.name === 'room.left') {
+          this.#joined.delete(frame.body.roomId)
+          this.#comingIn.delete(frame.body.roomId)
+        }
         if (frame.name === 'room.left' && !this.#isOpen(frame.body.roomId)) this.#drop(frame.body.roomId)
         if (frame.name === 'room.events' && !this.#isOpen(frame.body.roomId)) {
           this.#advance(frame.body.roomId, frame.body.events)
@@ -285,11 +291,15 @@ export class Rooms extends ObservableList<RoomDescription> {
 
   /** Somebody put me into a room. */
   async #added(id: string): Promise<void> {
+    this.#comingIn.add(id)
     try {
       // An answer that is on its way may not know of it yet, and would take its place.
       await this.loading?.catch(() => undefined)
       if (this.getSnapshot().state !== 'ready') return
-      this.#put(await this.#parts.session.call(roomRoutes.room, { params: { id } }))
+      const description = await this.#parts.session.call(roomRoutes.room, { params: { id } })
+      // Out again while it was asked for.
+      if (!this.#comingIn.delete(id)) return
+      this.#put(description)
       this.#joinAll()
     } catch (thrown) {
       // Out again before anybody could look, or away: the list says so the next time it is asked.
@@ -373,6 +383,8 @@ export class Room extends ObservableState<RoomSnapshot> {
   #readTimer: ReturnType<typeof setTimeout> | undefined
   #typedAt = Number.NEGATIVE_INFINITY
   #left: Left | undefined
+  /** The last question why the socket said that I am out, until it is answered or does not matter any more. */
+  #asksWhy: object | undefined
   #closed = false
 
   constructor(parts: Parts & ListWire & { id: string }) {
@@ -790,14 +802,21 @@ export class Room extends ObservableState<RoomSnapshot> {
   /** The socket says that I am out. Whether the room is still there says why. */
   async #out(): Promise<void> {
     if (this.#left !== undefined) return
+    const asked = {}
+    this.#asksWhy = asked
     try {
       await this.#session.call(roomRoutes.room, { params: { id: this.id } })
+      if (this.#asksWhy !== asked) return
       // Out and in again before anybody could look: what was missed comes with joining anew.
       if (this.#views > 0 && this.#realtime.connected) this.#feed.connected()
     } catch (thrown) {
+      // What was true when it was asked is not any more.
+      if (this.#asksWhy !== asked) return
       const { code } = asAtomClientError(thrown)
       if (code === 'not_found') this.#goOut('ended')
       else if (code === 'not_a_member') this.#goOut('removed')
+    } finally {
+      if (this.#asksWhy === asked) this.#asksWhy = undefined
     }
   }
 
@@ -807,10 +826,11 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.changed()
   }
 
-  /** Taken out while somebody looked at it, and in again. */
+  /** Taken out while somebody looked at it, and in again; or nobody knows yet why it was told to be out. */
   #letIn(): void {
-    if (this.#left === undefined) return
+    if (this.#left === undefined && this.#asksWhy === undefined) return
     this.#left = undefined
+    this.#asksWhy = undefined
     if (this.#realtime.connected) this.#feed.connected()
     this.changed()
   }

@@ -106,6 +106,59 @@ suite('people, at the real server', { concurrency: false, timeout: 180_000 }, ()
     await lists(later.id, true)
   })
 
+  test('[RT171] whoever is taken out of a room that they look at and added again is in it, also where the question why they were out is answered last', async () => {
+    using mine = await signedIn(ada)
+    const { id } = await mine.rooms.create({ name: 'In and out', members: [{ kind: 'account', id: bobId }] })
+    // What is asked of the room waits here while it is closed.
+    let gate: Promise<void> | undefined
+    using his = await signedIn(bob, {
+      fetch: async (input: string | URL | Request, init?: RequestInit) => {
+        const answer = await fetch(input, init)
+        if (String(input).endsWith(`/v1/rooms/${id}`)) await gate
+        return answer
+      },
+    })
+    using _ = his.rooms.follow()
+    await his.rooms.list()
+    const room = his.rooms.room(id)
+    using _page = room.open()
+    await until(room, ({ state, description }) => state === 'live' && description !== undefined)
+    const words: string[] = []
+    his.realtime.listen({
+      frame: ({ name, body }) => {
+        if ((name === 'room.left' || name === 'room.added') && body.roomId === id) words.push(name)
+      },
+    })
+    const hears = async (word: string) => {
+      while (words.at(-1) !== word) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const { promise, resolve: open } = Promise.withResolvers<void>()
+    gate = promise
+    await mine.rooms.room(id).removeMember(bobId)
+    await hears('room.left')
+    await mine.rooms.room(id).addMember({ kind: 'account', id: bobId })
+    await hears('room.added')
+    gate = undefined
+    open()
+    const { seq } = await mine.rooms.room(id).send('welcome back')
+    await until(room, ({ events, left }) => left === undefined && events.some((event) => event.seq === seq))
+    await until(his.rooms, ({ items }) => items.some((item) => item.id === id && item.head >= seq))
+    // And the other way round: in, and out before it could be looked at.
+    await mine.rooms.room(id).removeMember(bobId)
+    await hears('room.left')
+    await until(room, ({ left }) => left === 'removed')
+    const { promise: again, resolve: openAgain } = Promise.withResolvers<void>()
+    gate = again
+    await mine.rooms.room(id).addMember({ kind: 'account', id: bobId })
+    await hears('room.added')
+    await mine.rooms.room(id).removeMember(bobId)
+    await hears('room.left')
+    gate = undefined
+    openAgain()
+    await until(his.rooms, ({ items }) => !items.some((item) => item.id === id))
+    await until(room, ({ left }) => left === 'removed')
+  })
+
   test('[CL121] a room that was opened before the list was there is heard by the list when its page is left', async () => {
     using mine = await signedIn(ada)
     const { id } = await mine.rooms.direct({ kind: 'account', id: bobId })

@@ -249,7 +249,10 @@ export const serverFrames = {
       Type.Literal('disconnected'),
     ]),
   }),
-  /** I was taken out of a room, or left it on another device, or it was ended: its events end here. It may come twice. */
+  /**
+   * I was taken out of a room, or left it on another device, or it was ended: its events end here. It may come twice. Of this
+   * and `room.added` about one room the last one on a socket is true, however quickly I was taken out and added again.
+   */
   'room.left': Type.Object({ roomId: Id }),
   /** I am in a room from now on: added to it, or it was made with me in it, on whatever device. Join it to hear it. */
   'room.added': Type.Object({ roomId: Id }),

@@ -107,6 +107,7 @@ import { RoomStreams } from '#realtime/room-streams.ts'
 import { SocketServer } from '#realtime/socket-server.ts'
 import { SocketTraffic } from '#realtime/socket-traffic.ts'
 import { Amendments } from '#rooms/amendments.ts'
+import { EndedRooms } from '#rooms/ended-rooms.ts'
 import { MembershipNews } from '#rooms/membership-news.ts'
 import { Messages } from '#rooms/messages.ts'
 import { PublishTraffic } from '#rooms/publish-traffic.ts'
@@ -346,6 +347,14 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       : ([new OpenAICompatibleModel(config.model), embedded] as const))
   const approvals = new Approvals({ database, timeline, tools })
   const turns = new Turns({ database, timeline, rooms, approvals })
+  born.use(
+    new EndedRooms({
+      database,
+      timeline,
+      log: modules.of('rooms'),
+      clearings: [(tx, roomId, places) => turns.forget(tx, roomId, places)],
+    }),
+  )
   const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
   const working = (roomIds: readonly string[]) => turns.working(roomIds)
   const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))

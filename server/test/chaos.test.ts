@@ -16,12 +16,14 @@ test('[RT91] killed, frozen, drained and cut off at random: nothing acknowledged
   const outcome = await runChaos({
     seed,
     nodes: 2,
+    workers: 0,
     clients: 10,
     rooms: 5,
     steps: 70,
     stepMs: 200,
     faults: 0.35,
     bursts: 2,
+    changes: 4,
     floods: 0,
     longestFreeze: 12,
     // The server that the tests share is not ours to crash.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ServerFrameName } from '@atom/contract/socket.ts'
+import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
 import { PlainClient, startLive, until } from './support/live.ts'
 import { startRoomHouse } from './support/room-house.ts'
 
@@ -51,4 +52,50 @@ test('[RM60] who comes into a room, group or direct, hears of it at once, on eve
     'nobody else hears of it',
   )
   for (const client of [here, there, hers]) assert.deepEqual(client.problems, [])
+})
+
+/** Carries nothing, and looks as if it did: events are read from the database when they do not come. */
+const deaf: Broadcast = {
+  mostBytes: 1_000_000,
+  tell: () => undefined,
+  listen: () => ({ [Symbol.dispose]: () => undefined }),
+  hears: () => true,
+  [Symbol.asyncDispose]: async () => undefined,
+}
+
+test('[RT170] whoever is taken out of a room and added again at once is told so in this order, whichever word was quicker: who goes by the last one is in the room', async () => {
+  await using house = await startRoomHouse()
+  // The word of who came in arrives there at once, the timeline long after it.
+  await using elsewhere = await startLive(house.database, { broadcast: deaf, patienceMs: 700 })
+  const [ada, bob] = [await house.person('Ada'), await house.person('Bob')]
+  const { id } = await ada.room({ name: 'Lab', members: [{ kind: 'account', id: bob.me.id }] })
+  const token = await elsewhere.token(bob.me)
+  using follows = new PlainClient(elsewhere.url, { token, deviceId: 'bob-laptop' })
+  // It joins with the word that it is in, before what came first is told.
+  using eager = new PlainClient(elsewhere.url, { token, deviceId: 'bob-phone' })
+  using looks = new PlainClient(elsewhere.url, { token, deviceId: 'bob-watch' })
+  await Promise.all([follows, eager, looks].map((client) => client.hello()))
+  const join = (client: PlainClient) => client.ask('room.join', { roomId: id, after: 0 })
+  for (const client of [follows, eager]) assert.ok((await join(client)).ok)
+  eager.socket.on('room.added', () => void join(eager))
+  // The first events of a room that is joined are waited for as well.
+  const said = await ada.say(id, 'before')
+  await until(() => eager.seqs().includes(said) && follows.seqs().includes(said), 'both hear the room')
+
+  await ada.call('DELETE', `/v1/rooms/${id}/members/${bob.me.id}`)
+  await ada.call('POST', `/v1/rooms/${id}/members`, { kind: 'account', id: bob.me.id })
+  const quick = () => told(follows, 'room.added', id) > 0 && told(follows, 'room.left', id) === 0
+  await until(quick, 'they hear that they are in before they hear that they were out')
+  await until(() => told(follows, 'room.left', id) > 0, 'and then that they were out')
+  const words = (client: PlainClient) =>
+    client.frames.flatMap(({ name }) => (name === 'room.left' || name === 'room.added' ? [name] : []))
+  await until(() => words(follows).at(-1) === 'room.added', 'and in the end that they are in')
+  assert.ok((await join(follows)).ok)
+  const last = await ada.say(id, 'after')
+  for (const client of [follows, eager]) {
+    await until(() => client.seqs().includes(last), 'what is said then')
+    assert.equal(words(client).at(-1), 'room.added')
+  }
+  assert.equal(words(looks).at(-1), 'room.added')
+  for (const client of [follows, eager, looks]) assert.deepEqual(client.problems, [])
 })

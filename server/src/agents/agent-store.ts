@@ -217,6 +217,16 @@ export async function insertTurn(tx: Transaction, turn: NewTurn): Promise<boolea
   return rows.length > 0
 }
 
+/** Turns that messages at these places of a room asked for, with everything that they did. */
+export async function deleteTurns(
+  db: Queryable,
+  roomId: string,
+  places: { readonly from: number; readonly to: number },
+): Promise<void> {
+  await db.query(sql`
+    delete from turns where room_id = ${roomId} and trigger_seq >= ${places.from} and trigger_seq < ${places.to}`)
+}
+
 export async function notifyTurn(db: Queryable, turnId: string): Promise<void> {
   await db.query(sql`select pg_notify(${turnChannel}, ${turnId})`)
 }

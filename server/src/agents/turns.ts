@@ -67,6 +67,15 @@ export class Turns {
     })
   }
 
+  /** Forgets the turns that messages at these places of an ended room asked for. `to`: the place behind the last. */
+  async forget(
+    tx: Transaction,
+    roomId: string,
+    places: { readonly from: number; readonly to: number },
+  ): Promise<void> {
+    await store.deleteTurns(tx, roomId, places)
+  }
+
   async #endNow(tx: Transaction, turn: store.TurnRow): Promise<void> {
     await this.#approvals.close(tx, turn, 'withdrawn')
     const steps = await store.stepsOf(tx, turn.id)

@@ -7,8 +7,8 @@ export interface Outlet {
   /** Whose socket it is. */
   readonly accountId: string
   emit(name: 'room.events', frame: ServerFrame<'room.events'>): void
-  /** The room is closed to this socket's person from now on. */
-  expelled(roomId: string): void
+  /** The room is closed to this socket's person, from this place of its log on. */
+  expelled(roomId: string, seq: number): void
 }
 
 /** Sends one frame, encoded once, to every follower of the room that is live. */
@@ -172,14 +172,15 @@ export class Hub<O extends Outlet = Outlet> {
 
   /** The room is gone. */
   end(roomId: string): void {
-    for (const follower of this.#rooms.get(roomId)?.followers ?? []) this.expel(follower)
+    for (const follower of this.#rooms.get(roomId)?.followers ?? [])
+      this.expel(follower, Number.MAX_SAFE_INTEGER)
   }
 
-  /** Takes a socket out of a room that is closed to its person now, and tells it. */
-  expel(follower: Follower<O>): void {
+  /** Takes a socket out of a room that is closed to its person, from this place of its log on, and tells it. */
+  expel(follower: Follower<O>, seq: number): void {
     if (follower.mode === 'gone') return
     this.leave(follower)
-    follower.outlet.expelled(follower.room.id)
+    follower.outlet.expelled(follower.room.id, seq)
   }
 
   /** Delivers the events that follow on the room's position to all its sockets here. */
@@ -217,7 +218,10 @@ export class Hub<O extends Outlet = Outlet> {
     this.#watcher?.sent(room, events)
     if (last.type !== 'member.left') return
     for (const follower of room.followers) {
-      if (follower.outlet.accountId === last.member.id) this.expel(follower)
+      if (follower.outlet.accountId !== last.member.id) continue
+      // Its page reached further, and was given to it because they are in again.
+      if (follower.mode === 'ahead' && follower.cursor > last.seq) continue
+      this.expel(follower, last.seq)
     }
   }
 

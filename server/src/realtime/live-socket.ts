@@ -10,6 +10,7 @@ import type { DefaultEventsMap, Socket } from 'socket.io'
 import type { AccountPrincipal } from '#access/principal.ts'
 import type { VerifiedToken } from '#access/tokens.ts'
 import type { Clock } from '#foundation/clock.ts'
+import { Comings } from './comings.ts'
 import type { Movable } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
 import type { Follower, Hub } from './hub.ts'
@@ -57,6 +58,7 @@ export class LiveSocket implements ResumingOutlet, Movable {
   readonly #hub: Hub<LiveSocket>
   readonly #clock: Clock
   readonly #expiry: Expiry
+  readonly #comings = new Comings()
   #admitted: VerifiedToken
   #timer: NodeJS.Timeout | undefined
   #cut: NodeJS.Timeout | undefined
@@ -162,9 +164,23 @@ export class LiveSocket implements ResumingOutlet, Movable {
     this.emit('room.signal', signal)
   }
 
-  expelled(roomId: string): void {
+  /** Its person is in the room, from this place of its log on. */
+  cameIn(roomId: string, seq: number | undefined): void {
+    if (this.#comings.heard(roomId, 'in', seq)) this.emit('room.added', { roomId })
+  }
+
+  /** Its person is out of the room, from this place of its log on. Who follows the room is told where its events end. */
+  wentOut(roomId: string, seq: number | undefined): void {
+    if (this.#comings.heard(roomId, 'out', seq) && !this.followers.has(roomId))
+      this.emit('room.left', { roomId })
+  }
+
+  /** What it follows of a room ends at this place of its log. */
+  expelled(roomId: string, seq: number): void {
     this.leave(roomId)
     this.emit('room.left', { roomId })
+    // They are in again, and were told so on a quicker way: the last word must be the true one.
+    if (this.#comings.cameAfter(roomId, seq)) this.emit('room.added', { roomId })
   }
 
   /** Calls back when the client has everything that was sent to it until now; never, where it ends before. */

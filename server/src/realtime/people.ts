@@ -25,11 +25,10 @@ export class People implements Disposable {
       }),
     )
     this.#hearing.use(
-      options.membershipNews.subscribe(({ roomId, memberId, now }) => {
+      options.membershipNews.subscribe(({ roomId, memberId, now, seq }) => {
         for (const socket of this.#sockets.get(memberId) ?? []) {
-          if (now === 'in') socket.emit('room.added', { roomId })
-          // Who follows the room is told where its events end.
-          else if (!socket.followers.has(roomId)) socket.emit('room.left', { roomId })
+          if (now === 'in') socket.cameIn(roomId, seq)
+          else socket.wentOut(roomId, seq)
         }
       }),
     )

@@ -122,7 +122,7 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
           // Long ago, or just now? What came after is for members only.
           if (end > 0 && !(await this.#isMember(outlet.accountId, room.id))) {
             follower.pass(page.events.slice(0, end))
-            this.#hub.expel(follower)
+            this.#hub.expel(follower, follower.cursor)
             return
           }
           follower.pass(page.events)
@@ -157,7 +157,8 @@ export class Resume<O extends ResumingOutlet = ResumingOutlet> {
     const isMember = await this.#isMember(outlet.accountId, room.id)
     if (follower.mode !== 'holding' || room.epoch !== epoch) return false
     if (!isMember) {
-      this.#hub.expel(follower)
+      // Their going lies somewhere on it, and their coming back, if they were told of one, after the question.
+      this.#hub.expel(follower, page.head)
       return false
     }
     this.#renew(room, page)

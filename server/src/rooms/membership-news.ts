@@ -6,6 +6,11 @@ export interface MembershipChange {
   readonly roomId: string
   readonly memberId: string
   readonly now: 'in' | 'out'
+  /**
+   * Place in the room's log from which on it is so: of two words the one with the later place is true. Undefined where a server
+   * of the version before tells it.
+   */
+  readonly seq: number | undefined
 }
 
 type Heard = (change: MembershipChange) => void
@@ -14,6 +19,7 @@ interface Told {
   readonly roomId: string
   readonly memberIds: readonly string[]
   readonly now: MembershipChange['now']
+  readonly seq?: number
 }
 
 const perNote = 150
@@ -32,10 +38,17 @@ export class MembershipNews implements Disposable {
     this.#hearing = notes.hear('membership', (body) => this.#announce(body as Told))
   }
 
-  tell(tx: Transaction, roomId: string, memberIds: readonly string[], now: MembershipChange['now']): void {
+  /** @param seq place in the room's log from which on it is so */
+  tell(
+    tx: Transaction,
+    roomId: string,
+    memberIds: readonly string[],
+    now: MembershipChange['now'],
+    seq: number,
+  ): void {
     tx.afterCommit(() => {
       for (let at = 0; at < memberIds.length; at += perNote) {
-        const told: Told = { roomId, memberIds: memberIds.slice(at, at + perNote), now }
+        const told: Told = { roomId, memberIds: memberIds.slice(at, at + perNote), now, seq }
         this.#announce(told)
         this.#notes.tell('membership', told)
       }
@@ -52,7 +65,7 @@ export class MembershipNews implements Disposable {
     this.#hearing[Symbol.dispose]()
   }
 
-  #announce({ roomId, memberIds, now }: Told): void {
-    for (const heard of this.#heard) for (const memberId of memberIds) heard({ roomId, memberId, now })
+  #announce({ roomId, memberIds, now, seq }: Told): void {
+    for (const heard of this.#heard) for (const memberId of memberIds) heard({ roomId, memberId, now, seq })
   }
 }

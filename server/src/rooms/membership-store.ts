@@ -71,7 +71,7 @@ export async function directRoom(
   return row?.id
 }
 
-/** Everything in it goes with it. */
+/** Its members go with it; what was said in it is deleted in pieces, see `EndedRooms`. */
 export async function deleteRoom(db: Queryable, roomId: string): Promise<void> {
   await db.query(sql`delete from rooms where id = ${roomId}`)
 }

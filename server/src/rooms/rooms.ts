@@ -72,7 +72,7 @@ export class Rooms {
       const role = member.id === room.createdBy ? 'owner' : 'member'
       await store.insertMember(tx, created.id, { ...member, role })
     }
-    this.#news.tell(tx, created.id, idsOf(room.members), 'in')
+    this.#news.tell(tx, created.id, idsOf(room.members), 'in', 0)
     return created
   }
 
@@ -115,7 +115,7 @@ export class Rooms {
       if (room === undefined) return undefined
       const me = { kind: principal.kind, id: principal.id, name: principal.name }
       for (const member of [me, other]) await store.insertMember(tx, room.id, member)
-      this.#news.tell(tx, room.id, idsOf([me, other]), 'in')
+      this.#news.tell(tx, room.id, idsOf([me, other]), 'in', 0)
       return room.id
     })
     const id = made ?? (await store.directRoom(this.#database, workspaceId, directKey))
@@ -163,7 +163,10 @@ export class Rooms {
     return await this.get(principal, roomId)
   }
 
-  /** Ends a room, for its owner; nothing of it is kept. Throws `not_found`, `not_a_member`, `forbidden`. */
+  /**
+   * Ends a room, for its owner: with the commit it is gone for everybody. Nothing of it is kept; `EndedRooms` deletes what was said
+   * in it. Throws `not_found`, `not_a_member`, `forbidden`.
+   */
   async end(principal: Principal, roomId: string): Promise<void> {
     const { role } = await this.requireMember(principal, roomId)
     if (role !== 'owner') throw new AtomError('forbidden', 'Only the owner of a room can delete it.')
@@ -171,7 +174,7 @@ export class Rooms {
       const members = await store.memberIds(tx, [roomId])
       await store.deleteRoom(tx, roomId)
       await this.#timeline.end(tx, roomId.toLowerCase())
-      this.#news.tell(tx, roomId.toLowerCase(), idsOf(members), 'out')
+      this.#news.tell(tx, roomId.toLowerCase(), idsOf(members), 'out', Number.MAX_SAFE_INTEGER)
     })
   }
 
@@ -298,8 +301,9 @@ export class Rooms {
         const member = { kind: heir.kind, id: heir.id, name: heir.name }
         drafts.push(this.#draft(principal, roomId, 'member.changed', { member, role: 'owner' }))
       }
-      await this.#timeline.append(tx, drafts)
-      this.#news.tell(tx, roomId.toLowerCase(), [id], 'out')
+      const [left] = await this.#timeline.append(tx, drafts)
+      if (left === undefined) throw new Error('an appended event is missing')
+      this.#news.tell(tx, roomId.toLowerCase(), [id], 'out', left.seq)
     })
   }
 
@@ -403,10 +407,11 @@ export class Rooms {
   async #join(tx: Transaction, principal: Doer, roomId: string, member: NewMember): Promise<void> {
     const joined = await store.insertMember(tx, roomId, member)
     if (joined === undefined) return
-    await this.#timeline.append(tx, [
+    const [event] = await this.#timeline.append(tx, [
       this.#draft(principal, roomId, 'member.joined', { member: { ...member } }),
     ])
-    this.#news.tell(tx, roomId.toLowerCase(), [member.id], 'in')
+    if (event === undefined) throw new Error('an appended event is missing')
+    this.#news.tell(tx, roomId.toLowerCase(), [member.id], 'in', event.seq)
   }
 
   #draft(principal: Doer, roomId: string, type: RoomEventType, body: EventDraft['body']): EventDraft {

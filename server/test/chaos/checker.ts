@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { changes } from './change-checker.ts'
 import type {
   DraftLine,
   EventLine,
@@ -47,6 +48,17 @@ export type Rule =
   | 'node_died'
   /** A room takes somebody in or out, within its time, when it is asked to. */
   | 'deed_failed'
+  /** An edit, deletion, reaction or pin that was acknowledged has its place in the log, */
+  | 'change_lost'
+  /** and one place: what changes nothing has none; */
+  | 'changed_in_vain'
+  | 'change_never_asked'
+  /** refused ones leave nothing. */
+  | 'refused_and_stored'
+  /** When all is quiet the log, the rows and every device say the same of each message. */
+  | 'state_differs'
+  | 'read_mark_lost'
+  | 'read_mark_invented'
   /** What was to break something broke nothing, again and again: the run proves less than it says. */
   | 'nemesis_idle'
 
@@ -77,6 +89,7 @@ export function check(lines: readonly HistoryLine[]): Violation[] {
     ...memberships(history),
     ...streams(history),
     ...deeds(history),
+    ...changes(history),
     ...idleness(lines),
     ...lines.flatMap((line): Violation[] =>
       line.is === 'died'
@@ -148,7 +161,8 @@ export function strikes(
   return counts
 }
 
-type Kinds = { readonly [K in HistoryLine['is']]: readonly Extract<HistoryLine, { is: K }>[] }
+/** Lines by kind. */
+export type Kinds = { readonly [K in HistoryLine['is']]: readonly Extract<HistoryLine, { is: K }>[] }
 
 /** Lines by kind, each in the order of the history. */
 function sorted(lines: readonly HistoryLine[]): Kinds {
@@ -177,6 +191,13 @@ function sorted(lines: readonly HistoryLine[]): Kinds {
     left: [],
     deed_failed: [],
     struck: [],
+    change: [],
+    change_done: [],
+    change_refused: [],
+    read: [],
+    mark: [],
+    state: [],
+    truth: [],
   }
   for (const line of lines) (kinds[line.is] as HistoryLine[]).push(line)
   return kinds
@@ -226,6 +247,11 @@ function publishes({ publish, ack, settled, refused, stored, quiet, trespass, me
   const acks = grouped(ack, (line) => messageKey(line, line.account))
   const letGo = new Map(settled.map((line) => [messageKey(line, line.account), line]))
   const refusals = grouped(refused, (line) => messageKey(line, line.account))
+  const rewritten = new Set(
+    stored.flatMap(({ type, room, target }) =>
+      type === 'message.edited' || type === 'message.deleted' ? [`${room} ${target}`] : [],
+    ),
+  )
   const published = new Map(publish.map((line) => [messageKey(line, line.account), line]))
   const violations: Violation[] = []
   for (const [key, line] of published) {
@@ -253,7 +279,7 @@ function publishes({ publish, ack, settled, refused, stored, quiet, trespass, me
           `${clientId} of ${device} was acknowledged as ${wrong.seq} and stands at ${place.seq}.`,
         )
       }
-      if (place.text !== line.text) {
+      if (place.text !== line.text && !rewritten.has(`${place.room} ${place.seq}`)) {
         tell(
           'stored_otherwise_than_said',
           `${clientId} of ${device} is stored as another text than was said.`,
@@ -678,12 +704,13 @@ function streams({ draft, final, turn }: Kinds): Violation[] {
         evidence: [line],
       })
     }
-    if (!finals.has(line.messageId)) finals.set(line.messageId, line)
+    // Whoever read it after it was deleted has nothing of what it said.
+    if ((finals.get(line.messageId)?.text ?? '') === '') finals.set(line.messageId, line)
   }
   const turns = new Map(turn.map((line) => [line.messageId, line]))
   for (const line of draft) {
     const answer = finals.get(line.messageId)
-    if (answer === undefined) continue
+    if (answer === undefined || answer.text === '') continue
     // What was streamed of an attempt that was given up is void. Who stops an answer keeps what they have read of it.
     const ended = turns.get(line.messageId)
     const valid =
@@ -705,7 +732,8 @@ function streams({ draft, final, turn }: Kinds): Violation[] {
 /** Figures of the streams: how many answers devices followed, and how many of those to the last byte. */
 export function streamFigures(lines: readonly HistoryLine[]): { followed: number; whole: number } {
   const { draft, final, turn } = sorted(lines)
-  const texts = new Map(final.map((line) => [line.messageId, line.text]))
+  const texts = new Map<string, string>()
+  for (const { messageId, text } of final) if (text !== '') texts.set(messageId, text)
   const turns = new Map(turn.map((line) => [line.messageId, line]))
   const last = draft.filter((line: DraftLine) => {
     const ended = turns.get(line.messageId)

@@ -10,6 +10,8 @@ import { emptyTestDatabase, testLog, urlOf } from '../support/postgres.ts'
 
 export interface ClusterOptions {
   readonly nodes: number
+  /** How many processes each node is, below one that watches over them; 0: a single one. */
+  readonly workers: number
   /** `own`: an embedded PostgreSQL, which can be crashed. `suite`: a database of the server that the tests share. */
   readonly database: 'own' | 'suite'
   readonly environment: Readonly<Record<string, string>>
@@ -19,6 +21,8 @@ export interface ClusterOptions {
 
 interface Node {
   readonly atom: AtomProcess
+  /** Processes of it that stand still. */
+  readonly still: Set<number>
   /** `up`: takes traffic. `frozen`: looks as if. `leaving`: drains, and gets nothing new. */
   state: 'down' | 'starting' | 'up' | 'frozen' | 'leaving'
   /** What is done to a node is done one after the other. */
@@ -65,26 +69,31 @@ export class Cluster implements AsyncDisposable {
     const nodes: Node[] = []
     for (let at = 0; at < options.nodes; at++) {
       const atom = born.use(
-        await AtomProcess.prepare({
-          ATOM_LOG_LEVEL: 'warn',
-          ATOM_SANDBOX: '0',
-          ATOM_SETUP_TOKEN: setupToken,
-          ATOM_MASTER_KEYS: keys,
-          // One address for all of them, or a token of one would be a stranger's at the next.
-          ATOM_PUBLIC_URL: 'http://127.0.0.1:3000',
-          DATABASE_URL: urlOf(connection),
-          ...options.environment,
-        }),
+        await AtomProcess.prepare(
+          {
+            ATOM_LOG_LEVEL: 'warn',
+            ATOM_SANDBOX: '0',
+            ATOM_SETUP_TOKEN: setupToken,
+            ATOM_MASTER_KEYS: keys,
+            // One address for all of them, or a token of one would be a stranger's at the next.
+            ATOM_PUBLIC_URL: 'http://127.0.0.1:3000',
+            DATABASE_URL: urlOf(connection),
+            ...options.environment,
+          },
+          options.workers > 0 ? ['--workers', String(options.workers)] : [],
+        ),
       )
-      nodes.push({ atom, state: 'down', last: Promise.resolve() })
+      nodes.push({ atom, still: new Set(), state: 'down', last: Promise.resolve() })
     }
     // Of its own, with patience: it reads what is true when everything is over.
     const database = born.use(await openDatabase({ connection, poolSize: 4, log: testLog }))
     const release = new AsyncDisposableStack()
     // Should this process end in the middle of it all, the servers end as well.
     const end = () => {
-      for (const { atom, state } of nodes)
+      for (const { atom, state, still } of nodes) {
         if (state !== 'down' && isAlive(atom)) process.kill(atom.pid, 'SIGKILL')
+        for (const pid of still) wake(pid)
+      }
     }
     process.once('exit', end)
     release.defer(() => void process.off('exit', end))
@@ -139,7 +148,41 @@ export class Cluster implements AsyncDisposable {
       if (node.state === 'down') return false
       node.state = 'down'
       await node.atom.kill()
+      // Its workers end when they notice; who stands still does not.
+      for (const pid of node.still) wake(pid)
+      node.still.clear()
       return true
+    })
+  }
+
+  /** kill -9 of one of the processes that a node is; whether there was one. */
+  killWorker(at: number, worker: number): Promise<boolean> {
+    return this.#then(at, async (node) => {
+      const pid = await workerOf(node, worker)
+      if (pid === undefined) return false
+      process.kill(pid, 'SIGKILL')
+      node.still.delete(pid)
+      return true
+    })
+  }
+
+  /** Whether one of the processes that a node is stands still now. */
+  freezeWorker(at: number, worker: number): Promise<boolean> {
+    return this.#then(at, async (node) => {
+      const pid = await workerOf(node, worker)
+      if (pid === undefined) return false
+      node.still.add(pid)
+      process.kill(pid, 'SIGSTOP')
+      return await standsStill(pid)
+    })
+  }
+
+  /** Those of a node that stand still go on. */
+  thawWorkers(at: number): Promise<void> {
+    return this.#then(at, async (node) => {
+      if (node.state === 'frozen') return
+      for (const pid of node.still) wake(pid)
+      node.still.clear()
     })
   }
 
@@ -147,15 +190,23 @@ export class Cluster implements AsyncDisposable {
   freeze(at: number): Promise<boolean> {
     return this.#then(at, async (node) => {
       if (node.state !== 'up') return false
-      process.kill(node.atom.pid, 'SIGSTOP')
+      // Who watches over the others first, or it would find them silent.
+      const all = [node.atom.pid, ...(await workersUnder(node.atom.pid))]
+      for (const pid of all) {
+        process.kill(pid, 'SIGSTOP')
+        if (pid !== node.atom.pid) node.still.add(pid)
+      }
       node.state = 'frozen'
-      return await standsStill(node.atom.pid)
+      for (const pid of all) if (!(await standsStill(pid))) return false
+      return true
     })
   }
 
   thaw(at: number): Promise<void> {
     return this.#then(at, async (node) => {
       if (node.state !== 'frozen') return
+      for (const pid of node.still) wake(pid)
+      node.still.clear()
       process.kill(node.atom.pid, 'SIGCONT')
       node.state = 'up'
     })
@@ -207,6 +258,7 @@ export class Cluster implements AsyncDisposable {
     await Promise.all(
       this.nodes.map(async (_, at) => {
         await this.thaw(at)
+        await this.thawWorkers(at)
         await this.start(at)
       }),
     )
@@ -215,7 +267,10 @@ export class Cluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
     await Promise.all(this.nodes.map(({ last }) => last))
-    for (const { atom, state } of this.nodes) if (state === 'frozen') process.kill(atom.pid, 'SIGCONT')
+    for (const { atom, state, still } of this.nodes) {
+      for (const pid of still) wake(pid)
+      if (state === 'frozen') process.kill(atom.pid, 'SIGCONT')
+    }
     // Together, because each of them takes its time to say goodbye.
     await Promise.all(this.nodes.map(({ atom }) => atom.kill()))
     await this.#release.disposeAsync()
@@ -228,6 +283,28 @@ export class Cluster implements AsyncDisposable {
     node.last = done.then(() => undefined)
     return done
   }
+}
+
+/** The processes below a node's own that serve as it does; its database is none. */
+async function workersUnder(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+  const found: number[] = []
+  for (const child of children.split(' ').filter((id) => id !== '')) {
+    const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes('--workers')) found.push(Number(child))
+  }
+  return found
+}
+
+async function workerOf(node: Node, worker: number): Promise<number | undefined> {
+  if (node.state !== 'up' || !isAlive(node.atom)) return undefined
+  const pids = (await workersUnder(node.atom.pid)).filter((pid) => !node.still.has(pid))
+  return pids[worker % pids.length]
+}
+
+/** SIGCONT to whoever is still there. */
+function wake(pid: number): void {
+  if (isRunning(pid)) process.kill(pid, 'SIGCONT')
 }
 
 function isAlive(atom: AtomProcess): boolean {

@@ -1,6 +1,6 @@
 // `npm run chaos -- --seed N --minutes 10 --nodes 3 --clients 40 --rooms 12 --redis`: the long run, with `--redis` over a
-// Redis of its own (or one that REDIS_URL names, which is not killed). Ends with the verdict; its exit
-// status is 0 where every promise was kept, 1 where not, 2 for a wrong call.
+// Redis of its own (or one that REDIS_URL names, which is not killed), with `--workers 2` each node several processes. Ends with
+// the verdict; its exit status is 0 where every promise was kept, 1 where not, 2 for a wrong call.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { runPeer } from './peer.ts'
@@ -8,7 +8,7 @@ import { reportOf } from './report.ts'
 import { type ChaosOptions, runChaos } from './run.ts'
 
 const usage =
-  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--redis] [--keep] [--peer socket.io]'
+  'Usage: npm run chaos -- [--seed N] [--minutes 10] [--nodes 3] [--clients 40] [--rooms 12] [--workers 2] [--redis] [--keep] [--peer socket.io]'
 
 const { values } = parsed()
 const seed = numberOf('seed', values.seed ?? String(randomInt(1, 1_000_000)))
@@ -16,7 +16,8 @@ const minutes = numberOf('minutes', values.minutes)
 const nodes = numberOf('nodes', values.nodes)
 const clients = numberOf('clients', values.clients)
 const rooms = numberOf('rooms', values.rooms)
-const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${clients} --rooms ${rooms}${values.redis ? ' --redis' : ''}`
+const workers = values.workers === undefined ? 0 : numberOf('workers', values.workers)
+const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${clients} --rooms ${rooms}${workers > 0 ? ` --workers ${workers}` : ''}${values.redis ? ' --redis' : ''}`
 const stepMs = 250
 
 const hurry = new AbortController()
@@ -30,12 +31,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const options: ChaosOptions = {
   seed,
   nodes,
+  workers,
   clients,
   rooms,
   steps: Math.ceil((minutes * 60_000) / stepMs),
   stepMs,
   faults: 0.25,
   bursts: Math.max(1, clients / 12),
+  changes: Math.max(2, Math.ceil(clients / 10)),
   floods: 0.004,
   longestFreeze: 60,
   database: 'own',
@@ -73,6 +76,7 @@ function parsed() {
         nodes: { type: 'string', default: '3' },
         clients: { type: 'string', default: '40' },
         rooms: { type: 'string', default: '12' },
+        workers: { type: 'string' },
         redis: { type: 'boolean', default: false },
         peer: { type: 'string' },
         keep: { type: 'boolean', default: false },

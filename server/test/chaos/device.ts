@@ -1,7 +1,25 @@
 import type { RoomEvent } from '@atom/contract/rooms.ts'
 import type { FaultyLine } from './faulty-line.ts'
-import { eventDigest, type History } from './history.ts'
+import { digestOfText, eventDigest, type History } from './history.ts'
+import { MessageStates } from './message-states.ts'
 import type { ChaosRoom, Person } from './person.ts'
+import type { ChangeKind } from './schedule.ts'
+
+export interface Change {
+  readonly kind: ChangeKind
+  /** Place of the message. */
+  readonly seq: number
+  /** The same with every attempt. */
+  readonly clientId: string
+  readonly text: string
+  readonly emoji: string
+}
+
+/** What came of asking for it once. `lost`: nobody knows. */
+export type Attempt =
+  | { readonly how: 'done'; readonly seq?: number }
+  | { readonly how: 'refused'; readonly code: string }
+  | { readonly how: 'lost'; readonly afterMs?: number }
 
 /** What one person holds in the hand: it follows rooms, owes messages, and comes back whatever happens. */
 export interface Device extends AsyncDisposable {
@@ -15,6 +33,11 @@ export interface Device extends AsyncDisposable {
   unfollow(room: ChaosRoom): void
   /** @param mentions ids of members that it names */
   say(room: ChaosRoom, text: string, mentions?: readonly string[]): void
+  /** The messages of a room as it holds them. */
+  messages(room: ChaosRoom): MessageStates
+  change(room: ChaosRoom, change: Change): Promise<Attempt>
+  /** Its person has read up to here. True where the server has said that it knows. */
+  read(room: ChaosRoom, seq: number): Promise<boolean>
   /** Stops the answer that is being written in the room, where there is one. */
   stop(room: ChaosRoom): void
   /** As when a person reloads the page: only what is kept stays. */
@@ -41,6 +64,8 @@ export class Witness {
   readonly #turns = new Map<string, string>()
   readonly #drafts = new Map<string, { attempt: number; text: string; contradicted: boolean }>()
   readonly #over = new Set<string>()
+  /** By room. Kept over a reload, as a page keeps what it holds in its storage. */
+  readonly #messages = new Map<string, MessageStates>()
 
   constructor(parts: DeviceParts) {
     this.#parts = parts
@@ -53,11 +78,13 @@ export class Witness {
 
   event(room: ChaosRoom, event: RoomEvent): void {
     const { history } = this.#parts
+    this.messages(room).take(event)
     history.add({
       is: 'event',
       ...this.of(room),
       seq: event.seq,
       digest: eventDigest(event),
+      ...digestOfText(event),
       committedAt: Date.parse(event.at) - history.began,
     })
     if (event.type === 'turn.started') this.#turns.set(room.id, event.turnId)
@@ -74,6 +101,12 @@ export class Witness {
     })
     this.#drafts.delete(event.id)
     this.#over.add(event.id)
+  }
+
+  messages(room: ChaosRoom): MessageStates {
+    const known = this.#messages.get(room.id) ?? new MessageStates()
+    this.#messages.set(room.id, known)
+    return known
   }
 
   /** The turn that is running in the room, as far as is known here. */
@@ -105,4 +138,19 @@ export class Witness {
     this.#drafts.clear()
     this.#turns.clear()
   }
+}
+
+/** Pins have no frame, so every device asks over HTTP. */
+export async function pinOf(
+  device: Pick<Device, 'person' | 'line'>,
+  room: ChaosRoom,
+  kind: 'pin' | 'unpin',
+  seq: number,
+): Promise<Attempt> {
+  const method = kind === 'pin' ? 'PUT' : 'DELETE'
+  const answer = await device.person.call(device.line.url, method, `/v1/rooms/${room.id}/pins/${seq}`)
+  if (answer === undefined) return { how: 'lost' }
+  if (answer.status < 300) return { how: 'done' }
+  if (answer.status >= 500 || [401, 429].includes(answer.status)) return { how: 'lost' }
+  return { how: 'refused', code: answer.body.code ?? String(answer.status) }
 }

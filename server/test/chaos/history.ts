@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, writeFileSync } from 'node:fs'
 import type { RoomEvent } from '@atom/contract/rooms.ts'
-import type { Action, Fault, Way } from './schedule.ts'
+import type { ChangedMessages } from './message-states.ts'
+import type { Action, ChangeKind, Fault, Way } from './schedule.ts'
 
 /** What is common to every line: when it was written, in ms since the run began. */
 interface Line {
@@ -58,6 +59,8 @@ export interface EventLine extends OfDevice {
   readonly is: 'event'
   readonly seq: number
   readonly digest: string
+  /** Digest of the text, where it has one, as it was when it was read. */
+  readonly text?: string
   /** When it was committed, by the server's clock, on the scale of `at`. */
   readonly committedAt: number
 }
@@ -89,6 +92,67 @@ export interface TrespassLine extends OfDevice {
   readonly code?: string
   /** When it was asked, on the scale of `at`. */
   readonly since?: number
+}
+
+/** Somebody asks for a change of a message. */
+export interface ChangeLine extends OfDevice {
+  readonly is: 'change'
+  /** Names it in the lines that follow. */
+  readonly key: string
+  readonly kind: ChangeKind
+  /** Place of the message. */
+  readonly target: number
+  /** Digest of the new text. */
+  readonly text?: string
+  readonly emoji?: string
+}
+
+/** The server said that it is done. */
+export interface ChangeDoneLine extends OfDevice {
+  readonly is: 'change_done'
+  readonly key: string
+  /** Place of the change, where that was said. */
+  readonly seq?: number
+}
+
+/** The server said no. `tries`: how often it was asked; of earlier ones nobody knows what became of them. */
+export interface ChangeRefusedLine extends OfDevice {
+  readonly is: 'change_refused'
+  readonly key: string
+  readonly code: string
+  readonly tries: number
+}
+
+/** A person has read up to here, says the device; `done`: and the server has said that it knows. */
+export interface ReadLine extends OfDevice {
+  readonly is: 'read'
+  readonly seq: number
+  readonly done: boolean
+}
+
+/** How far the database says that somebody has read, at the end. */
+export interface MarkLine extends Line {
+  readonly is: 'mark'
+  readonly account: string
+  readonly room: string
+  readonly seq: number
+  /** What was said before they came counts as read. */
+  readonly joined: number
+}
+
+/** The messages of a room that were changed, as a device has them at the end. */
+export interface StateLine extends OfDevice {
+  readonly is: 'state'
+  /** It holds nothing before this place. */
+  readonly from: number
+  readonly messages: ChangedMessages
+}
+
+/** The same as the database has them. */
+export interface TruthLine extends Line {
+  readonly is: 'truth'
+  readonly room: string
+  readonly messages: ChangedMessages
 }
 
 /** Something was told that is not stored. */
@@ -176,8 +240,11 @@ export interface StoredLine extends Line {
   readonly actor: string
   readonly clientId: string
   readonly digest: string
-  /** Digest of the text, of what people said. */
+  /** Digest of the text as it is now, where it has one. */
   readonly text?: string
+  /** Place of the message that it changes. */
+  readonly target?: number
+  readonly emoji?: string
   /** Who came or went, where it is that. */
   readonly member?: string
   /** When it was committed, or a little before, by the server's clock, on the scale of `at`. */
@@ -224,6 +291,13 @@ export type HistoryLine =
   | LeftLine
   | DeedFailedLine
   | StruckLine
+  | ChangeLine
+  | ChangeDoneLine
+  | ChangeRefusedLine
+  | ReadLine
+  | MarkLine
+  | StateLine
+  | TruthLine
 
 type Unstamped<L> = L extends Line ? Omit<L, 'at'> : never
 
@@ -263,12 +337,24 @@ export function textDigest(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 16)
 }
 
+/** Fields of what is said that may be others when it is read later. */
+const fleeting = new Set(['text', 'mentions', 'editedAt', 'deletedAt', 'reactions', 'sha256', 'choices'])
+
 /**
- * Equal where two readers were handed the same event. Names are left out: they are as they were when the event was read. The
- * order of fields is not part of an event.
+ * Equal where two readers were handed the same event, however much later one of them. Names are left out: they are as they were
+ * when the event was read. The order of fields is not part of an event.
  */
 export function eventDigest(event: RoomEvent): string {
-  return textDigest(JSON.stringify(ordered(event)))
+  const changes = event.type.startsWith('message.')
+  const lasting = changes
+    ? Object.fromEntries(Object.entries(event).filter(([field]) => !fleeting.has(field)))
+    : event
+  return textDigest(JSON.stringify(ordered(lasting)))
+}
+
+/** Of an event that says something. */
+export function digestOfText(event: RoomEvent): { text?: string } {
+  return 'text' in event ? { text: textDigest(event.text) } : {}
 }
 
 function ordered(value: unknown): unknown {

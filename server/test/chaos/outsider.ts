@@ -7,6 +7,8 @@ import type { ChaosRoom } from './person.ts'
 import type { Way } from './schedule.ts'
 
 const withinMs = 8_000
+/** A message that is there in most rooms. */
+const early = 2
 /** How long it listens after it was refused: what comes then should not. */
 const listensMs = 400
 
@@ -21,11 +23,14 @@ export interface Trespass {
 /** Tries to get into a room, as somebody with a good token who is not in it. Undefined: the network was in the way. */
 export async function trespass(device: Device, room: ChaosRoom, way: Way): Promise<Trespass | undefined> {
   const { line, person } = device
-  if (way === 'http') {
-    const answer = await person.call(line.url, 'GET', `/v1/rooms/${room.id}/events?after=0`)
+  if (way === 'http' || way === 'pin') {
+    const answer =
+      way === 'http'
+        ? await person.call(line.url, 'GET', `/v1/rooms/${room.id}/events?after=0`)
+        : await person.call(line.url, 'PUT', `/v1/rooms/${room.id}/pins/${early}`)
     if (answer === undefined) return undefined
     return {
-      code: answer.status === 200 ? undefined : (answer.body.code ?? String(answer.status)),
+      code: answer.status < 300 ? undefined : (answer.body.code ?? String(answer.status)),
       events: [],
       signals: [],
     }
@@ -80,8 +85,11 @@ async function asked(socket: Socket, room: ChaosRoom, way: Way): Promise<string 
     fetch: ['room.fetch', { roomId, after: 0 }],
     send: ['message.send', { roomId, clientId: randomUUID(), text: 'let me in' }],
     typing: ['signal', { roomId, kind: 'typing' }],
+    edit: ['message.edit', { roomId, seq: early, clientId: randomUUID(), text: 'let me in' }],
+    delete: ['message.delete', { roomId, seq: early }],
+    react: ['message.react', { roomId, seq: early, emoji: '🚪', on: true }],
   } as const
-  const [name, body] = way === 'cursor' || way === 'http' ? frames.join : frames[way]
+  const [name, body] = way === 'cursor' || way === 'http' || way === 'pin' ? frames.join : frames[way]
   // Right before: whoever joins follows the room until it is known that they may not.
   if (way === 'typing') socket.emit('room.join', { roomId, after: 0 })
   try {

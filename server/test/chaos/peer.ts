@@ -32,7 +32,7 @@ export async function runPeer(options: ChaosOptions): Promise<PeerOutcome> {
   const schedule = scheduleOf({
     ...options,
     nodes: 1,
-    can: { crashDatabase: false, dropBus: false, breakBus: false, breakModel: false },
+    can: { crashDatabase: false, dropBus: false, breakBus: false, breakModel: false, breakWorkers: false },
   })
   await using server = await PeerServer.start()
   await using release = new AsyncDisposableStack()

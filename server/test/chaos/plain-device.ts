@@ -9,9 +9,10 @@ import type {
   ServerFrame,
 } from '@atom/contract/socket.ts'
 import { io, type Socket } from 'socket.io-client'
-import { type Device, type DeviceParts, Witness } from './device.ts'
+import { type Attempt, type Change, type Device, type DeviceParts, pinOf, Witness } from './device.ts'
 import type { FaultyLine } from './faulty-line.ts'
 import { textDigest } from './history.ts'
+import type { MessageStates } from './message-states.ts'
 import type { ChaosRoom, Person } from './person.ts'
 import type { Seeded } from './seeded.ts'
 
@@ -125,6 +126,33 @@ export class PlainDevice implements Device {
       ordered: false,
     })
     this.#flush()
+  }
+
+  messages(room: ChaosRoom): MessageStates {
+    return this.#witness.messages(room)
+  }
+
+  async change(room: ChaosRoom, change: Change): Promise<Attempt> {
+    const { kind, seq, clientId, text, emoji } = change
+    if (kind === 'pin' || kind === 'unpin') return await pinOf(this, room, kind, seq)
+    if (!this.#ready) return { how: 'lost' }
+    const roomId = room.id
+    const answer =
+      kind === 'edit'
+        ? await this.#ask('message.edit', { roomId, seq, clientId, text })
+        : kind === 'delete'
+          ? await this.#ask('message.delete', { roomId, seq })
+          : await this.#ask('message.react', { roomId, seq, emoji, on: kind === 'react' })
+    if (answer === undefined) return { how: 'lost' }
+    if (answer.ok)
+      return { how: 'done', ...('seq' in answer && typeof answer.seq === 'number' && { seq: answer.seq }) }
+    if (isFinal(answer.error)) return { how: 'refused', code: answer.error.code }
+    return { how: 'lost', afterMs: answer.error.retryAfterMs ?? retryMs }
+  }
+
+  async read(room: ChaosRoom, seq: number): Promise<boolean> {
+    if (!this.#ready) return false
+    return (await this.#ask('room.read', { roomId: room.id, seq }))?.ok === true
   }
 
   stop(room: ChaosRoom): void {

@@ -8,7 +8,7 @@ const mostEvidence = 8
 export function reportOf(outcome: Outcome, command: string): string {
   const { figures, violations } = outcome
   const lines = [
-    `${figures.publishes} published · ${figures.acks} acknowledged · ${figures.deliveries} deliveries · ${figures.faults} faults · ${figures.reconnects} reconnects · ${figures.trespasses} trespasses`,
+    `${figures.publishes} published · ${figures.acks} acknowledged · ${figures.deliveries} deliveries · ${figures.changes} changes · ${figures.readings} readings · ${figures.faults} faults · ${figures.reconnects} reconnects · ${figures.trespasses} trespasses`,
     `${figures.answersFollowed} answers followed as they were written, ${figures.answersWhole} of them to the last byte · longest gap ${(figures.longestGapMs / 1_000).toFixed(1)} s · ${figures.seconds} s`,
     `The nemesis struck: ${[...figures.nemesis].map(([fault, { due, struck }]) => `${fault.replace('_', ' ')} ${struck} of ${due}`).join(' · ')}`,
     violations.length === 0

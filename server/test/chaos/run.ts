@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import sql from 'sql-template-tag'
 import type { Database } from '#foundation/database/pool.ts'
@@ -10,9 +12,10 @@ import { testLog } from '../support/postgres.ts'
 import { Bus } from './bus.ts'
 import { check, longestGap, streamFigures, strikes, type Violation } from './checker.ts'
 import { Cluster } from './cluster.ts'
-import type { Device } from './device.ts'
+import type { Attempt, Change, Device } from './device.ts'
 import { FaultyLine } from './faulty-line.ts'
-import { eventDigest, History, textDigest } from './history.ts'
+import { digestOfText, eventDigest, History, textDigest } from './history.ts'
+import { type ChangedMessages, named } from './message-states.ts'
 import { trespass } from './outsider.ts'
 import { type ChaosRoom, type Person, populate } from './person.ts'
 import { PlainDevice } from './plain-device.ts'
@@ -32,6 +35,8 @@ import { Talker } from './talker.ts'
 export interface ChaosOptions {
   readonly seed: number
   readonly nodes: number
+  /** How many processes each node is, below one that watches over them; 0: a single one. */
+  readonly workers: number
   readonly clients: number
   readonly rooms: number
   readonly steps: number
@@ -41,6 +46,8 @@ export interface ChaosOptions {
   readonly faults: number
   /** Bursts of messages in one step, on average. */
   readonly bursts: number
+  /** Most changes of messages, and readings, in one step. */
+  readonly changes: number
   readonly floods: number
   readonly longestFreeze: number
   readonly database: 'own' | 'suite'
@@ -63,6 +70,9 @@ export interface ChaosOptions {
 
 export interface Figures {
   readonly publishes: number
+  /** Edits, deletions, reactions and pins that were acknowledged. */
+  readonly changes: number
+  readonly readings: number
   readonly acks: number
   /** Events that took their place on a device. */
   readonly deliveries: number
@@ -94,6 +104,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
       dropBus: options.redis !== undefined,
       breakBus: options.redis === 'own',
       breakModel: options.breakModel,
+      breakWorkers: options.workers > 0,
     },
   }
   const schedule = scheduleOf(plan)
@@ -102,6 +113,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     await using bus = options.redis === undefined ? undefined : await Bus.open(options.redis)
     await using cluster = await Cluster.open({
       nodes: options.nodes,
+      workers: options.workers,
       database: options.database,
       environment: {
         ATOM_MODEL_BASE_URL: talker.baseUrl,
@@ -131,6 +143,8 @@ interface StageParts {
 
 /** How long the schedule waits for a server where none is there. */
 const startsWithinMs = 30_000
+/** How long marks and what pages show may take to come to rest when all is quiet. */
+const settlesWithinMs = 20_000
 
 /** People with their devices, and what happens to them. */
 class Stage implements AsyncDisposable {
@@ -145,6 +159,7 @@ class Stage implements AsyncDisposable {
   /** Comings and goings of a room happen one after the other, in the order of the schedule. */
   readonly #changes = new Map<ChaosRoom, Promise<void>>()
   #said = 0
+  #changed = 0
   #waitedInVain = false
 
   private constructor(
@@ -234,6 +249,7 @@ class Stage implements AsyncDisposable {
       cluster.lookForDead()
       const still = await this.#unfinished()
       if (still === undefined) {
+        await this.#settleDown(deadline)
         history.add({ is: 'quiet' })
         return
       }
@@ -244,6 +260,44 @@ class Stage implements AsyncDisposable {
     // The check says the same with its evidence.
     options.say?.(`quiet: still waiting for ${missing}; time is up`)
     history.add({ is: 'quiet' })
+  }
+
+  /** Everybody reads what they have, and what pages show comes to rest. */
+  async #settleDown(deadline: number): Promise<void> {
+    const { database } = this.#parts.cluster
+    const members = await this.#members()
+    const open = this.#devices.flatMap((device) =>
+      [...device.rooms]
+        .filter((room) => members.has(`${room.id} ${device.person.id}`))
+        .map((room) => ({ device, room, seq: device.cursor(room) })),
+    )
+    for (const { device, room } of open) {
+      const read = async (): Promise<void> => {
+        while (performance.now() < deadline) {
+          // What the SDK has not told is seen by the marks.
+          if ((await this.#read(device, room)) !== false || device instanceof SdkDevice) return
+          await delay(300)
+        }
+      }
+      await read()
+    }
+    const settled = async (): Promise<boolean> => {
+      const rows = await database.query<{ place: string; read_seq: number }>(sql`
+        select room_id || ' ' || member_id as place, read_seq from room_members where kind = 'account'`)
+      const marks = new Map(rows.map(({ place, read_seq }) => [place, read_seq]))
+      return open.every(({ device, room, seq }) => {
+        if ((marks.get(`${room.id} ${device.person.id}`) ?? 0) < seq) return false
+        if (!(device instanceof SdkDevice)) return true
+        const { from, messages } = device.shows(room, this.#nameOf)
+        const held = device.messages(room).changed(this.#nameOf)
+        return isDeepStrictEqual(
+          messages,
+          Object.fromEntries(Object.entries(held).filter(([at]) => Number(at) >= from)),
+        )
+      })
+    }
+    const until = Math.min(deadline, performance.now() + settlesWithinMs)
+    while (performance.now() < until && !(await settled())) await delay(200)
   }
 
   /** Writes down what the database holds, and who must have all of it. */
@@ -260,12 +314,38 @@ class Stage implements AsyncDisposable {
           room: room.name,
           from: 1,
         })
+        const of = { account: device.person.name, room: room.name }
+        const messages = device.messages(room).changed(this.#nameOf)
+        history.add({ is: 'state', ...of, device: device.name, from: 1, messages })
+        if (!(device instanceof SdkDevice)) continue
+        history.add({
+          is: 'state',
+          ...of,
+          device: `${device.name}'s page`,
+          ...device.shows(room, this.#nameOf),
+        })
       }
     }
     await using timeline = await Timeline.open({ database: cluster.database, log: testLog })
     const names = new Map(this.#people.map(({ id, name }) => [id, name]))
     for (const room of this.#rooms)
       await writeTimeline(room, { timeline, names, history, database: cluster.database })
+    for (const room of this.#rooms)
+      history.add({ is: 'truth', room: room.name, messages: await this.#truth(room) })
+    const roomNames = new Map(this.#rooms.map(({ id, name }) => [id, name]))
+    const marks = await cluster.database.query<{
+      room: string
+      member: string
+      seq: number
+      joined: number
+    }>(sql`
+      select room_id as room, member_id as member, read_seq as seq, joined_seq as joined from room_members
+      where kind = 'account' and left_at is null`)
+    for (const { room, member, seq, joined } of marks) {
+      const name = roomNames.get(room)
+      if (name === undefined) continue
+      history.add({ is: 'mark', account: names.get(member) ?? member, room: name, seq, joined })
+    }
     const turns = await cluster.database.query<{ message_id: string; attempt: number; status: string }>(
       sql`select message_id, attempt, status from turns`,
     )
@@ -290,6 +370,12 @@ class Stage implements AsyncDisposable {
         return
       case 'stop':
         this.#device(action.device).stop(this.#room(action.room))
+        return
+      case 'change':
+        this.#begin(this.#changeMessage(this.#device(action.device), this.#room(action.room), action))
+        return
+      case 'read':
+        this.#read(this.#device(action.device), this.#room(action.room))
         return
       case 'add':
         this.#change(action.room, (room) => this.#add(action.by, action.account, room))
@@ -323,6 +409,15 @@ class Stage implements AsyncDisposable {
         return
       case 'thaw':
         this.#begin(cluster.thaw(action.node))
+        return
+      case 'kill_worker':
+        this.#strike(action.do, cluster.killWorker(action.node, action.worker))
+        return
+      case 'freeze_worker':
+        this.#strike(action.do, cluster.freezeWorker(action.node, action.worker))
+        return
+      case 'thaw_workers':
+        this.#begin(cluster.thawWorkers(action.node))
         return
       case 'drain':
         this.#strike(action.do, cluster.drain(action.node))
@@ -382,6 +477,72 @@ class Stage implements AsyncDisposable {
       .slice(0, length + 8)
       .trimEnd()
       .toWellFormed()
+  }
+
+  /**
+   * Asks until there is an answer, as a good client does. The SDK names each of its edits anew, so of one whose answer was lost
+   * nobody knows whether asking again would be a second one.
+   */
+  async #changeMessage(
+    device: Device,
+    room: ChaosRoom,
+    { kind, own, pick, emoji }: Extract<Action, { do: 'change' }>,
+  ): Promise<void> {
+    const { history, options } = this.#parts
+    const newest = device.messages(room).newest(12, own ? device.person.id : undefined)
+    const seq = newest[pick % newest.length]
+    if (seq === undefined) return
+    const key = `C${++this.#changed}`
+    const change: Change = { kind, seq, clientId: randomUUID(), text: `${key}: ${this.#text(20)}`, emoji }
+    const of = { device: device.name, account: device.person.name, room: room.name, key }
+    const { text } = change
+    history.add({
+      is: 'change',
+      ...of,
+      kind,
+      target: seq,
+      ...(kind === 'edit' && { text: textDigest(text) }),
+      ...((kind === 'react' || kind === 'unreact') && { emoji }),
+    })
+    const deadline = performance.now() + options.quietWithinMs
+    for (let tries = 1; performance.now() < deadline; tries++) {
+      const attempt: Attempt = await device.change(room, change)
+      if (attempt.how === 'done') {
+        history.add({ is: 'change_done', ...of, ...(attempt.seq !== undefined && { seq: attempt.seq }) })
+        return
+      }
+      if (attempt.how === 'refused') {
+        history.add({ is: 'change_refused', ...of, code: attempt.code, tries })
+        return
+      }
+      if (kind === 'edit' && device instanceof SdkDevice) return
+      await delay(attempt.afterMs ?? 300)
+    }
+    history.add({
+      is: 'deed_failed',
+      deed: `${kind} of ${seq} in ${room.name} by ${device.name}`,
+      answer: 'none',
+    })
+  }
+
+  /** Up to what the device holds. Until `insisted` it is only said. */
+  #read(device: Device, room: ChaosRoom): Promise<boolean> | undefined {
+    const seq = device.cursor(room)
+    if (seq === 0) return undefined
+    const line = {
+      is: 'read',
+      device: device.name,
+      account: device.person.name,
+      room: room.name,
+      seq,
+    } as const
+    this.#parts.history.add({ ...line, done: false })
+    const reading = device.read(room, seq).then((done) => {
+      if (done) this.#parts.history.add({ ...line, done })
+      return done
+    })
+    this.#begin(reading)
+    return reading
   }
 
   #begin(work: Promise<unknown> | undefined): void {
@@ -481,7 +642,8 @@ class Stage implements AsyncDisposable {
     history.add({ is: 'trespass', ...own, way, since, ...(done.code !== undefined && { code: done.code }) })
     for (const event of done.events) {
       const committedAt = Date.parse(event.at) - history.began
-      history.add({ is: 'event', ...own, seq: event.seq, digest: eventDigest(event), committedAt })
+      const digests = { digest: eventDigest(event), ...digestOfText(event) }
+      history.add({ is: 'event', ...own, seq: event.seq, ...digests, committedAt })
     }
     for (const kind of done.signals) history.add({ is: 'signal', ...own, kind })
   }
@@ -512,6 +674,35 @@ class Stage implements AsyncDisposable {
       return `the database (${error instanceof Error ? error.message : String(error)})`
     }
   }
+
+  /** The messages of a room that are not as they were said, from their rows. */
+  async #truth(room: ChaosRoom): Promise<ChangedMessages> {
+    const rows = await this.#parts.cluster.database.query<{
+      seq: number
+      text: string
+      deleted: boolean
+      pinned: boolean
+      reactions: string[] | null
+      edited: boolean
+    }>(sql`
+      select e.seq, e.body ->> 'text' as text, e.body ->> 'deletedAt' is not null as deleted,
+        e.body ->> 'editedAt' is not null as edited, p.seq is not null as pinned,
+        (select array_agg(x.emoji || ' ' || x.member_id) from room_reactions x
+          where x.room_id = e.room_id and x.seq = e.seq) as reactions
+      from room_events e
+      left join room_pins p on p.room_id = e.room_id and p.seq = e.seq
+      where e.room_id = ${room.id} and e.type in ('message.created', 'message.final')`)
+    return Object.fromEntries(
+      rows
+        .filter(({ edited, deleted, pinned, reactions }) => edited || deleted || pinned || reactions !== null)
+        .map(({ seq, text, deleted, pinned, reactions }) => [
+          seq,
+          { text: textDigest(text), deleted, pinned, reactions: named(reactions ?? [], this.#nameOf) },
+        ]),
+    )
+  }
+
+  readonly #nameOf = (id: string): string => this.#people.find((person) => person.id === id)?.name ?? id
 
   /** Room and account of everybody who is in a room now. */
   async #members(): Promise<ReadonlySet<string>> {
@@ -614,7 +805,9 @@ async function writeTimeline(
       ...((event.type === 'member.joined' || event.type === 'member.left') && {
         member: names.get(event.member.id) ?? event.member.id,
       }),
-      ...(event.type === 'message.created' && text !== null && { text: textDigest(text) }),
+      ...(text !== null && { text: textDigest(text) }),
+      ...('targetSeq' in event && { target: event.targetSeq }),
+      ...('emoji' in event && { emoji: event.emoji }),
     })
   }
   const [row] = await database.query<{ seq: number }>(sql`select seq from rooms where id = ${room.id}`)
@@ -630,6 +823,8 @@ function figuresOf(history: History): Figures {
   const settled = lines.flatMap((line) => (line.is === 'ack' || line.is === 'settled' ? [line.clientId] : []))
   return {
     publishes: history.count('publish'),
+    changes: history.count('change_done'),
+    readings: lines.filter((line) => line.is === 'read' && line.done).length,
     acks: new Set(settled).size,
     deliveries: history.count('event'),
     faults: lines.filter((line) => line.is === 'action' && isFault(line.action)).length,

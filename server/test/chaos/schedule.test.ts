@@ -8,8 +8,9 @@ const plan: Plan = {
   nodes: 3,
   clients: 20,
   rooms: 8,
-  can: { crashDatabase: true, dropBus: true, breakBus: true, breakModel: true },
+  can: { crashDatabase: true, dropBus: true, breakBus: true, breakModel: true, breakWorkers: true },
   bursts: 2,
+  changes: 2,
   floods: 0.01,
   faults: 0.3,
   longestFreeze: 40,
@@ -27,6 +28,8 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
   const kinds = new Set(actions.map((action) => action.do))
   for (const kind of [
     'say',
+    'change',
+    'read',
     'ask',
     'stop',
     'add',
@@ -43,6 +46,8 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
     'kill',
     'freeze',
     'drain',
+    'kill_worker',
+    'freeze_worker',
     'crash_database',
     'drop_bus',
     'kill_bus',
@@ -56,6 +61,7 @@ test('[RT92] every kind of deed and fault comes, and what was begun is ended', (
   for (const [begin, end] of [
     ['kill', 'start'],
     ['freeze', 'thaw'],
+    ['freeze_worker', 'thaw_workers'],
     ['drop_bus', 'restore_bus'],
     ['kill_bus', 'start_bus'],
     ['freeze_bus', 'thaw_bus'],
@@ -75,8 +81,9 @@ test('[RT92] nobody is asked to trespass where they may be a member, and nobody 
     for (const action of steps.flat()) {
       if (action.do === 'add') members[action.room]?.add(action.account)
       if (action.do === 'remove') members[action.room]?.delete(action.account)
-      if (action.do !== 'trespass' && action.do !== 'say' && action.do !== 'ask') continue
+      if (!['trespass', 'say', 'ask', 'change', 'read'].includes(action.do) || !('device' in action)) continue
       const account = cast.devices[action.device]?.account ?? -1
+      assert.ok('room' in action)
       assert.equal(members[action.room]?.has(account), action.do !== 'trespass')
     }
     assert.ok(

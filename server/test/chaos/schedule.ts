@@ -10,7 +10,20 @@ export interface Cast {
 }
 
 /** How somebody who is not in a room tries to get in. */
-export type Way = 'join' | 'cursor' | 'fetch' | 'send' | 'typing' | 'http'
+export type Way =
+  | 'join'
+  | 'cursor'
+  | 'fetch'
+  | 'send'
+  | 'typing'
+  | 'http'
+  | 'edit'
+  | 'delete'
+  | 'react'
+  | 'pin'
+
+/** What may become of a message. */
+export type ChangeKind = 'edit' | 'delete' | 'react' | 'unreact' | 'pin' | 'unpin'
 
 /** What people do. */
 export type Deed =
@@ -23,6 +36,18 @@ export type Deed =
     }
   | { readonly do: 'ask'; readonly device: number; readonly room: number }
   | { readonly do: 'stop'; readonly device: number; readonly room: number }
+  /** A message is changed that the device holds, by `pick` one of the newest; `own`: of its person's. */
+  | {
+      readonly do: 'change'
+      readonly device: number
+      readonly room: number
+      readonly kind: ChangeKind
+      readonly own: boolean
+      readonly pick: number
+      readonly emoji: string
+    }
+  /** Its person reads what the device holds. */
+  | { readonly do: 'read'; readonly device: number; readonly room: number }
   | { readonly do: 'add'; readonly by: number; readonly account: number; readonly room: number }
   | { readonly do: 'remove'; readonly by: number; readonly account: number; readonly room: number }
   | { readonly do: 'trespass'; readonly device: number; readonly room: number; readonly way: Way }
@@ -42,6 +67,10 @@ export type Fault =
   | { readonly do: 'thaw'; readonly node: number }
   /** SIGTERM, and a new process in its place. */
   | { readonly do: 'drain'; readonly node: number }
+  /** The same for one of the processes that a node is; whoever watches over it puts a new one in its place. */
+  | { readonly do: 'kill_worker'; readonly node: number; readonly worker: number }
+  | { readonly do: 'freeze_worker'; readonly node: number; readonly worker: number }
+  | { readonly do: 'thaw_workers'; readonly node: number }
   /** PostgreSQL goes down at once, without a checkpoint, and recovers from its log. */
   | { readonly do: 'crash_database' }
   /** Redis is out of reach: connections are reset and new ones refused. */
@@ -78,9 +107,13 @@ export interface Plan {
     /** The Redis is ours to kill and to freeze. */
     readonly breakBus: boolean
     readonly breakModel: boolean
+    /** Each node is several processes. */
+    readonly breakWorkers: boolean
   }
   /** Bursts of messages in one step, on average. */
   readonly bursts: number
+  /** Most changes of messages, and readings, in one step. */
+  readonly changes: number
   /** Chance that a burst is a flood. */
   readonly floods: number
   /** Chance that a step brings a fault. */
@@ -97,6 +130,10 @@ export interface Schedule {
 
 /** Nobody who was added a moment ago trespasses: when it takes effect is not the schedule's to say. */
 const marginSteps = 40
+
+const ways = ['join', 'cursor', 'fetch', 'send', 'typing', 'http', 'edit', 'delete', 'react', 'pin'] as const
+/** Few, so that people meet at one. */
+const emojis = ['👍', '🎉', '👩🏽‍🚀'] as const
 
 /** Everything that will be done, from the seed alone: the same plan is the same schedule. */
 export function scheduleOf(plan: Plan): Schedule {
@@ -173,6 +210,7 @@ class People {
         deeds.push({ do: 'say', device, room, messages: flood ? 120 : random.between(1, 6), length })
       }
     }
+    for (let changes = random.between(0, this.#plan.changes); changes > 0; changes--) this.#change(deeds)
     if (random.chance(0.04)) this.#stop(deeds)
     if (random.chance(0.06)) this.#add(deeds)
     if (random.chance(0.06)) this.#remove(deeds, step)
@@ -193,6 +231,22 @@ class People {
 
   #deviceIn(room: number): number | undefined {
     return this.#random.pick([...this.#cast.devices.keys()].filter((device) => this.#isIn(device, room)))
+  }
+
+  #change(deeds: Deed[]): void {
+    const random = this.#random
+    const room = random.between(0, this.#cast.rooms.length - 1)
+    const device = this.#deviceIn(room)
+    const kind = random.weighted({ edit: 4, delete: 1.5, react: 5, unreact: 2, pin: 1.5, unpin: 1, read: 4 })
+    const emoji = random.pick(emojis)
+    if (device === undefined || kind === undefined || emoji === undefined) return
+    if (kind === 'read') {
+      deeds.push({ do: 'read', device, room })
+      return
+    }
+    // What is not theirs is refused, mostly.
+    const own = (kind === 'edit' || kind === 'delete') && random.chance(0.8)
+    deeds.push({ do: 'change', device, room, kind, own, pick: random.between(0, 11), emoji })
   }
 
   #stop(deeds: Deed[]): void {
@@ -241,7 +295,7 @@ class People {
       return !this.#isIn(device, room) && (gone === undefined || step - gone > marginSteps)
     })
     const device = this.#random.pick(outside)
-    const way = this.#random.pick(['join', 'cursor', 'fetch', 'send', 'typing', 'http'] as const)
+    const way = this.#random.pick(ways)
     if (device !== undefined && way !== undefined) deeds.push({ do: 'trespass', device, room, way })
   }
 
@@ -299,8 +353,10 @@ class Nemesis {
       ...(can.dropBus && { drop_bus: 2 }),
       ...(can.breakBus && { kill_bus: 1.5, freeze_bus: 1.5 }),
       ...(can.breakModel && { break_model: 0.5 }),
+      ...(can.breakWorkers && { kill_worker: 4, freeze_worker: 2 }),
     })
     if (kind === 'kill' || kind === 'freeze' || kind === 'drain') this.#node(kind, step, faults)
+    else if (kind === 'kill_worker' || kind === 'freeze_worker') this.#worker(kind, step, faults)
     else if (kind === 'outage') this.#outage(step, faults)
     else if (kind === 'cut' || kind === 'half_open' || kind === 'throttle') this.#line(kind, step, faults)
     else if (kind === 'crash_database' && this.#databaseUntil <= step) {
@@ -322,6 +378,16 @@ class Nemesis {
     // One stays as it is; everything at once is an outage, and that is rarer.
     if (node === undefined || (calm.length === 1 && this.#nodes.length > 1)) return
     this.#disturb(kind, node, step, faults)
+  }
+
+  #worker(kind: 'kill_worker' | 'freeze_worker', step: number, faults: Fault[]): void {
+    const calm = [...this.#nodes.keys()].filter((node) => (this.#nodes[node] ?? 0) <= step)
+    const node = this.#random.pick(calm)
+    if (node === undefined) return
+    const steps = kind === 'freeze_worker' ? this.#random.between(3, this.#plan.longestFreeze) : 0
+    this.#nodes[node] = step + steps + 10
+    faults.push({ do: kind, node, worker: this.#random.between(0, 7) })
+    if (kind === 'freeze_worker') this.#later(step + steps, { do: 'thaw_workers', node })
   }
 
   #disturb(kind: 'kill' | 'freeze' | 'drain', node: number, step: number, faults: Fault[]): void {
@@ -370,6 +436,8 @@ export function isFault(action: Action): action is Fault {
     'kill',
     'freeze',
     'drain',
+    'kill_worker',
+    'freeze_worker',
     'crash_database',
     'drop_bus',
     'kill_bus',

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AtomClient, AtomClientError, memoryStorage, type OutboxStorage, type Room } from '@atom/client'
 import type { Happening, Surroundings } from '@atom/client/surroundings.ts'
-import { type Device, type DeviceParts, Witness } from './device.ts'
+import { type Attempt, type Change, type Device, type DeviceParts, pinOf, Witness } from './device.ts'
 import type { FaultyLine } from './faulty-line.ts'
 import { textDigest } from './history.ts'
+import { type ChangedMessages, type MessageStates, named } from './message-states.ts'
 import { type ChaosRoom, type Person, password } from './person.ts'
 
 const retryMs = 300
@@ -81,6 +82,57 @@ export class SdkDevice implements Device {
           this.#parts.history.add({ is: 'refused', ...this.#witness.of(room), clientId, code })
         },
       )
+  }
+
+  messages(room: ChaosRoom): MessageStates {
+    return this.#witness.messages(room)
+  }
+
+  async change(room: ChaosRoom, { kind, seq, text, emoji }: Change): Promise<Attempt> {
+    if (kind === 'pin' || kind === 'unpin') return await pinOf(this, room, kind, seq)
+    const { client, ready, closed } = this.#page
+    await Promise.race([ready, delay(retryMs)])
+    const live = client.rooms.room(room.id)
+    try {
+      if (kind === 'edit') await live.edit(seq, { text })
+      else if (kind === 'delete') await live.delete(seq)
+      else if (kind === 'react') await live.react(seq, emoji)
+      else await live.unreact(seq, emoji)
+      return { how: 'done' }
+    } catch (thrown) {
+      if (!(thrown instanceof AtomClientError)) throw thrown
+      const { code, retryable, retryAfterMs: afterMs } = thrown
+      const passes =
+        retryable || ['closed', 'aborted', 'offline', 'timeout', 'unauthenticated'].includes(code)
+      if (passes || closed.signal.aborted) return { how: 'lost', ...(afterMs !== undefined && { afterMs }) }
+      return { how: 'refused', code }
+    }
+  }
+
+  /** The SDK tells it in its own time, and again with the next socket. */
+  async read(room: ChaosRoom, seq: number): Promise<boolean> {
+    this.#page.client.rooms.room(room.id).markRead(seq)
+    return false
+  }
+
+  /** The messages of a room that were changed, as the SDK shows them to a page, from the first one that is loaded. */
+  shows(
+    room: ChaosRoom,
+    nameOf: (id: string) => string,
+  ): { readonly from: number; readonly messages: ChangedMessages } {
+    const { events, pinned } = this.#page.client.rooms.room(room.id).getSnapshot()
+    const messages: Record<string, ChangedMessages[string]> = {}
+    for (const event of events) {
+      if (event.type !== 'message.created' && event.type !== 'message.final') continue
+      const edited = event.type === 'message.created' && event.editedAt !== undefined
+      const deleted = event.deletedAt !== undefined
+      const reactions = (event.reactions ?? []).flatMap(({ emoji, by }) => by.map((id) => `${emoji} ${id}`))
+      const isPinned = pinned.has(event.seq)
+      if (!edited && !deleted && !isPinned && reactions.length === 0) continue
+      const text = textDigest(event.text)
+      messages[event.seq] = { text, deleted, pinned: isPinned, reactions: named(reactions, nameOf) }
+    }
+    return { from: events[0]?.seq ?? Number.MAX_SAFE_INTEGER, messages }
   }
 
   stop(room: ChaosRoom): void {

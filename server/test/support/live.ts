@@ -15,6 +15,7 @@ import type { AccountPrincipal } from '#access/principal.ts'
 import { Revocations } from '#access/revocations.ts'
 import { SigningKeyStore } from '#access/signing-key-store.ts'
 import { AccessTokens, accessTokenLifetimeMs } from '#access/tokens.ts'
+import { deleteTurns } from '#agents/agent-store.ts'
 import type { Broadcast } from '#foundation/broadcast/broadcast.ts'
 import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
@@ -29,6 +30,7 @@ import { Neighbours } from '#realtime/neighbours.ts'
 import { Presence, type PresenceOptions, type PresenceTimes } from '#realtime/presence.ts'
 import { SocketServer, type SocketServerOptions } from '#realtime/socket-server.ts'
 import { Amendments } from '#rooms/amendments.ts'
+import { EndedRooms } from '#rooms/ended-rooms.ts'
 import { MembershipNews } from '#rooms/membership-news.ts'
 import { Messages, type MessagesOptions } from '#rooms/messages.ts'
 import { Receipts } from '#rooms/receipts.ts'
@@ -113,6 +115,7 @@ export async function startLive(database: Database, options: LiveOptions = {}): 
   const messages = release.use(new Messages({ database, timeline, log, ...options.publishing }))
   const amendments = new Amendments({ database, rooms, timeline })
   const search = release.use(new Search({ database, timeline, rooms, log }))
+  release.use(new EndedRooms({ database, timeline, log, clearings: [deleteTurns] }))
   const broadcast = options.broadcast ?? release.use(await PostgresBroadcast.open({ database, log }))
   const signals = release.use(new Signals({ broadcast, log }))
   const receipts = release.use(new Receipts({ database, signals, notes, log }))
