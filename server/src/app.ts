@@ -41,6 +41,7 @@ import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { openKeyring } from '#foundation/crypto/keyring.ts'
+import { readArchive } from '#foundation/database/archive.ts'
 import { openDataDir } from '#foundation/database/database-folder.ts'
 import { DatabaseProbe } from '#foundation/database/database-probe.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
@@ -531,13 +532,20 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const probe = born.use(
     new DatabaseProbe({ connection: { ...address, application_name: keyring.announcement }, clock, log }),
   )
+  const caches = {
+    access_tokens: tokens.cache,
+    caller_addresses: edge.callers.cache,
+    data_keys: envelope.keyCache,
+    ...connectionRoom.caches,
+  }
   const health = born.use(
     new Health({
       log,
       clock,
       checks: healthChecks({
         database: { ask: () => probe.ask(), load: () => database.load, hears: () => database.hears },
-        redis,
+        archive: () => readArchive(database),
+        cache: { redis, together: () => limits.shared, own: caches },
         masterKeys: keyring,
         queue: turnWorker,
         realtime: {
@@ -585,12 +593,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   runtime.register(metrics)
   database.traffic.register(metrics, () => database.load)
   providerTraffic.register(metrics)
-  registerCacheMetrics(metrics, {
-    access_tokens: tokens.cache,
-    caller_addresses: edge.callers.cache,
-    data_keys: envelope.keyCache,
-    ...connectionRoom.caches,
-  })
+  registerCacheMetrics(metrics, caches)
   registerTurnMetrics(metrics, { running: () => turnWorker.running })
   if (redis !== undefined) registerRedisMetrics(metrics, () => redis.connected)
   const history = born.use(
