@@ -35,7 +35,6 @@ import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { createConnectionRoom } from '#connections/connection-room.ts'
-import { capabilityClaim } from '#connections/proxy/capabilities.ts'
 import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
@@ -252,7 +251,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     claim: (authorization) => {
       const token = bearerToken(authorization) ?? ''
       const workspaceId = tokens.peek(token)?.workspaceId
-      return workspaceId === undefined ? capabilityClaim(token) : { party: workspaceId, priority: undefined }
+      return workspaceId === undefined
+        ? connectionRoom.claim(token)
+        : { party: workspaceId, priority: undefined }
     },
   })
   http.protect(edge)
