@@ -271,6 +271,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     throttle: new SignInThrottle({
       perAccount: limits.of('sign-in'),
       perAddress: limits.of('sign-in-address'),
+      perSite: limits.of('sign-in-network'),
       refused: (policy, subject) => limits.refusals.note(policy, subject),
     }),
     clock,
