@@ -10,9 +10,11 @@ const ready = /ready to accept connections/
 /**
  * Debian's PostgreSQL 15 on a new cluster in a temporary folder, reached by a Unix socket in it; as the user `postgres` when
  * we are root (it refuses root). It ends with this process, in whatever way that ends. Its settings are Debian's own but
- * for the number of sessions.
+ * for the number of sessions and those that are given.
  */
-export async function startDebianPostgres(): Promise<AsyncDisposable & { url: string }> {
+export async function startDebianPostgres(
+  given: Readonly<Record<string, string>> = {},
+): Promise<AsyncDisposable & { url: string }> {
   installDebianPackages('postgresql-15')
   await using born = new AsyncDisposableStack()
   const place = await mkdtemp(join(tmpdir(), 'atom-postgres-15-'))
@@ -30,14 +32,15 @@ export async function startDebianPostgres(): Promise<AsyncDisposable & { url: st
   })
   if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
 
-  const settings = ['-c', 'listen_addresses=', '-c', `unix_socket_directories=${folder}`]
-  const child = spawn(
-    'setpriv',
-    asOwner(join(bin, 'postgres'), ['-D', data, ...settings, '-c', 'max_connections=200']),
-    {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  )
+  const settings = Object.entries({
+    listen_addresses: '',
+    unix_socket_directories: folder,
+    max_connections: '200',
+    ...given,
+  }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const child = spawn('setpriv', asOwner(join(bin, 'postgres'), ['-D', data, ...settings]), {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   born.defer(async () => {
     // Fast shutdown: sessions are ended, what is committed is written.

@@ -5,7 +5,7 @@ interface PolicyRow {
   /** What it counts, in one sentence for an operator. */
   readonly title: string
   /** Whose requests are counted together. */
-  readonly counts: 'address' | 'account' | 'capability' | 'account at an address'
+  readonly counts: 'address' | 'account' | 'capability' | 'account at an address' | 'IPv6 network of 48 bits'
   /** Points that may be used at once after a quiet time. */
   readonly burst: number
   /** Points that come back each second. */
@@ -52,6 +52,13 @@ export const limitPolicies = {
     counts: 'address',
     burst: 50,
     perSecond: 0.5,
+  },
+  'sign-in-network': {
+    title:
+      'Wrong passwords, setup links and invitations from one IPv6 network of 48 bits, which has 65,536 addresses',
+    counts: 'IPv6 network of 48 bits',
+    burst: 500,
+    perSecond: 2,
   },
 } as const satisfies Record<string, PolicyRow>
 

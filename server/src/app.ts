@@ -35,12 +35,12 @@ import { Turns } from '#agents/turns.ts'
 import { openUnderstanding } from '#agents/understanding/understanding.ts'
 import type { SandboxOffer } from '#connections/apps.ts'
 import { createConnectionRoom } from '#connections/connection-room.ts'
-import { capabilityClaim } from '#connections/proxy/capabilities.ts'
 import { PostgresBroadcast } from '#foundation/broadcast/postgres.ts'
 import { RedisBroadcast } from '#foundation/broadcast/redis.ts'
 import { type Clock, systemClock } from '#foundation/clock.ts'
 import { Envelope } from '#foundation/crypto/envelope.ts'
 import { openKeyring } from '#foundation/crypto/keyring.ts'
+import { readArchive } from '#foundation/database/archive.ts'
 import { openDataDir } from '#foundation/database/database-folder.ts'
 import { DatabaseProbe } from '#foundation/database/database-probe.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
@@ -252,7 +252,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     claim: (authorization) => {
       const token = bearerToken(authorization) ?? ''
       const workspaceId = tokens.peek(token)?.workspaceId
-      return workspaceId === undefined ? capabilityClaim(token) : { party: workspaceId, priority: undefined }
+      return workspaceId === undefined
+        ? connectionRoom.claim(token)
+        : { party: workspaceId, priority: undefined }
     },
   })
   http.protect(edge)
@@ -270,6 +272,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     throttle: new SignInThrottle({
       perAccount: limits.of('sign-in'),
       perAddress: limits.of('sign-in-address'),
+      perSite: limits.of('sign-in-network'),
       refused: (policy, subject) => limits.refusals.note(policy, subject),
     }),
     clock,
@@ -540,13 +543,20 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const probe = born.use(
     new DatabaseProbe({ connection: { ...address, application_name: keyring.announcement }, clock, log }),
   )
+  const caches = {
+    access_tokens: tokens.cache,
+    caller_addresses: edge.callers.cache,
+    data_keys: envelope.keyCache,
+    ...connectionRoom.caches,
+  }
   const health = born.use(
     new Health({
       log,
       clock,
       checks: healthChecks({
         database: { ask: () => probe.ask(), load: () => database.load, hears: () => database.hears },
-        redis,
+        archive: () => readArchive(database),
+        cache: { redis, together: () => limits.shared, own: caches },
         masterKeys: keyring,
         queue: turnWorker,
         realtime: {
@@ -594,12 +604,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   runtime.register(metrics)
   database.traffic.register(metrics, () => database.load)
   providerTraffic.register(metrics)
-  registerCacheMetrics(metrics, {
-    access_tokens: tokens.cache,
-    caller_addresses: edge.callers.cache,
-    data_keys: envelope.keyCache,
-    ...connectionRoom.caches,
-  })
+  registerCacheMetrics(metrics, caches)
   registerTurnMetrics(metrics, { running: () => turnWorker.running })
   if (redis !== undefined) registerRedisMetrics(metrics, () => redis.connected)
   const history = born.use(

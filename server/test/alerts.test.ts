@@ -125,7 +125,7 @@ test('[MO20] a part that stays down or unwell is one alert however many processe
       .filter(({ state }) => state === 'firing')
       .map(({ subject, severity }) => `${subject} ${severity}`)
   const see = watchers(it, [it.one.alerts, other.alerts])
-  const well = { database: part('up', true), queue: part('up'), redis: part('up'), providers: part('up') }
+  const well = { database: part('up', true), queue: part('up'), cache: part('up'), providers: part('up') }
   await see(60, well)
   // Not long enough, and less than half of the time.
   await see(55, { ...well, queue: part('down') })
@@ -155,13 +155,13 @@ test('[MO20] a part that stays down or unwell is one alert however many processe
   assert.equal((await it.all())[0]?.resolution, 'No process finds it any more.')
 
   // Not well for long can wait, and so can what is done without.
-  await see(620, { ...well, providers: part('degraded'), redis: part('down') })
-  assert.deepEqual((await firing()).sort(), ['providers ticket', 'redis ticket'])
+  await see(620, { ...well, providers: part('degraded'), cache: part('down') })
+  assert.deepEqual((await firing()).sort(), ['cache ticket', 'providers ticket'])
   // One process still finds it: it goes on.
   const still = watchers(it, [other.alerts])
-  await still(620, { ...well, redis: part('down') })
+  await still(620, { ...well, cache: part('down') })
   await until(async () => (await firing()).length === 1)
-  assert.deepEqual(await firing(), ['redis ticket'])
+  assert.deepEqual(await firing(), ['cache ticket'])
   // Without the database everything else is unwell too, and one alert says so.
   const down = { ...well, database: part('down', true), queue: part('down'), providers: part('degraded') }
   await see(900, down)

@@ -197,7 +197,8 @@ function sources(changes: Partial<HealthSources> = {}): HealthSources {
       load: () => ({ size: 10, inUse: 0, waiting: 0 }),
       hears: () => true,
     },
-    redis: undefined,
+    archive: async () => ({ on: false, any: false, ageMs: 0, failing: false, failures: 0, timeoutMs: 0 }),
+    cache: { redis: undefined, together: () => false, own: {} },
     masterKeys: { check: async () => undefined, versions: [1] },
     queue: { standing: async () => ({ waiting: 0, oldestMs: 0, running: 0, places: 16 }) },
     realtime: { sockets: () => 0, behind: () => 0, streams: () => 0 },
@@ -235,6 +236,11 @@ test('[HE5] each component says in words what is wrong with it, and none of them
       /61 s/,
       { queue: { standing: async () => ({ waiting: 3, oldestMs: 61_000, running: 0, places: 16 }) } },
     ],
+    [
+      'cache',
+      /counts its limits by itself/,
+      { cache: { redis: { check: async () => undefined }, together: () => false, own: {} } },
+    ],
     ['realtime', /not heard/, { database: { ...database, hears: () => false } }],
     ['realtime', /too slowly/, { realtime: { sockets: () => 20, behind: () => 11, streams: () => 0 } }],
     [
@@ -264,9 +270,7 @@ test('[HE5] each component says in words what is wrong with it, and none of them
     assert.match(finding.detail ?? '', words)
     assert.equal((await found(name, sources())).status, 'up', name)
   }
-  const required = healthChecks(sources({ redis: { check: async () => undefined } })).filter(
-    (check) => check.required,
-  )
+  const required = healthChecks(sources()).filter((check) => check.required)
   assert.deepEqual(
     required.map(({ name }) => name),
     ['database'],
@@ -465,6 +469,8 @@ test('[HE10] the whole of a running process, in the shape of the contract, for o
     const { body } = await call<HealthShape>(app.url, 'GET', '/health', { token: me.accessToken })
     assert.ok(Compile(HealthShape).Check(body), JSON.stringify(Compile(HealthShape).Errors(body)[0]))
     assert.deepEqual(Object.keys(body.components ?? {}).toSorted(), [
+      'backups',
+      'cache',
       'clock',
       'database',
       'master_key',

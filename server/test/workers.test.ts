@@ -150,7 +150,7 @@ test('[RT113] SIGTERM while workers start ends them at once, and the server with
   assert.deepEqual(await processesOf(atom.dataDir), [])
 })
 
-test('[RT60] Redis is a component of the health: away it makes an installation degraded, and never down', async () => {
+test('[RT60] Redis stands behind the cache in the health: away it makes an installation degraded, and never down', async () => {
   await using redis = await TestRedis.prepared()
   await using atom = await AtomProcess.started({ REDIS_URL: redis.url.reveal() })
   const token = new URL(atom.setupUrl).hash.replace('#token=', '')
@@ -166,11 +166,11 @@ test('[RT60] Redis is a component of the health: away it makes an installation d
     return (await answer.json()) as Health
   }
   const away = await health()
-  assert.deepEqual([away.status, away.components?.['redis']?.status], ['degraded', 'down'])
+  assert.deepEqual([away.status, away.components?.['cache']?.status], ['degraded', 'down'])
   assert.equal((await fetch(`${atom.url}/ready`)).status, 200)
   await redis.start()
   const deadline = performance.now() + patienceMs
-  while ((await health()).components?.['redis']?.status !== 'up') {
+  while ((await health()).components?.['cache']?.status !== 'up') {
     assert.ok(performance.now() < deadline, 'Redis is used once it is there')
     await delay(20)
   }

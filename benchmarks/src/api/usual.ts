@@ -2,7 +2,7 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
-import { fastify } from 'fastify'
+import { fastify, LogController } from 'fastify'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import { pino } from 'pino'
 import { Histogram } from 'prom-client'
@@ -20,7 +20,10 @@ const token = await new SignJWT({ role: 'owner' })
   .setExpirationTime('1h')
   .sign(privateKey)
 
-const app = fastify({ loggerInstance: pino(), disableRequestLogging: true })
+const app = fastify({
+  loggerInstance: pino(),
+  logController: new LogController({ disableRequestLogging: true }),
+})
 await app.register(helmet)
 await app.register(cors, { origin: [origin], credentials: true })
 await app.register(rateLimit, { max: 1_000_000_000, timeWindow: 1_000 })

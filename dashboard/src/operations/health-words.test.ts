@@ -21,7 +21,7 @@ test('what is down is named before what is degraded, each with its reason', () =
 
 test('a reading without its limit is no bar, and one over it is a full one', () => {
   assert.equal(gaugeOf('memory', { figures: { usedBytes: 4 } }), undefined)
-  assert.equal(gaugeOf('redis', {}), undefined)
+  assert.equal(gaugeOf('cache', {}), undefined)
   assert.deepEqual(gaugeOf('descriptors', { figures: { open: 300, limit: 200 } }), {
     share: 1,
     words: '300 of 200 open',

@@ -12,6 +12,7 @@ function throttleOf(capacity = 20_000) {
   const throttle = new SignInThrottle({
     perAccount: limits.limit('account', allowance, { capacity }),
     perAddress: limits.limit('address', { burst: 50, everyUs: 100_000 }, { capacity }),
+    perSite: limits.limit('site', { burst: 500, everyUs: 500_000 }, { capacity }),
   })
   const tries = async (account: string | undefined, ip = '192.0.2.7'): Promise<boolean> => {
     try {

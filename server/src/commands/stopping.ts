@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { isatty } from 'node:tty'
 import { errorText } from '#foundation/described-error.ts'
 import type { Log } from '#foundation/log.ts'
 
@@ -28,6 +29,8 @@ export interface StoppingOptions {
   readonly deadlineMs: number
   /** Told to stop by the process that started it, not by signals. */
   readonly asWorker?: boolean
+  /** Somebody started it at a terminal, and it ends with that. */
+  readonly atTerminal?: boolean
 }
 
 /** What goes wrong while the process ends is recorded so often; then it ends at once. */
@@ -36,6 +39,9 @@ const mostFailures = 20
 /**
  * How the process ends. The first signal, or the first thing that nobody caught, asks for an orderly end, at any time, also before
  * it is ready. The second signal ends it at once, and the deadline ends it whatever is left; both say in the log what was cut.
+ *
+ * SIGHUP says that a terminal was closed. Who was started at one ends with it, as by Ctrl-C; to a daemon it means nothing. It comes
+ * from the terminal and from the shell, or right behind a SIGTERM (systemd's `SendSIGHUP`), so it never counts as the second one.
  */
 export class Stopping implements Disposable {
   /** Resolves with what came first. */
@@ -54,7 +60,7 @@ export class Stopping implements Disposable {
   #deadline: NodeJS.Timeout | undefined
   #askedAt = Number.NaN
 
-  constructor({ log, deadlineMs, asWorker = false }: StoppingOptions) {
+  constructor({ log, deadlineMs, asWorker = false, atTerminal = hasTerminal() }: StoppingOptions) {
     this.#log = log
     this.#deadlineMs = deadlineMs
     const { promise, resolve } = Promise.withResolvers<StopReason>()
@@ -65,6 +71,11 @@ export class Stopping implements Disposable {
         if (!asWorker) this.#signal(signal)
       })
     }
+    this.#on('SIGHUP', () => {
+      if (asWorker) return
+      if (atTerminal) this.#begin({ why: 'SIGHUP', patient: false, watched: false })
+      else this.#log.info({ signal: 'SIGHUP' }, 'a signal that means nothing here: there is no terminal')
+    })
     if (asWorker) {
       this.#on('message', (word) => {
         if (!isDrainWord(word)) return
@@ -129,4 +140,9 @@ export class Stopping implements Disposable {
     this.#controller.abort()
     this.#resolve(reason)
   }
+}
+
+/** Asked at the start: of a terminal that is gone nobody can say that it was one. */
+function hasTerminal(): boolean {
+  return [0, 1, 2].some((descriptor) => isatty(descriptor))
 }

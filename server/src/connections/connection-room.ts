@@ -58,6 +58,8 @@ export interface ConnectionRoom extends AsyncDisposable {
   readonly keepAlive: KeepAlive
   /** Providers that are left alone now because they failed again and again. */
   resting(): readonly RestingProvider[]
+  /** What a token that looks like a capability's is known to be: see `Capabilities.claim`. */
+  claim(token: string): ReturnType<Capabilities['claim']>
   /** Registers the room's doors. */
   doors(guards: Guards): void
 }
@@ -170,9 +172,14 @@ export function createConnectionRoom(outside: {
     apps,
     proxy,
     providerTraffic,
-    caches: { connection_standings: standings.cache, open_credentials: credentials.cache },
+    caches: {
+      connection_standings: standings.cache,
+      open_credentials: credentials.cache,
+      capabilities: capabilities.cache,
+    },
     keepAlive,
     resting: () => tokenRefresh.resting(),
+    claim: (token) => capabilities.claim(token),
     doors(guards) {
       connectionDoors(guards, { connections, apps, appTester, forecast })
       proxyDoors(guards, { proxy, capabilities, publicUrl: outside.publicUrl })

@@ -24,6 +24,12 @@ export function neighbourhoodOf(network: string): string {
   return isIP(address) === 6 ? `${groupsOf(address, 3).join(':')}::/48` : network
 }
 
+/** What one customer may be given at most, of what `networkOf` names: 48 bits of IPv6 (RFC 6177). Undefined for any other. */
+export function siteOf(network: string): string | undefined {
+  const site = neighbourhoodOf(network)
+  return site.endsWith('::/48') ? site : undefined
+}
+
 function groupsOf(address: string, count: number): string[] {
   const [before = '', after] = (address.split('%')[0] ?? '').split('::')
   const head = before === '' ? [] : before.split(':')

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Priority } from '@atom/contract/route.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AtomError } from '#foundation/errors.ts'
+import { neighbourhoodOf } from '#foundation/network-address.ts'
 import type { Limit } from '#foundation/rate-limit/rate-limit.ts'
 import { answerOf } from './answer.ts'
 import type { Callers } from './callers.ts'
@@ -66,7 +67,7 @@ export interface KnownCaller {
 
 /** Whom a request says it comes from, before anybody has checked: good enough to share out what can be served. */
 export interface Claim {
-  /** Whose part it is of: a workspace. */
+  /** Whose part it is of: a workspace. Undefined: nobody here has seen these credentials open anything. */
   readonly party: string | undefined
   readonly priority: Priority | undefined
 }
@@ -125,7 +126,7 @@ export class Edge {
       claim = this.#claim(authorization)
       if (priority === 'people' && claim?.priority !== undefined) priority = claim.priority
     }
-    if (!this.shedding.admits(priority, () => claim?.party ?? caller.network)) {
+    if (!this.shedding.admits(priority, () => partyOf(claim, caller.network))) {
       request.turnedAway = true
       return this.shedding.refusal()
     }
@@ -183,10 +184,18 @@ export class Edge {
     if (standing === 'allowed') return
     const authorization = request.headers.authorization
     const claim = authorization === undefined ? undefined : this.#claim(authorization)
-    if (!this.shedding.admits('people', () => claim?.party ?? network)) throw this.shedding.refusal()
+    if (!this.shedding.admits('people', () => partyOf(claim, network))) throw this.shedding.refusal()
     // The turns of a process are few: one address does not get to take them all. Where nodes count together, and what is left is
     // not known here, this one passes and is counted; whoever has nothing left is known by then.
     const outcome = this.limits.take(this.#address, network, writingCost)
     if (outcome instanceof AtomError) throw outcome
   }
+}
+
+/**
+ * Strangers have one part for each address; those who say that they are agents one for their whole neighbourhood, because who makes
+ * up tokens has made-up addresses as well: a line with 65,536 networks of IPv6 is one stranger.
+ */
+function partyOf(claim: Claim | undefined, network: string): string {
+  return claim === undefined ? network : (claim.party ?? neighbourhoodOf(network))
 }

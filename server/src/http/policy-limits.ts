@@ -26,8 +26,12 @@ export class PolicyLimits {
     this.#store = store
     const limit = (name: LimitPolicy) => {
       const { burst, perSecond, counts } = limitPolicies[name]
-      const wider = counts === 'address' ? { wider: neighbourhoodOf } : {}
-      return store.limit(name, allowanceOf(burst, perSecond), wider)
+      return store.limit(name, allowanceOf(burst, perSecond), {
+        // Of an account at an address the address stands first.
+        ...(counts.endsWith('address') && {
+          wider: (subject: string) => neighbourhoodOf(subject.split(' ', 1)[0] ?? ''),
+        }),
+      })
     }
     this.#limits = Object.fromEntries(limitPolicyNames.map((name) => [name, limit(name)])) as Record<
       LimitPolicy,

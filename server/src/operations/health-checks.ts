@@ -1,6 +1,9 @@
+import type { Archive } from '#foundation/database/archive.ts'
 import type { Log } from '#foundation/log.ts'
 import { diskOf, type SystemReadings } from '#foundation/system/system-readings.ts'
+import type { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import type { Finding, HealthCheck } from '#http/health.ts'
+import { backupFinding } from './backup-finding.ts'
 
 /** What health is read from; `app.ts` fills it. */
 export interface HealthSources {
@@ -10,8 +13,16 @@ export interface HealthSources {
     /** Whether what other processes tell is heard. */
     hears(): boolean
   }
-  /** Undefined where there is none. */
-  readonly redis: { check(): Promise<void> } | undefined
+  /** What PostgreSQL says of its archive. */
+  archive(): Promise<Archive>
+  readonly cache: {
+    /** Undefined: nothing is shared but by the database. */
+    readonly redis: { check(): Promise<void> } | undefined
+    /** Limits are counted by all processes together. */
+    together(): boolean
+    /** What this process keeps itself. */
+    readonly own: Readonly<Record<string, CacheCounts>>
+  }
   readonly masterKeys: { check(): Promise<void>; readonly versions: readonly number[] }
   readonly queue: {
     standing(): Promise<{
@@ -60,13 +71,15 @@ const marks = {
 
 /** Machines change slowly, and reading them costs a little. */
 const systemEveryMs = 5_000
+/** PostgreSQL tries again after a minute where archiving failed. */
+const backupsEveryMs = 10_000
 
 /** Every part of the process and of the machine under it, each with what says that it is well. */
 export function healthChecks(sources: HealthSources): readonly HealthCheck[] {
-  const { database, redis, masterKeys, queue, realtime, system, dataDir } = sources
+  const { database, cache, masterKeys, queue, realtime, system, dataDir } = sources
   const clock = new ClockWatch(sources)
   let loopWatched = false
-  const checks: HealthCheck[] = [
+  return [
     {
       name: 'database',
       required: true,
@@ -88,6 +101,31 @@ export function healthChecks(sources: HealthSources): readonly HealthCheck[] {
           },
         }
       },
+    },
+    {
+      name: 'cache',
+      // Nodes then hear of each other through PostgreSQL, and each counts its limits alone.
+      required: false,
+      check: async () => {
+        const counts = Object.values(cache.own)
+        const sum = (of: (one: CacheCounts) => number) => counts.reduce((all, one) => all + of(one), 0)
+        const figures = { entries: sum(({ entries }) => entries()), hits: sum(({ hits }) => hits) }
+        if (cache.redis === undefined)
+          return { ...up, detail: 'In this process. There is no Redis.', figures }
+        await cache.redis.check()
+        return {
+          ...(cache.together()
+            ? up
+            : degraded('Redis answers, but this process counts its limits by itself.')),
+          figures,
+        }
+      },
+    },
+    {
+      name: 'backups',
+      required: false,
+      everyMs: backupsEveryMs,
+      check: async () => backupFinding(await sources.archive()),
     },
     {
       name: 'master_key',
@@ -206,18 +244,6 @@ export function healthChecks(sources: HealthSources): readonly HealthCheck[] {
       },
     },
   ]
-  if (redis !== undefined) {
-    checks.push({
-      name: 'redis',
-      // Nodes then hear of each other through PostgreSQL.
-      required: false,
-      check: async () => {
-        await redis.check()
-        return undefined
-      },
-    })
-  }
-  return checks
 }
 
 /** Whether the data folder's file system has room left for what is written every day. */

@@ -118,6 +118,7 @@ export async function openDoors(database: Database, options: DoorsOptions = {}):
     throttle: new SignInThrottle({
       perAccount: limits.of('sign-in'),
       perAddress: limits.of('sign-in-address'),
+      perSite: limits.of('sign-in-network'),
     }),
     clock,
     log,

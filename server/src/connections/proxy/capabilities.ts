@@ -3,6 +3,7 @@ import { type AccountPrincipal, type AgentPrincipal, personOf } from '#access/pr
 import type { Clock } from '#foundation/clock.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { fingerprint, newId, randomToken } from '#foundation/ids.ts'
+import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import type { ProviderApi } from '#providers/provider.ts'
 import type { ConnectionStore } from '../connection-store.ts'
 import { idIn } from '../list-cursor.ts'
@@ -29,12 +30,8 @@ export interface Bearer {
 /** Three parts with dots between them, because Octokit writes `Bearer` only before what looks like a JWT. */
 const prefix = 'atom.capability.'
 
-/** What a token that looks like a capability says of itself, checked by nobody: it stands for itself, and it is no person. */
-export function capabilityClaim(token: string): { party: string; priority: 'agents' } | undefined {
-  if (!token.startsWith(prefix)) return undefined
-  // As much of it as tells it from others, and too little to open anything with.
-  return { party: token.slice(prefix.length, prefix.length + 8), priority: 'agents' }
-}
+/** Tokens that have opened something, kept to tell agents from strangers under overload. */
+const mostSeen = 10_000
 
 /**
  * Capabilities: a connection lent out, for a time, for some methods and paths, at some rate. The token is random and only its
@@ -44,6 +41,9 @@ export class Capabilities {
   readonly #store: CapabilityStore
   readonly #connections: Pick<ConnectionStore, 'live'>
   readonly #clock: Clock
+  /** Of each by its hash whose it is; the one used last stands last. */
+  readonly #seen = new Map<string, string>()
+  readonly cache = new CacheCounts(() => this.#seen.size)
 
   constructor(dependencies: {
     capabilityStore: CapabilityStore
@@ -106,11 +106,16 @@ export class Capabilities {
   async bearer(token: string): Promise<Bearer | undefined> {
     if (!token.startsWith(prefix)) return undefined
     const now = this.#clock.now()
-    const row = await this.#store.withToken(fingerprint(token), now)
+    const hash = fingerprint(token)
+    const row = await this.#store.withToken(hash, now)
+    this.#seen.delete(hash)
     if (row === undefined) throw new AtomError('unauthenticated')
     if (row.expiresAt <= now) {
       throw new AtomError('token_expired', 'The capability has expired. Ask whoever lent it for another.')
     }
+    const [oldest] = this.#seen.keys()
+    if (this.#seen.size >= mostSeen && oldest !== undefined) this.#seen.delete(oldest)
+    this.#seen.set(hash, row.workspaceId)
     const permits = (method: string, api: ProviderApi, target: URL) =>
       row.methods.includes(method === 'HEAD' ? 'GET' : method) && isCovered(row.paths, api, target)
     return {
@@ -125,6 +130,18 @@ export class Capabilities {
       permits,
       spend: () => this.#spend(row),
     }
+  }
+
+  /**
+   * What is known of who bears such a token, without asking anybody: undefined for what is no capability's. That it is no person is
+   * believed of any, as nobody gains by it; a workspace's part is only for one that has opened something here.
+   */
+  claim(token: string): { party: string | undefined; priority: 'agents' } | undefined {
+    if (!token.startsWith(prefix)) return undefined
+    const party = this.#seen.get(fingerprint(token))
+    if (party === undefined) this.cache.misses++
+    else this.cache.hits++
+    return { party, priority: 'agents' }
   }
 
   async #spend({ id, ratePerMinute }: CapabilityRow): Promise<void> {
