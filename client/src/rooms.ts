@@ -378,6 +378,8 @@ export class Room extends ObservableState<RoomSnapshot> {
   #pinned = nonePinned
   #progress: { readonly members: readonly Member[]; readonly me: string; readonly said: Progress } | undefined
   #pinsAsked = 0
+  #pinsShown = 0
+  #pinLooks = 0
   #readSeq = 0
   #readTold = 0
   #readTimer: ReturnType<typeof setTimeout> | undefined
@@ -510,7 +512,11 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.#pinsAsked += 1
     const asked = this.#pinsAsked
     const { items } = await this.#session.call(roomRoutes.pins, { params: { id: this.id } })
-    if (asked === this.#pinsAsked) this.#showPinned(new Set(items.map(({ message }) => message.seq)))
+    // An answer to a later question may have come before.
+    if (asked > this.#pinsShown) {
+      this.#pinsShown = asked
+      this.#showPinned(new Set(items.map(({ message }) => message.seq)))
+    }
     return items
   }
 
@@ -776,12 +782,20 @@ export class Room extends ObservableState<RoomSnapshot> {
     if (this.#feed.adopt(this.#stretch.epoch, events, hasOlder)) this.goToNewest()
   }
 
+  /** Asks until there is an answer, for as long as somebody looks and nothing newer is asked: no other word of it comes. */
   async #lookAtPins(): Promise<void> {
-    try {
-      await this.pins()
-    } catch (thrown) {
-      // The marks stay as they were; the panel of pins asks for itself and says what is wrong.
-      if (!(thrown instanceof AtomClientError)) throw thrown
+    this.#pinLooks += 1
+    const look = this.#pinLooks
+    while (look === this.#pinLooks && this.#views > 0 && !this.#closed) {
+      try {
+        await this.pins()
+        return
+      } catch (thrown) {
+        if (!(thrown instanceof AtomClientError)) throw thrown
+        // The marks stay as they were; the panel of pins asks for itself and says what is wrong.
+        if (!thrown.retryable && thrown.code !== 'offline') return
+        await pause((thrown.retryAfterMs ?? 0) + Math.random() * joinAgainMs)
+      }
     }
   }
 

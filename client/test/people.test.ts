@@ -159,6 +159,28 @@ suite('people, at the real server', { concurrency: false, timeout: 180_000 }, ()
     await until(room, ({ left }) => left === 'removed')
   })
 
+  test('[RT174] what is pinned is asked for until there is an answer, for as long as the room is looked at', async () => {
+    using mine = await signedIn(ada)
+    const { id } = await mine.rooms.create({ name: 'Pins', members: [{ kind: 'account', id: bobId }] })
+    const { seq } = await mine.rooms.room(id).send('pin me')
+    let lost = 0
+    using his = await signedIn(bob, {
+      fetch: async (input: string | URL | Request, init?: RequestInit) => {
+        const answer = await fetch(input, init)
+        // The answer says what is pinned, and is lost on its way.
+        if (!String(input).endsWith(`/v1/rooms/${id}/pins`) || lost >= 2) return answer
+        if ((await answer.clone().text()).includes('pin me')) lost += 1
+        throw new TypeError('the line broke')
+      },
+    })
+    const room = his.rooms.room(id)
+    using _page = room.open()
+    await until(room, ({ state }) => state === 'live')
+    await mine.rooms.room(id).pinMessage(seq)
+    await until(room, ({ pinned }) => pinned.has(seq))
+    if (lost !== 2) throw new Error(`${lost} answers were lost`)
+  })
+
   test('[CL121] a room that was opened before the list was there is heard by the list when its page is left', async () => {
     using mine = await signedIn(ada)
     const { id } = await mine.rooms.direct({ kind: 'account', id: bobId })

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import sql from 'sql-template-tag'
@@ -41,6 +43,33 @@ async function crashes({
 }: TestDatabase): Promise<{ door: string; title: string; count: number }[]> {
   return await database.query(sql`select door, title, count from error_groups where place = 'crash'`)
 }
+
+test('[RT173] a worker that is killed while the server starts is started again, and the server does not end over it', async () => {
+  const folder = join(await mkdtemp(join(tmpdir(), 'atom-worker-')), 'killed')
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'support/workers-child.ts'), '0', folder],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk
+  })
+  const ended = once(child, 'exit')
+  try {
+    await until(() => new Set(serving(output)).size === 2 || child.exitCode !== null)
+    assert.equal(child.exitCode, null, output)
+    assert.equal(
+      linesOf(output).filter(({ msg }) => msg === 'a worker was killed while it started; it is started again')
+        .length,
+      1,
+    )
+  } finally {
+    child.kill('SIGTERM')
+    await ended
+    await rm(dirname(folder), { recursive: true })
+  }
+})
 
 test('[SD21] a worker whose main loop is blocked is killed and replaced once it has stood still for the stated time, the new one is told, and the others stay; a machine that sleeps costs no worker', async () => {
   const stuckMs = 3_000

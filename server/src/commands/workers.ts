@@ -52,6 +52,11 @@ const restart = { firstMs: 100, longestMs: 10_000 }
 const looksPerDeadline = 30
 /** Who has lived so long after it was ready did not fail at its start. */
 const settledMs = 30_000
+/** How often a worker that is killed while it starts is started again, as the server starts. */
+const startsAgain = 3
+
+/** It could not say why. */
+class WorkerKilled extends StartError {}
 
 /**
  * Processes that serve on one port, each a whole node of its own: connections are dealt out in turn, and what one commits the
@@ -108,7 +113,7 @@ export class Workers implements AsyncDisposable {
   /** Resolves when all of them serve. @throws StartError one of them could not start, and has said why */
   async start(): Promise<WorkerReady> {
     const places = Array.from({ length: this.#options.count }, (_, index) => index + 1)
-    const [first] = await Promise.all(places.map((place) => this.#begin(place)))
+    const [first] = await Promise.all(places.map((place) => this.#beginFirst(place)))
     if (first === undefined) throw new StartError('There is nobody to start.')
     this.#started = true
     // One may have died while the others came.
@@ -151,6 +156,21 @@ export class Workers implements AsyncDisposable {
     )
   }
 
+  /** The same as `#begin`, and once more for who was killed: who could not start has said why, and the others need not try. */
+  async #beginFirst(place: number): Promise<WorkerReady> {
+    for (let left = startsAgain; ; left--) {
+      try {
+        return await this.#begin(place)
+      } catch (error) {
+        if (!(error instanceof WorkerKilled) || left === 0 || this.#ended.signal.aborted) throw error
+        this.#options.log.error(
+          { worker: place },
+          'a worker was killed while it started; it is started again',
+        )
+      }
+    }
+  }
+
   /** Resolves when it serves. */
   async #begin(place: number): Promise<WorkerReady> {
     const worker = cluster.fork(this.#options.environment)
@@ -181,7 +201,11 @@ export class Workers implements AsyncDisposable {
       this.#alive.delete(worker)
       this.#words.delete(worker)
       this.#silent.delete(worker)
-      reject(new StartError(`Worker ${place} ended before it served.`))
+      reject(
+        signal === null
+          ? new StartError(`Worker ${place} ended before it served.`)
+          : new WorkerKilled(`Worker ${place} was ended by ${signal} before it served.`),
+      )
       if (!this.#started || this.#ended.signal.aborted) return
       this.#options.log.error({ worker: place, code, signal }, 'a worker died and is replaced')
       // Who ended by itself has recorded why.
