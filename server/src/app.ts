@@ -55,6 +55,7 @@ import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
+import type { RateLimits } from '#foundation/rate-limit/rate-limit.ts'
 import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
 import { SystemReadings } from '#foundation/system/system-readings.ts'
@@ -141,6 +142,8 @@ export interface Overrides {
   readonly starting?: AbortSignal
   /** What `/metrics` says where several processes stand behind one port. */
   readonly scrape?: () => Promise<string>
+  /** Where limits are counted without Redis, where several processes stand behind one port. */
+  readonly rateLimits?: RateLimits
   /** Registers doors besides Atom's own, behind everything that stands before those. */
   readonly doors?: (guards: Guards, http: HttpServer) => void
 }
@@ -233,7 +236,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const limits = new PolicyLimits(
     born.use(
       config.redisUrl === undefined
-        ? new MemoryRateLimits()
+        ? (overrides.rateLimits ?? new MemoryRateLimits())
         : await RedisRateLimits.open({ url: config.redisUrl, log }),
     ),
   )
@@ -508,6 +511,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       clock,
       log,
       tell: errorAlerts(alerts, log),
+      ranSince: (ms) => history.ranSince(ms),
     }),
   )
   const logDesk = born.use(
