@@ -201,7 +201,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   const failures = new Failures()
   const metrics = new Metrics()
-  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics))
+  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics, log))
   const http = createHttpServer({
     log: modules.of('http'),
     failures,
@@ -705,10 +705,10 @@ function drainPlan({ graceMs, deadlineMs }: Config['stop']): Partial<DrainPlan> 
 }
 
 /** Spans and metrics to the collector of the configuration; its packages are loaded here and nowhere else. */
-async function openTracing(config: TelemetryConfig, metrics: Metrics): Promise<Tracing> {
+async function openTracing(config: TelemetryConfig, metrics: Metrics, log: Log): Promise<Tracing> {
   const { OtlpExport } = await import('#foundation/telemetry/otlp-export.ts')
   const headers = pairsOf('OTEL_EXPORTER_OTLP_HEADERS', config.headers?.reveal() ?? '')
-  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics), ratio: config.ratio })
+  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics, log), ratio: config.ratio })
 }
 
 /** Who speaks where the server itself has something to say. */

@@ -6,6 +6,7 @@ import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { OtlpExport } from '#foundation/telemetry/otlp-export.ts'
 import { visitSandbox } from './sandbox-visitor.ts'
 import type { ApplicationSettings, ApplicationTold } from './traced-application.ts'
+import { testLog } from './log.ts'
 import { until } from './until.ts'
 
 // An application of its own that uses the client and traces itself, as one in a browser does. It tells what it was answered.
@@ -22,6 +23,7 @@ const exporter = new OtlpExport(
     spanDelayMs: 50,
   },
   new Metrics(),
+  testLog,
 )
 let active: string | undefined
 
