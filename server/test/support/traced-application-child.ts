@@ -4,9 +4,9 @@ import { failureRoutes } from '@atom/contract/failures.ts'
 import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { OtlpExport } from '#foundation/telemetry/otlp-export.ts'
+import { testLog } from './log.ts'
 import { visitSandbox } from './sandbox-visitor.ts'
 import type { ApplicationSettings, ApplicationTold } from './traced-application.ts'
-import { testLog } from './log.ts'
 import { until } from './until.ts'
 
 // An application of its own that uses the client and traces itself, as one in a browser does. It tells what it was answered.
