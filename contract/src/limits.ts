@@ -174,7 +174,10 @@ export const limitRoutes = {
     answers: {
       200: Type.Object({
         node: Type.String(),
-        together: Type.Boolean({ description: 'Nodes count together; false: each for itself.' }),
+        together: Type.Boolean({
+          description:
+            'Processes count together, in Redis or as workers of one machine; false: each for itself.',
+        }),
         policies: Type.Array(LimitState),
         load: LoadState,
         connections: ConnectionState,

@@ -55,6 +55,7 @@ import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
+import type { RateLimits } from '#foundation/rate-limit/rate-limit.ts'
 import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
 import { Secret } from '#foundation/secret.ts'
 import { SystemReadings } from '#foundation/system/system-readings.ts'
@@ -142,6 +143,8 @@ export interface Overrides {
   readonly starting?: AbortSignal
   /** What `/metrics` says where several processes stand behind one port. */
   readonly scrape?: () => Promise<string>
+  /** Where limits are counted without Redis, where several processes stand behind one port. */
+  readonly rateLimits?: RateLimits
   /** Registers doors besides Atom's own, behind everything that stands before those. */
   readonly doors?: (guards: Guards, http: HttpServer) => void
 }
@@ -199,7 +202,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   })
   const failures = new Failures()
   const metrics = new Metrics()
-  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics))
+  const tracing = config.telemetry && born.use(await openTracing(config.telemetry, metrics, log))
   const http = createHttpServer({
     log: modules.of('http'),
     failures,
@@ -234,7 +237,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const limits = new PolicyLimits(
     born.use(
       config.redisUrl === undefined
-        ? new MemoryRateLimits()
+        ? (overrides.rateLimits ?? new MemoryRateLimits())
         : await RedisRateLimits.open({ url: config.redisUrl, log }),
     ),
   )
@@ -517,6 +520,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       clock,
       log,
       tell: errorAlerts(alerts, log),
+      ranSince: (ms) => history.ranSince(ms),
     }),
   )
   const logDesk = born.use(
@@ -710,10 +714,10 @@ function drainPlan({ graceMs, deadlineMs }: Config['stop']): Partial<DrainPlan> 
 }
 
 /** Spans and metrics to the collector of the configuration; its packages are loaded here and nowhere else. */
-async function openTracing(config: TelemetryConfig, metrics: Metrics): Promise<Tracing> {
+async function openTracing(config: TelemetryConfig, metrics: Metrics, log: Log): Promise<Tracing> {
   const { OtlpExport } = await import('#foundation/telemetry/otlp-export.ts')
   const headers = pairsOf('OTEL_EXPORTER_OTLP_HEADERS', config.headers?.reveal() ?? '')
-  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics), ratio: config.ratio })
+  return new Tracing({ maker: new OtlpExport({ ...config, headers }, metrics, log), ratio: config.ratio })
 }
 
 /** Who speaks where the server itself has something to say. */

@@ -209,6 +209,7 @@ test('[MO22] an alert whose process has ended is ended by whoever goes on, and n
     const errors = new ErrorsSeen({
       ...{ failures, database, clock: it.clock, log: testLog, keepMs: 3_600_000 },
       tell: errorAlerts(alerts, testLog),
+      ranSince: async () => undefined,
     })
     const happen = async (place: string) => {
       for (let n = 0; n < 60; n++) failures.note({ door: 'http', place, error }, it.clock.now())

@@ -16,6 +16,7 @@ import type { Clock } from '#foundation/clock.ts'
 import { DatabaseProbe } from '#foundation/database/database-probe.ts'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { type Database, openDatabase } from '#foundation/database/pool.ts'
+import { AtomError } from '#foundation/errors.ts'
 import { createLog } from '#foundation/log.ts'
 import { diskOf, SystemReadings } from '#foundation/system/system-readings.ts'
 import { type Finding, Health, type HealthCheck } from '#http/health.ts'
@@ -275,6 +276,48 @@ test('[HE5] each component says in words what is wrong with it, and none of them
     required.map(({ name }) => name),
     ['database'],
   )
+})
+
+test('[HE43] a database that is away is told in an operator’s words, and of its archive what was known before', async () => {
+  const { database } = sources()
+  let away = false
+  const checks = healthChecks(
+    sources({
+      database: {
+        ...database,
+        ask: async () => {
+          if (away) throw new AtomError('unavailable')
+          return await database.ask()
+        },
+      },
+      archive: async () => {
+        if (away) throw new AtomError('unavailable')
+        return { on: true, any: true, ageMs: 90_000, failing: false, failures: 0, timeoutMs: 0 }
+      },
+    }),
+  ).filter(({ name }) => name === 'database' || name === 'backups')
+  let looks = 0
+  using health = new Health({
+    log: testLog,
+    checks: checks.map(({ everyMs: _, ...check }) => ({
+      ...check,
+      check: () => {
+        looks++
+        return check.check()
+      },
+    })),
+    everyMs: 10,
+  })
+  await health.start()
+  const archive = health.components()['backups']
+  away = true
+  await until(() => health.overall === 'down')
+  const before = looks
+  await until(() => looks > before + 20)
+  const { database: told, backups } = health.components()
+  assert.equal(told?.detail, 'The database or the key service cannot be reached.')
+  assert.deepEqual([backups?.status, backups?.detail], [archive?.status, archive?.detail])
+  assert.equal(backups?.detail, 'The last was archived 1 min ago.')
 })
 
 test('[HE6] a clock that runs away from the database’s, and one that jumps, are told; a jump is forgotten, and no probe or hysteresis runs by that clock', async () => {

@@ -31,6 +31,7 @@ async function scene() {
       new ErrorsSeen({
         ...{ failures, database, clock, log: testLog, keepMs: 3_600_000 },
         tell: (news) => void told.push(news),
+        ranSince: async () => undefined,
       }),
     )
     const tail = new LogTail()

@@ -6,6 +6,7 @@ import { neighbourhoodOf, networkOf } from '#foundation/network-address.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import { allowanceOf, type Limit, type RateLimits, type Verdict } from '#foundation/rate-limit/rate-limit.ts'
 import { RedisRateLimits } from '#foundation/rate-limit/redis-rate-limit.ts'
+import { type CountingLine, LimitsAmongWorkers, LimitsOfWorkers } from '../src/commands/worker-limits.ts'
 import { testLog } from './support/postgres.ts'
 import { TestRedis } from './support/redis.ts'
 import { until } from './support/until.ts'
@@ -143,12 +144,35 @@ test('[RL5] a limit changed while it is in use holds from the next request on, a
   assert.equal(tries('a'), true)
 })
 
+/** To the process that counts, as if it were another one: nothing is answered in the turn in which it is asked. */
+function lineTo(counting: LimitsOfWorkers): CountingLine {
+  let listener: ((word: unknown) => void) | undefined
+  const worker = {
+    isConnected: () => true,
+    send: (word: unknown) => setImmediate(() => listener?.(structuredClone(word))) !== undefined,
+  }
+  return {
+    open: true,
+    tell: (word) => void setImmediate(() => counting.heard(structuredClone(word), worker)),
+    hear: (heard) => {
+      listener = heard
+    },
+  }
+}
+
 describe('wherever limits are kept', () => {
   const places: readonly (readonly [string, () => Promise<{ limits: RateLimits } & AsyncDisposable>])[] = [
     [
       'in memory',
       async () => {
         const limits = new MemoryRateLimits()
+        return { limits, [Symbol.asyncDispose]: () => limits[Symbol.asyncDispose]() }
+      },
+    ],
+    [
+      'among workers',
+      async () => {
+        const limits = new LimitsAmongWorkers({ line: lineTo(new LimitsOfWorkers()), patienceMs: 20_000 })
         return { limits, [Symbol.asyncDispose]: () => limits[Symbol.asyncDispose]() }
       },
     ],

@@ -18,7 +18,7 @@ import { call } from './support/calls.ts'
 import { attribute, type Collector, type ReceivedSpan, startCollector } from './support/collector.ts'
 import { founder } from './support/doors.ts'
 import { PlainClient, roomOf, somebody, startLive } from './support/live.ts'
-import { emptyTestDatabase, testDatabase, urlOf } from './support/postgres.ts'
+import { emptyTestDatabase, testDatabase, testLog, urlOf } from './support/postgres.ts'
 import { obedient, ScriptedModel } from './support/scripted-model.ts'
 import { runApplication } from './support/traced-application.ts'
 import { until } from './support/until.ts'
@@ -33,6 +33,7 @@ function exporterTo(collector: Collector, service: string): OtlpExport {
       spanDelayMs: 50,
     },
     new Metrics(),
+    testLog,
   )
 }
 

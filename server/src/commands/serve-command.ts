@@ -15,6 +15,7 @@ import { requireFreePort } from '../http/free-port.ts'
 import { ProbeListener } from '../http/probe-listener.ts'
 import { Readiness } from '../http/readiness.ts'
 import { Stopping } from './stopping.ts'
+import { LimitsAmongWorkers } from './worker-limits.ts'
 import { MetricsAmongWorkers } from './worker-metrics.ts'
 import {
   isLostWord,
@@ -85,7 +86,7 @@ async function serveAlone(config: Config, { log, logTail }: Kept, began: number)
 async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<void> {
   using stopping = new Stopping({ log, deadlineMs: config.stop.deadlineMs, asWorker: true })
   const metrics = new MetricsAmongWorkers()
-  const kept = { log, logTail, scrape: () => metrics.text() }
+  const kept = { log, logTail, scrape: () => metrics.text(), rateLimits: new LimitsAmongWorkers() }
   await serve(config, kept, stopping, async (app) => {
     metrics.answerWith(() => app.metrics())
     process.send?.({ ready: true, url: app.url, setupUrl: await app.setupUrl() } satisfies WorkerReady)
@@ -110,7 +111,7 @@ async function serveAsWorker(config: Config, { log, logTail }: Kept): Promise<vo
 /** Brings the server up, keeps it until the process is asked to stop, and takes it down again in good order. */
 async function serve(
   config: Config,
-  kept: Kept & Pick<Overrides, 'scrape'>,
+  kept: Kept & Pick<Overrides, 'scrape' | 'rateLimits'>,
   stopping: Stopping,
   ready: (app: App) => Promise<void>,
 ): Promise<void> {

@@ -4,6 +4,7 @@ import type { HealthStatus, StatusWord } from '@atom/contract/health.ts'
 import type { Log } from '../foundation/log.ts'
 import { StartError } from '../foundation/start-error.ts'
 import type { DrainWord } from './stopping.ts'
+import { isLimitsAsked, type LimitsAsked, LimitsOfWorkers } from './worker-limits.ts'
 import { isMetricsWord, MetricsOfWorkers, type MetricsWord } from './worker-metrics.ts'
 
 /** What a worker tells the process that started it. */
@@ -74,6 +75,7 @@ export class Workers implements AsyncDisposable {
   /** Looks since each that serves has said something. */
   readonly #silent = new Map<Worker, number>()
   readonly #metrics = new MetricsOfWorkers()
+  readonly #limits = new LimitsOfWorkers()
   /** Killed because they stood still. */
   readonly #stuck = new WeakSet<Worker>()
   readonly #looking: NodeJS.Timeout | undefined
@@ -177,9 +179,13 @@ export class Workers implements AsyncDisposable {
     this.#alive.set(worker, place)
     const { promise, resolve, reject } = Promise.withResolvers<WorkerReady>()
     let readyAt: number | undefined
-    worker.on('message', (word: WorkerReady | WorkerWord | WorkerBeat | MetricsWord) => {
+    worker.on('message', (word: WorkerReady | WorkerWord | WorkerBeat | MetricsWord | LimitsAsked) => {
       if (this.#silent.has(worker)) this.#silent.set(worker, 0)
       if ('beat' in word) return
+      if (isLimitsAsked(word)) {
+        this.#limits.heard(word, worker)
+        return
+      }
       if (isMetricsWord(word)) {
         void this.#metrics.heard(word, worker, this.#servingNow())
         return

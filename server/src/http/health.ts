@@ -203,8 +203,13 @@ class Watch implements Disposable {
       this.#log.debug({ err: thrown, component: this.check.name }, 'health check failed')
       return {
         status: 'down',
-        detail: thrown instanceof AtomError ? thrown.detail : 'The check failed; see the log.',
+        detail: thrown instanceof AtomError ? whatIsWrong(thrown) : 'The check failed; see the log.',
       }
     }
   }
+}
+
+/** What callers are told to do about it is nothing that an operator can do. */
+function whatIsWrong({ detail, row }: AtomError): string {
+  return detail === row.remedy ? `${row.title}.` : detail
 }

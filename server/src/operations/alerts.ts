@@ -209,9 +209,16 @@ export class Alerts implements AsyncDisposable {
     await this.resolve('test', subject, 'It was only a test.')
   }
 
-  /** Forgets what was over long ago. */
-  async prune(): Promise<void> {
-    await store.prune(this.#with.database, new Date(this.#with.clock.now().getTime() - keptMs))
+  /**
+   * Forgets what was over long ago.
+   *
+   * @param ranSince since when the installation has run for so long; undefined: it has not yet
+   */
+  async prune(ranSince: (ms: number) => Promise<Date | undefined>): Promise<void> {
+    const ran = await ranSince(keptMs)
+    if (ran === undefined) return
+    const before = Math.min(this.#with.clock.now().getTime() - keptMs, ran.getTime())
+    await store.prune(this.#with.database, new Date(before))
   }
 
   /** What is under way is finished; the rest is another process's, or the next start's. */

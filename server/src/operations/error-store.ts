@@ -149,11 +149,14 @@ export async function resolveError(database: Queryable, id: string, at: Date): P
   return rows.length > 0
 }
 
-/** Minutes are kept for two weeks, kinds that did not come again for ninety days. Returns the ids of those that are kept no more. */
-export async function forgetErrors(database: Queryable, now: Date): Promise<string[]> {
-  await database.query(sql`delete from error_counts where at < ${now}::timestamptz - interval '14 days'`)
+/** @returns the ids of those kinds that are kept no more */
+export async function forgetErrors(
+  database: Queryable,
+  before: { readonly counts: Date; readonly groups: Date },
+): Promise<string[]> {
+  await database.query(sql`delete from error_counts where at < ${before.counts}`)
   const gone = await database.query<{ id: string }>(
-    sql`delete from error_groups where last_seen_at < ${now}::timestamptz - interval '90 days' returning id`,
+    sql`delete from error_groups where last_seen_at < ${before.groups} returning id`,
   )
   return gone.map(({ id }) => id)
 }

@@ -11,6 +11,9 @@ import * as store from './error-store.ts'
 const keepMs = 10_000
 const forgetMs = 60 * 60_000
 const minuteMs = 60_000
+const dayMs = 24 * 60 * minuteMs
+/** Minutes are kept for so long, and kinds that did not come again. */
+const kept = { countsMs: 14 * dayMs, groupsMs: 90 * dayMs }
 /** A kind rises when it came four times as often as usual, and often enough to be no chance. */
 const rise = { times: 4, atLeast: 20 }
 /** That it still rises is told so often; and so long it has to be calm before that is told. */
@@ -38,6 +41,8 @@ interface Options {
   readonly database: Database
   readonly clock: Clock
   readonly log: Log
+  /** Since when the installation has run for so long; undefined: it has not yet. */
+  readonly ranSince: (ms: number) => Promise<Date | undefined>
   /** Told of what nobody foresaw when it is new, and of anything grave when it rises. */
   readonly tell: (news: ErrorNews) => void
   readonly keepMs?: number
@@ -154,11 +159,18 @@ export class ErrorsSeen implements AsyncDisposable {
       const now = this.#with.clock.now()
       if (now.getTime() - this.#forgotten < forgetMs) return
       this.#forgotten = now.getTime()
-      for (const id of await store.forgetErrors(database, now)) this.#with.tell(endOf('forgotten', id))
+      const before = { counts: await this.#before(kept.countsMs), groups: await this.#before(kept.groupsMs) }
+      for (const id of await store.forgetErrors(database, before)) this.#with.tell(endOf('forgotten', id))
     } catch (error) {
       failures.giveBack(groups)
       log.warn({ err: error, kinds: groups.length }, 'what went wrong could not be kept; trying again')
     }
+  }
+
+  /** So long ago, by the clock and by how long the installation has run: either alone may be wrong. */
+  async #before(ms: number): Promise<Date> {
+    const ran = await this.#with.ranSince(ms)
+    return new Date(Math.min(this.#with.clock.now().getTime() - ms, ran?.getTime() ?? 0))
   }
 
   #tellNew(groups: ReturnType<Failures['take']>, added: readonly store.Added[]): void {

@@ -11,8 +11,8 @@ const believedMs = 2 * 60_000
 /** What lies further apart than this between two looks was not watched. */
 const longestStepMs = 15_000
 
-/** Processes go on without these, if less well, or the look itself has failed: nobody has to come at night. */
-const doneWithout: ReadonlySet<string> = new Set(['cache', 'backups'])
+/** Processes go on without these, if less well: nobody has to come at night. */
+const doneWithout: ReadonlySet<string> = new Set(['cache'])
 
 interface HealthAlertsOptions {
   readonly node: string

@@ -112,8 +112,37 @@ export async function firstFrom(db: Queryable, step: number, from: Date): Promis
   return row?.at ?? undefined
 }
 
-export async function prune(db: Queryable, step: number, before: Date): Promise<void> {
-  await db.query(sql`delete from metric_history where step = ${step} and at < ${before}`)
+/**
+ * The oldest of the latest `places` times of this step: since then somebody has run for `places` steps, whatever any clock says.
+ * Undefined: for less. One look into the index for each place; a year of hours takes 40 ms.
+ */
+export async function placeBack(db: Queryable, step: number, places: number): Promise<Date | undefined> {
+  const [row] = await db.query<{ at: Date }>(sql`
+    with recursive latest as (
+      (select at, 1 as place from metric_history where step = ${step} order by at desc limit 1)
+      union all
+      select (
+        select h.at from metric_history h where h.step = ${step} and h.at < l.at order by h.at desc limit 1
+      ), l.place + 1
+      from latest l where l.at is not null and l.place < ${places}
+    )
+    select at from latest where place = ${places} and at is not null`)
+  return row?.at
+}
+
+/** Deletes what lies before, but of the latest `places` times nothing: a clock that is set forward makes no row old. */
+export async function prune(
+  db: Queryable,
+  step: number,
+  { before, places }: { before: Date; places: number },
+): Promise<void> {
+  const [old] = await db.query(
+    sql`select from metric_history where step = ${step} and at < ${before} limit 1`,
+  )
+  const oldest = old && (await placeBack(db, step, places))
+  if (oldest === undefined) return
+  const upTo = new Date(Math.min(before.getTime(), oldest.getTime()))
+  await db.query(sql`delete from metric_history where step = ${step} and at < ${upTo}`)
 }
 
 /** Runs `work` where no other process does the same at this moment; false where one does. */

@@ -22,7 +22,7 @@ export function registerLimitMetrics(metrics: Metrics, http: HttpServer, edge: E
   })
   metrics.gauge({
     name: 'atom_rate_limit_together',
-    help: '1 while nodes count together in Redis, 0 while each counts for itself',
+    help: '1 while processes count together, in Redis or as workers of one machine; 0 while each counts for itself',
     read: () => (limits.shared ? 1 : 0),
   })
   metrics.gauge({

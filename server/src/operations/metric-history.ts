@@ -222,6 +222,16 @@ export class MetricHistory implements AsyncDisposable {
     return { node: this.#with.node, from: from.toISOString(), to: to.toISOString(), total, items }
   }
 
+  /**
+   * Since when this installation has run for so long, or earlier; of more than a year: for a year. Undefined: it has not yet. Told by
+   * the hours that were written down, so a clock that is set forward changes nothing: who deletes what is old asks here as well.
+   */
+  async ranSince(ms: number): Promise<Date | undefined> {
+    const { step, keptSeconds } = historySteps[3]
+    const places = Math.min(Math.ceil(ms / (step * 1_000)), keptSeconds / step)
+    return await store.placeBack(this.#with.database, step, places)
+  }
+
   /** The same time in rows of the coarsest step up to `step` that have been made already, and finer ones for the rest. */
   async spans(from: Date, to: Date, step: number): Promise<store.Span[]> {
     const spans: store.Span[] = []
@@ -277,7 +287,7 @@ export class MetricHistory implements AsyncDisposable {
         // After a long absence: nothing goes before it stands in the next step.
         const merged = coarser && ((await store.writtenUpTo(tx, coarser.step, new Date(now))) ?? new Date(0))
         const before = Math.min(now - keptSeconds * 1_000, merged?.getTime() ?? now)
-        await store.prune(tx, step, new Date(before))
+        await store.prune(tx, step, { before: new Date(before), places: keptSeconds / step })
       }
     })
   }

@@ -30,7 +30,7 @@ interface Watched {
  */
 export class Objectives implements AsyncDisposable {
   readonly #database: Database
-  readonly #history: Pick<MetricHistory, 'spans' | 'rows'>
+  readonly #history: Pick<MetricHistory, 'spans' | 'rows' | 'ranSince'>
   readonly #alerts: Alerts
   readonly #clock: Clock
   readonly #log: Log
@@ -43,7 +43,7 @@ export class Objectives implements AsyncDisposable {
 
   constructor(options: {
     database: Database
-    history: Pick<MetricHistory, 'spans' | 'rows'>
+    history: Pick<MetricHistory, 'spans' | 'rows' | 'ranSince'>
     alerts: Alerts
     clock: Clock
     log: Log
@@ -159,7 +159,9 @@ export class Objectives implements AsyncDisposable {
     const judged = await history.alone(this.#database, 'atom objectives', async () => {
       for (const watched of this.#watched.values()) await this.#announce(watched)
     })
-    if (judged && last % (24 * 60 * minuteMs) === 0) await this.#alerts.prune()
+    if (judged && last % (24 * 60 * minuteMs) === 0) {
+      await this.#alerts.prune((ms) => this.#history.ranSince(ms))
+    }
     this.#judged = last
   }
 

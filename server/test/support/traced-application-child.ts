@@ -4,6 +4,7 @@ import { failureRoutes } from '@atom/contract/failures.ts'
 import { type RoomEvent, roomRoutes } from '@atom/contract/rooms.ts'
 import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { OtlpExport } from '#foundation/telemetry/otlp-export.ts'
+import { testLog } from './log.ts'
 import { visitSandbox } from './sandbox-visitor.ts'
 import type { ApplicationSettings, ApplicationTold } from './traced-application.ts'
 import { until } from './until.ts'
@@ -22,6 +23,7 @@ const exporter = new OtlpExport(
     spanDelayMs: 50,
   },
   new Metrics(),
+  testLog,
 )
 let active: string | undefined
 

@@ -21,7 +21,9 @@ import {
   type MetricData,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
+import { AlwaysOnSampler, TracerProvider } from '@opentelemetry/sdk-trace'
+import type { Log } from '#foundation/log.ts'
+import { BoundedSpans, SpanLosses, spanBounds } from './bounded-spans.ts'
 import type { Family, Metrics } from './metrics.ts'
 import { type Arrived, parseTraceparent, type Span, type SpanDescription } from './trace.ts'
 import type { SpanMaker } from './tracing.ts'
@@ -48,15 +50,16 @@ const scope = { name: 'atom' }
 const exportTimeoutMs = 5_000
 
 /**
- * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP with JSON. This is the only file that touches
- * OpenTelemetry's packages, and it is imported only where a collector is configured: they weigh 20 MB of memory.
+ * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP with JSON. This file and `bounded-spans` are the only ones that
+ * touch OpenTelemetry's packages, and they are imported only where a collector is configured: they weigh 20 MB of memory.
  * What is to be kept is decided before, so the sampler here takes everything.
  */
 export class OtlpExport implements SpanMaker {
   readonly #provider: TracerProvider
   readonly #meters: MeterProvider
+  readonly #losses: SpanLosses
 
-  constructor(options: OtlpOptions, metrics: Metrics) {
+  constructor(options: OtlpOptions, metrics: Metrics, log: Log) {
     const { endpoint, headers, metricIntervalMs } = options
     const resource = resourceFromAttributes({ ...options.resource })
     const to = (signal: string) => ({
@@ -64,13 +67,18 @@ export class OtlpExport implements SpanMaker {
       headers: { ...headers },
       timeoutMillis: exportTimeoutMs,
     })
+    const losses = new SpanLosses(log)
+    this.#losses = losses
+    registerSpanMetrics(metrics, losses)
     this.#provider = new TracerProvider({
       resource,
       sampler: new AlwaysOnSampler(),
+      spanLimits: { linkCountLimit: spanBounds.links },
       spanProcessors: [
-        new BatchSpanProcessor({
+        new BoundedSpans({
           exporter: new OTLPTraceExporter(to('traces')),
-          scheduledDelayMillis: options.spanDelayMs ?? 2_000,
+          delayMs: options.spanDelayMs ?? 2_000,
+          losses,
         }),
       ],
     })
@@ -130,12 +138,13 @@ export class OtlpExport implements SpanMaker {
       name,
       {
         kind: kinds[kind],
-        ...(attributes !== undefined && { attributes: attributes as Attributes }),
+        ...(attributes !== undefined && { attributes: this.#losses.fitting(attributes) as Attributes }),
         ...(startedAt !== undefined && { startTime: startedAt }),
       },
       context,
     )
     const { traceId, spanId } = span.spanContext()
+    let links = 0
     const made: ReturnType<SpanMaker['begin']> = {
       traceId,
       traceparent: `00-${traceId}-${spanId}-01`,
@@ -143,9 +152,11 @@ export class OtlpExport implements SpanMaker {
       apart: (description) => this.#spanOf(description, ROOT_CONTEXT, undefined, leave),
       link: ({ traceparent }) => {
         const other = parseTraceparent(traceparent)
-        if (other !== undefined) span.addLink({ context: contextOf(other) })
+        if (other === undefined) return
+        if (++links > spanBounds.links) this.#losses.count('links')
+        span.addLink({ context: contextOf(other) })
       },
-      note: (noted) => void span.setAttributes(noted),
+      note: (noted) => void span.setAttributes(this.#losses.fitting(noted)),
       fail: (type) => {
         span.setAttribute('error.type', type)
         span.setStatus({ code: SpanStatusCode.ERROR })
@@ -155,6 +166,26 @@ export class OtlpExport implements SpanMaker {
     }
     return made
   }
+}
+
+function registerSpanMetrics(metrics: Metrics, losses: SpanLosses): void {
+  metrics.counter({
+    name: 'atom_trace_spans_exported_total',
+    help: 'Spans that the collector took',
+    read: () => losses.exported,
+  })
+  metrics.counter({
+    name: 'atom_trace_spans_lost_total',
+    help: 'Spans that it did not get: more came than were taken away (queue), or it did not take them (collector)',
+    labels: ['reason'],
+    read: () => (['queue', 'collector'] as const).map((reason) => [{ reason }, losses[reason]] as const),
+  })
+  metrics.counter({
+    name: 'atom_trace_cut_total',
+    help: 'Links of spans and attributes that were cut to their bounds',
+    labels: ['what'],
+    read: () => (['links', 'attributes'] as const).map((what) => [{ what }, losses[what]] as const),
+  })
 }
 
 /** What is kept here was chosen, whatever its caller said of it. */
