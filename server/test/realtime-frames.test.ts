@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { limits } from '@atom/contract/rooms.ts'
 import { socketLimits } from '@atom/contract/socket.ts'
 import type { Sql } from 'sql-template-tag'
@@ -433,4 +435,39 @@ test('[RM71] where a message of a frame is refused for now, so are those behind 
     again.map((result) => (result.status === 'fulfilled' ? result.value.seq : result.reason)),
     [2, 3],
   )
+})
+
+test('[RT160] a connected socket keeps nothing of the request that it came with; one that asks in other words is served, too', async () => {
+  await using own = await testDatabase()
+  const requests: WeakRef<object>[] = []
+  const nobodyIsRefused = () => undefined
+  await using live = await startLive(own.database, {
+    entry: {
+      requireEntry: (request) => void requests.push(new WeakRef(request)),
+      requireAccount: nobodyIsRefused,
+      requireTime: nobodyIsRefused,
+    },
+  })
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  const token = await live.token(ada)
+  // As the plain client asks, and as ours does.
+  using plain = new PlainClient(live.url, { token })
+  using ours = new PlainClient(live.url, { token }, { query: { refusal: 'frame' } })
+  await Promise.all([plain.hello(), ours.hello()])
+  assert.equal(requests.length, 2)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const kept = async () => {
+    // What was looked at in a turn is held until its end.
+    await delay(1)
+    collectGarbage()
+    return requests.filter((request) => request.deref() !== undefined).length
+  }
+  const deadline = Date.now() + 20_000
+  while ((await kept()) > 0 && Date.now() < deadline) await delay(50)
+  assert.equal(await kept(), 0)
+  using other = new PlainClient(live.url, { token }, { query: { of: 'another library' } })
+  await other.hello()
+  for (const client of [plain, ours, other]) assert.ok((await client.ask('room.join', { roomId })).ok)
 })

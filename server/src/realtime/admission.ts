@@ -49,6 +49,13 @@ export const defaultAdmission: AdmissionLimits = {
   handshakeBurst: 800,
 }
 
+/** What a connection is counted for. */
+interface Visit {
+  readonly address: string
+  readonly network: string
+  accountId: string | undefined
+}
+
 const handshakes = Compile(Handshake)
 const roomId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const fullMs = 5_000
@@ -69,15 +76,17 @@ export class Admission {
   readonly #entry: Entry | undefined
   readonly #log: Log
   readonly #now: () => number
-  readonly #byAddress = new Map<string, number>()
+  readonly #byNetwork = new Map<string, number>()
   readonly #byAccount = new Map<string, number>()
-  readonly #open = new Set<Duplex>()
+  readonly #open = new Map<Duplex, Visit>()
+  /** One for all connections, which it is called as a method of. */
+  readonly #closed: (this: Duplex) => void
   #tokensLeft: number
   #filledAt: number
   /** Until when those who were sent away have been given their turn. */
   #promisedUntil = 0
   #saidAt = Number.NEGATIVE_INFINITY
-  #closed = false
+  #shut = false
 
   constructor(options: {
     readonly tokens: Pick<AccessTokens, 'verify'>
@@ -99,21 +108,29 @@ export class Admission {
     this.#now = options.now ?? (() => performance.now())
     this.#tokensLeft = options.limits.handshakeBurst
     this.#filledAt = this.#now()
+    const ended = (tcp: Duplex) => {
+      this.leave(tcp)
+      count(this.#byNetwork, this.#open.get(tcp)?.network, -1)
+      this.#open.delete(tcp)
+    }
+    this.#closed = function () {
+      ended(this)
+    }
   }
 
   /** From now on everybody is told to come back in a moment. */
   close(): void {
-    this.#closed = true
+    this.#shut = true
   }
 
   /** Ends every connection that is left: also those that never became a socket. */
   cut(): void {
-    for (const tcp of this.#open) tcp.destroy()
+    for (const tcp of this.#open.keys()) tcp.destroy()
   }
 
   /** Counts a request that may become a socket, until its connection is closed. Throws `draining`, `blocked`, `busy`, `rate_limited` or `origin_refused`. */
   request(request: IncomingMessage): void {
-    if (this.#closed) throw new AtomError('draining', undefined, { retryAfterMs: 1_000 })
+    if (this.#shut) throw new AtomError('draining', undefined, { retryAfterMs: 1_000 })
     const { origin, host } = request.headers
     // A WebSocket upgrade carries no cookie of ours and the token comes later, so this is a second wall, not the first.
     if (origin !== undefined) this.#crossOrigin.requireOwn({ origin, host })
@@ -122,19 +139,21 @@ export class Admission {
     }
     const address = this.#addressOf(request)
     this.#entry?.requireEntry(request, address)
-    const from = networkOf(address)
-    if ((this.#byAddress.get(from) ?? 0) >= this.#limits.perAddress) {
-      throw this.#full('Your address has as many live connections as one may have.', from)
+    const network = networkOf(address)
+    if ((this.#byNetwork.get(network) ?? 0) >= this.#limits.perAddress) {
+      throw this.#full('Your address has as many live connections as one may have.', network)
     }
     // Last, so that who is refused for another reason costs nobody a turn.
     this.#takeTurn()
     const { socket } = request
-    this.#open.add(socket)
-    count(this.#byAddress, from, 1)
-    socket.once('close', () => {
-      this.#open.delete(socket)
-      count(this.#byAddress, from, -1)
-    })
+    this.#open.set(socket, { address, network, accountId: undefined })
+    count(this.#byNetwork, network, 1)
+    socket.on('close', this.#closed)
+  }
+
+  /** Where a connection that was let in comes from. */
+  addressOf(tcp: Duplex): string {
+    return this.#open.get(tcp)?.address ?? ''
   }
 
   /** Throws `frame_malformed`, `protocol_unsupported`, `blocked`, or what the token deserves. */
@@ -163,18 +182,28 @@ export class Admission {
   }
 
   /**
-   * Counts a socket of an account; dispose when it has ended. `replaces`: one of the account's sockets goes for it, so that a
-   * device can always come back. Throws `busy`.
+   * Counts a socket of an account, until `leave` or the end of its connection. `replaces`: one of the account's sockets goes for
+   * it, so that a device can always come back. Throws `busy`.
    */
-  enter(accountId: string, replaces: boolean): Disposable {
+  enter(tcp: Duplex, accountId: string, replaces: boolean): void {
     const open = (this.#byAccount.get(accountId) ?? 0) - (replaces ? 1 : 0)
     if (open >= this.#limits.perAccount) {
       throw new AtomError('busy', 'You have as many live connections as one person may have. Close some.', {
         retryAfterMs: fullMs,
       })
     }
+    const visit = this.#open.get(tcp)
+    if (visit === undefined) return
+    visit.accountId = accountId
     count(this.#byAccount, accountId, 1)
-    return { [Symbol.dispose]: () => count(this.#byAccount, accountId, -1) }
+  }
+
+  /** The socket has ended, though its connection may not have. */
+  leave(tcp: Duplex): void {
+    const visit = this.#open.get(tcp)
+    if (visit === undefined) return
+    count(this.#byAccount, visit.accountId, -1)
+    visit.accountId = undefined
   }
 
   /** Where more come than can be taken, each is given a turn of its own, so that they do not all come back at once. */
@@ -221,7 +250,8 @@ export function frameError(thrown: unknown): FrameError {
   }
 }
 
-function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+function count(counts: Map<string, number>, key: string | undefined, by: 1 | -1): void {
+  if (key === undefined) return
   const now = (counts.get(key) ?? 0) + by
   if (now > 0) counts.set(key, now)
   else counts.delete(key)

@@ -305,8 +305,8 @@ function handlersOf(options: FramesOptions): Handlers {
       if (!follower.isIn) await rooms.requireMember(socket.principal, roomId)
       const now = performance.now()
       // More often it tells nobody anything new.
-      if (now - (socket.typedAt.get(roomId) ?? -Infinity) >= socketLimits.typingEveryMs) {
-        socket.typedAt.set(roomId, now)
+      if (now - follower.typedAt >= socketLimits.typingEveryMs) {
+        follower.typedAt = now
         const { id, name } = socket.principal
         signals.tell({ roomId, kind, actor: { kind: 'account', id, name } })
       }

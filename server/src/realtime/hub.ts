@@ -50,6 +50,8 @@ export class Follower<O extends Outlet = Outlet> {
   stale = false
   /** It was handed something that others had before. */
   fed = false
+  /** When it last said that its person types; `performance.now()`. */
+  typedAt = Number.NEGATIVE_INFINITY
 
   constructor(outlet: O, room: RoomHere<O>, cursor: number) {
     this.outlet = outlet

@@ -15,7 +15,7 @@ import type { Movable } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
 import type { Follower, Hub } from './hub.ts'
 import type { Resume, ResumingOutlet } from './resume.ts'
-import { type BufferBounds, SendBuffer } from './send-buffer.ts'
+import { type BufferBounds, type Reader, SendBuffer } from './send-buffer.ts'
 import type { SocketLimits } from './socket-limits.ts'
 import type { SocketTraffic } from './socket-traffic.ts'
 
@@ -38,13 +38,11 @@ const closeMs = 2_000
 const retireMs = 3_000
 
 /** One live WebSocket of one person: who it is, which rooms it follows, and when its token ends. */
-export class LiveSocket implements ResumingOutlet, Movable {
+export class LiveSocket implements ResumingOutlet, Movable, Reader {
   readonly id: string
   readonly deviceId: string
   readonly limits: SocketLimits
   readonly followers = new Map<string, Follower<LiveSocket>>()
-  /** When this socket last said that its person types, by room; `performance.now()`. */
-  readonly typedAt = new Map<string, number>()
   /** Where the connection below comes from, as this process sees it. */
   readonly address: string
   readonly since: Date
@@ -56,11 +54,13 @@ export class LiveSocket implements ResumingOutlet, Movable {
   readonly #tcp: Duplex
   readonly #buffer: SendBuffer
   readonly #hub: Hub<LiveSocket>
+  readonly #resume: Resume<LiveSocket>
   readonly #clock: Clock
   readonly #expiry: Expiry
   readonly #comings = new Comings()
   #admitted: VerifiedToken
-  #timer: NodeJS.Timeout | undefined
+  /** Its client was told that its token ends. */
+  #warned = false
   #cut: NodeJS.Timeout | undefined
   #closing = false
   #moving = false
@@ -81,29 +81,21 @@ export class LiveSocket implements ResumingOutlet, Movable {
     readonly expiry: Expiry
     readonly traffic: SocketTraffic
   }) {
-    const { socket, hub, resume } = options
+    const { socket } = options
     this.id = socket.id
     this.deviceId = options.deviceId
     this.limits = options.limits
     this.#socket = socket
     this.#tcp = options.tcp
-    this.#hub = hub
+    this.#hub = options.hub
+    this.#resume = options.resume
     this.#clock = options.clock
     this.#expiry = options.expiry
     this.#admitted = options.admitted
     this.address = options.address
     this.since = options.clock.now()
     this.heardAt = this.since
-    const reader = {
-      behind: () => {
-        for (const follower of this.followers.values()) {
-          if (hub.suspend(follower)) resume.again(follower)
-        }
-      },
-      stalled: () => this.close('too_slow'),
-    }
-    this.#buffer = new SendBuffer(socket.conn, options.tcp, options.bounds, reader, options.traffic)
-    this.#watchExpiry()
+    this.#buffer = new SendBuffer(socket.conn, options.tcp, options.bounds, this, options.traffic)
   }
 
   get principal(): AccountPrincipal {
@@ -204,7 +196,6 @@ export class LiveSocket implements ResumingOutlet, Movable {
     const follower = this.followers.get(roomId)
     if (follower === undefined) return
     this.followers.delete(roomId)
-    this.typedAt.delete(roomId)
     this.#hub.leave(follower)
   }
 
@@ -212,7 +203,29 @@ export class LiveSocket implements ResumingOutlet, Movable {
   renew(admitted: VerifiedToken): void {
     if (this.#closing) return
     this.#admitted = admitted
-    this.#watchExpiry()
+    this.#warned = false
+  }
+
+  /** To be asked every moment: tells its client that the token ends soon, and closes it some time after it has ended. */
+  watchExpiry(now: number): void {
+    if (this.#closing) return
+    const { noticeMs, graceMs } = this.#expiry
+    const leftMs = this.#admitted.expiresAt.getTime() - now
+    if (leftMs <= -graceMs) this.close('token_expired')
+    else if (leftMs <= noticeMs && !this.#warned) {
+      this.#warned = true
+      this.emit('auth.expiring', { inMs: Math.max(0, Math.round(leftMs)) })
+    }
+  }
+
+  fellBehind(): void {
+    for (const follower of this.followers.values()) {
+      if (this.#hub.suspend(follower)) this.#resume.again(follower)
+    }
+  }
+
+  stalled(): void {
+    this.close('too_slow')
   }
 
   /** Asks its client to open another socket, and serves it until then. */
@@ -256,7 +269,6 @@ export class LiveSocket implements ResumingOutlet, Movable {
    */
   release(): void {
     this.#closing = true
-    clearTimeout(this.#timer)
     if (this.#tcp.destroyed) clearTimeout(this.#cut)
     else {
       this.#cut ??= setTimeout(() => this.#tcp.destroy(), closeMs)
@@ -264,17 +276,5 @@ export class LiveSocket implements ResumingOutlet, Movable {
     }
     this.#buffer.release()
     for (const roomId of [...this.followers.keys()]) this.leave(roomId)
-  }
-
-  #watchExpiry(): void {
-    clearTimeout(this.#timer)
-    const { noticeMs, graceMs } = this.#expiry
-    this.#timer = setTimeout(
-      () => {
-        this.emit('auth.expiring', { inMs: Math.max(0, Math.round(this.expiresInMs)) })
-        this.#timer = setTimeout(() => this.close('token_expired'), Math.max(0, this.expiresInMs) + graceMs)
-      },
-      Math.max(0, this.expiresInMs - noticeMs),
-    )
   }
 }

@@ -19,9 +19,9 @@ type Conn = Socket['conn']
 /** A database that is slow keeps nobody waiting longer for the word that the socket is connected. */
 const longestHoldMs = 100
 
-interface Reader {
+export interface Reader {
   /** Over the hard bound: stop live events. */
-  behind(): void
+  fellBehind(): void
   stalled(): void
 }
 
@@ -63,7 +63,6 @@ export class SendBuffer {
     conn.on('flush', this.#flushed)
     conn.transport.on('ready', this.#ready)
     conn.on('heartbeat', this.#pong)
-    conn.once('close', () => this.release())
     this.#held = tcp.writableCorked > 0
     if (this.#held) this.#holding = setTimeout(() => this.letGo(), longestHoldMs)
   }
@@ -110,6 +109,7 @@ export class SendBuffer {
     if (!this.#held) return
     this.#held = false
     clearTimeout(this.#holding)
+    this.#holding = undefined
     this.#tcp.uncork()
   }
 
@@ -163,7 +163,7 @@ export class SendBuffer {
     if (unsent > this.#bounds.hard && !this.#behind) {
       this.#behind = true
       this.#traffic.slow.add('behind')
-      this.#reader.behind()
+      this.#reader.fellBehind()
     }
   }
 

@@ -13,6 +13,8 @@ export interface SocketBudget {
 
 export const defaultBudget: SocketBudget = { perSecond: 100, burst: 400, inFlight: 64, patience: 500 }
 
+const monotonic = () => performance.now()
+
 /** What one socket may ask of the server: a bucket of tokens that fills up steadily, and a bound on what is under way. */
 export class SocketLimits {
   readonly #budget: SocketBudget
@@ -23,7 +25,7 @@ export class SocketLimits {
   #refused = 0
 
   /** `now` in milliseconds, never running backwards. */
-  constructor(budget: SocketBudget = defaultBudget, now: () => number = () => performance.now()) {
+  constructor(budget: SocketBudget = defaultBudget, now: () => number = monotonic) {
     this.#budget = budget
     this.#now = now
     this.#tokens = budget.burst

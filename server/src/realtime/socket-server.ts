@@ -32,6 +32,7 @@ import {
 import { Deliveries } from './deliveries.ts'
 import { type DrainPlan, defaultDrain, sendAway, timeToSendAway } from './drain.ts'
 import { EncodedFrame } from './encoded-frame.ts'
+import { Engine } from './engine.ts'
 import { Frames, type Turns } from './frames.ts'
 import { type Broadcast, Hub } from './hub.ts'
 import { defaultExpiry, type Expiry, type IoSocket, LiveSocket, type ServerFrames } from './live-socket.ts'
@@ -86,12 +87,22 @@ export interface SocketServerOptions {
 
 type Conn = IoSocket['conn']
 
+/** A connection of Engine.IO that is no live socket yet. */
+interface Arrival {
+  readonly tcp: Duplex
+  /** One handshake is being judged, or was found good: it carries no other. */
+  taken: boolean
+  admitted: (Admitted & { readonly mark: string | undefined }) | undefined
+}
+
 /** Clients that lost this process come back spread over this much more than the time that their handshakes take. */
 const spreadMargin = 1.25
 /** Reads of timelines and standings for sockets at a time: less than half of the sessions that the process has. */
 const readsAtATime = 4
 /** Below this the clients' own jitter is enough. */
 const leastSpreadMs = 1_000
+/** How often it is looked at whose token ends. */
+const expiryEveryMs = 500
 /** How long a closing server waits for answers under way, and then for its sockets to be gone. */
 const drainMs = 3_000
 
@@ -118,11 +129,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #people: People
   /** By the mark of account and device: a device has one socket, the newest. */
   readonly #devices = new Map<string, LiveSocket>()
-  readonly #admitted = new WeakMap<IoSocket, Admitted & { readonly mark: string | undefined }>()
-  readonly #tcp = new WeakMap<Conn, Duplex>()
-  readonly #addresses = new WeakMap<Conn, string>()
-  /** Engine.IO sockets that have a Socket.IO socket, or are about to. */
-  readonly #taken = new WeakSet<Conn>()
+  readonly #arrivals = new WeakMap<Conn, Arrival>()
   readonly #release = new DisposableStack()
   readonly #nobodyLeft = Promise.withResolvers<void>()
   /** Those that an operator moves, by the order to do so: they may come back here. */
@@ -146,16 +153,14 @@ export class SocketServer implements AsyncDisposable {
     this.#limits = { ...defaultAdmission, ...options.admission }
     this.#drainPlan = { ...defaultDrain, ...options.drain }
     this.#admission = new Admission({ ...options, limits: this.#limits })
-    this.#io = new Server({
-      path: '/socket.io',
-      serveClient: false,
+    this.#io = new Server({ serveClient: false, connectTimeout: 10_000 })
+    const engine = new Engine({
       transports: ['websocket'],
       allowUpgrades: false,
       // Compression was measured at 250 KB of memory per socket, and frames could not be encoded once for all.
       perMessageDeflate: false,
       httpCompression: false,
       maxHttpBufferSize: socketLimits.frameBytes,
-      connectTimeout: 10_000,
       allowRequest: (request, answer) => this.#judge(request, answer),
     })
     const deliveries = this.#release.use(new Deliveries<LiveSocket>(options))
@@ -211,13 +216,21 @@ export class SocketServer implements AsyncDisposable {
       )
     })
     this.#io.on('connection', (socket) => this.#connected(socket))
-    this.#io.attach(options.http)
-    this.#io.engine.on('connection', (conn: Conn) => {
-      this.#tcp.set(conn, conn.request.socket)
-      this.#addresses.set(conn, options.addressOf(conn.request))
+    // Rooms are the hub's. Socket.IO would put each socket into one of its own, to which nobody ever says anything.
+    Object.assign(this.#io.sockets.adapter, { addAll: () => undefined, delAll: () => undefined })
+    this.#io.bind(engine)
+    engine.attach(options.http, { path: '/socket.io' })
+    engine.on('connection', (conn: Conn) => {
+      this.#arrivals.set(conn, { tcp: conn.request.socket, taken: false, admitted: undefined })
       // The request holds headers and buffers that nobody reads again.
       Object.assign(conn, { request: null })
     })
+    const expiry = setInterval(() => {
+      const now = options.clock.now().getTime()
+      for (const socket of this.#sockets) socket.watchExpiry(now)
+    }, expiryEveryMs)
+    expiry.unref()
+    this.#release.defer(() => clearInterval(expiry))
   }
 
   /** How many sockets are connected. */
@@ -340,26 +353,24 @@ export class SocketServer implements AsyncDisposable {
 
   async #admit(socket: IoSocket): Promise<void> {
     const { conn } = socket
+    const arrival = this.#arrivals.get(conn)
     // Several handshakes at once on one connection would each become a socket, and only one would be counted.
-    if (this.#taken.has(conn)) {
+    if (arrival === undefined || arrival.taken) {
       throw new AtomError('frame_malformed', 'One connection carries one handshake at a time.')
     }
-    this.#taken.add(conn)
+    arrival.taken = true
     try {
       const admitted = await this.#admission.handshake(socket.handshake.auth)
       const { id } = admitted.token.principal
       const { deviceId } = admitted
       const mark = deviceId === undefined ? undefined : markOf(id, deviceId)
       const replaces = mark !== undefined && this.#devices.has(mark)
-      const place = this.#admission.enter(id, replaces)
-      if (conn.readyState === 'open') conn.once('close', () => place[Symbol.dispose]())
-      else place[Symbol.dispose]()
-      this.#admitted.set(socket, { ...admitted, mark })
-      const tcp = this.#tcp.get(conn)
-      if (tcp !== undefined) holdBack(conn, tcp)
+      this.#admission.enter(arrival.tcp, id, replaces)
+      arrival.admitted = { ...admitted, mark }
+      holdBack(conn, arrival.tcp)
     } catch (error) {
       // A client may try again on it, with a better token.
-      this.#taken.delete(conn)
+      arrival.taken = false
       throw error
     }
   }
@@ -373,15 +384,17 @@ export class SocketServer implements AsyncDisposable {
   }
 
   #connected(io: IoSocket): void {
-    const admitted = this.#admitted.get(io)
-    const tcp = this.#tcp.get(io.conn)
-    if (admitted === undefined || tcp === undefined)
-      throw new Error('a socket came in without having been admitted')
+    const arrival = this.#arrivals.get(io.conn)
+    if (arrival?.admitted === undefined) throw new Error('a socket came in without having been admitted')
+    const { tcp, admitted } = arrival
+    this.#arrivals.delete(io.conn)
+    // It holds the token, the cursors and a date in words, and nobody reads it again.
+    Object.assign(io, { handshake: null })
     const socket = new LiveSocket({
       socket: io,
       tcp,
       deviceId: admitted.deviceId ?? newId(),
-      address: this.#addresses.get(io.conn) ?? '',
+      address: this.#admission.addressOf(tcp),
       admitted: admitted.token,
       limits: new SocketLimits(this.#budget),
       bounds: this.#bounds,
@@ -409,6 +422,7 @@ export class SocketServer implements AsyncDisposable {
     io.on('disconnect', (seen) => {
       this.#traffic.closed.add(socket.closedFor ?? seen.replaceAll(' ', '_'))
       this.#sockets.delete(socket)
+      this.#admission.leave(tcp)
       this.#people.left(socket)
       if (this.#devices.get(device) === socket) this.#devices.delete(device)
       socket.release()
