@@ -74,7 +74,13 @@ suite('alerts and objectives', () => {
     await page.screenshot({ path: `${shots}/${name.replaceAll(/\W+/g, '-')}-below.png` })
   }
 
-  test('[UI119] what fires stands on the page of alerts with where to look first, what is over below with how long it lasted; the overview leads there', async () => {
+  test('[UI119] [UI160] what fires stands on the page of alerts with where to look first, what is over below with how long it lasted; the overview leads there', async () => {
+    // Wherever an operator is, the rail says that something is wrong.
+    await go('/settings')
+    await page
+      .getByRole('navigation', { name: 'Atom' })
+      .getByRole('link', { name: 'Operations (something is wrong that cannot wait)' })
+      .waitFor()
     await go('/operations/overview')
     await region('Alerts').getByText('Requests fail').waitFor()
     await region('Alerts').getByRole('link', { name: 'All alerts, and who is told' }).click()

@@ -4,6 +4,7 @@ import type { Room, RoomEvent } from '@atom/contract/rooms.ts'
 import type { Locator, Page } from 'playwright-core'
 import { assertAccessible, say } from './support/browser.ts'
 import { chatScene } from './support/chat-scene.ts'
+import { CompletionsServer } from './support/completions-server.ts'
 
 const log = (page: Page) => page.getByRole('log')
 /** The message that says this. */
@@ -199,4 +200,29 @@ test('[UI65] [UI66] an invitation leads into the room; roles give what they allo
   await rooms(graces)
     .getByRole('link', { name: /Engine room/ })
     .waitFor({ state: 'detached' })
+})
+
+test('[UI163] [UI164] the open end of a growing answer is shown as what it will be, also after a reload; a stopped one stays as it was read and says once that it was stopped', async () => {
+  await using model = await CompletionsServer.start()
+  model.replies = [
+    { fault: 'stalls', text: 'First **this**,\nthen\n\n```ts\nif (a <= 1)\n```\n\nand see [the boa' },
+  ]
+  await using scene = await chatScene({ ATOM_MODEL_BASE_URL: model.baseUrl, ATOM_MODEL_NAME: 'a-model' })
+  const { ada } = scene
+  const [room] = (await ada.call<{ items: Room[] }>('GET', '/v1/rooms')).items
+  assert.ok(room)
+  const page = await ada.page(`/rooms/${room.id}`)
+  await say(page, 'What is next?')
+  const answer = log(page).getByRole('article', { name: 'Atom answered' })
+  await answer.getByText('and see the boa', { exact: true }).waitFor()
+  await answer.getByRole('button', { name: 'Copy code' }).click()
+  await answer.getByText('Copied').waitFor()
+  assert.equal(await page.evaluate('navigator.clipboard.readText()'), 'if (a <= 1)')
+  await assertAccessible(page, 'a growing answer')
+  await page.reload()
+  await answer.getByText('and see the boa', { exact: true }).waitFor()
+  await field(page).press('Escape')
+  await answer.getByText('and see [the boa', { exact: true }).waitFor()
+  await answer.getByText('Stopped').waitFor()
+  assert.equal(await answer.getByText('Stopped').count(), 1)
 })

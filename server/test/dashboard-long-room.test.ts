@@ -74,7 +74,7 @@ test('[UI152] who has read far up in a long room goes down again row by row, and
   await line(page, 'And one more').waitFor()
 })
 
-test('[UI153] text stands in the direction of its script, and nothing that people write makes the page wider than its window', async () => {
+test('[UI153] [UI161] text stands in the direction of its script, and nothing that people write makes the page wider or taller than its window', async () => {
   await using scene = await chatScene()
   const { ada } = scene
   const room = await ada.room({ name: 'R'.repeat(80), members: [] })
@@ -92,6 +92,16 @@ test('[UI153] text stands in the direction of its script, and nothing that peopl
   const widths = `[document.scrollingElement, document.querySelector('[role=log]')].map((each) => each.scrollWidth - each.clientWidth)`
   assert.deepEqual(await page.evaluate(widths), [0, 0])
   await assertAccessible(page, 'a narrow room of odd texts')
+  // What is said to screen readers alone, in each of many rows, makes nothing taller either.
+  for (let n = 1; n <= 20; n += 1) {
+    const { id } = await ada.room({ name: `Room ${n}`, members: [{ kind: 'account', id: grace.id }] })
+    await grace.say(id, 'Look at this')
+  }
+  await page.getByRole('link', { name: 'Rooms' }).first().click()
+  await page.getByRole('link', { name: /Room 1\b.*1 unread/ }).waitFor()
+  assert.equal(await page.evaluate('document.scrollingElement.scrollHeight - innerHeight'), 0)
+  await page.goBack()
+  await message.waitFor()
   await log(page).press('End')
   await message.waitFor()
   /** How far from the left and the right edge of the message the letter at this place stands, in px. */

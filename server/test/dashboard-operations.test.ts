@@ -279,3 +279,25 @@ suite('the operator’s pages', () => {
     await page.getByRole('region', { name: 'Lines of the log' }).getByRole('listitem').first().waitFor()
   })
 })
+
+test('[UI165] where there are several processes, the log is read of the one that is chosen, which survives a reload', async () => {
+  await using atom = await AtomProcess.prepare({}, ['--workers', '2'])
+  await atom.start()
+  await using browser = await openBrowser()
+  const page = await (await browser.person()).newPage()
+  await setUp(page, atom.setupUrl)
+  await page.goto(`${atom.url}/operations/log`)
+  const choice = page.getByLabel('Process')
+  // The second one may still be on its way.
+  while ((await choice.getByRole('option').count()) < 3)
+    await page.reload().then(() => page.waitForTimeout(500))
+  const names = (await choice.getByRole('option').allTextContents()).slice(1)
+  for (const name of names) {
+    await choice.selectOption(name)
+    await page.getByText(`What ${name} writes down.`).waitFor()
+    await page.getByText('Asked every 2 s').waitFor()
+  }
+  await page.reload()
+  await page.getByText(`What ${names.at(-1)} writes down.`).waitFor()
+  await assertAccessible(page, 'the log of another process')
+})

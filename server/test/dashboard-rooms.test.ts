@@ -132,7 +132,7 @@ test('[UI140] each message of mine says how far it has come, the newest of each 
   await assertAccessible(page, 'a direct room with messages in every state')
 })
 
-test('[UI104] with a finger the menu of a message stands in sight, large enough, and reacts, replies and deletes', async () => {
+test('[UI104] [UI162] with a finger the menu of a message stands in sight, large enough, and reacts, replies and deletes; what is touched while one writes does what it says', async () => {
   await using scene = await chatScene()
   const { ada } = scene
   const room = await ada.room({ name: 'On the road', members: [] })
@@ -153,6 +153,13 @@ test('[UI104] with a finger the menu of a message stands in sight, large enough,
   await reaction.waitFor()
   await reaction.tap()
   await reaction.waitFor({ state: 'detached' })
+  await more.tap()
+  await page.getByRole('menuitem', { name: 'Reply' }).tap()
+  // The bar below is away while one writes. Coming back it must not move what is touched from under the finger.
+  const notReply = page.getByRole('button', { name: 'Do not reply' })
+  await page.waitForFunction(`document.activeElement?.tagName === 'TEXTAREA'`)
+  await notReply.tap()
+  await notReply.waitFor({ state: 'detached' })
   await more.tap()
   await page.getByRole('menuitem', { name: 'Reply' }).tap()
   await page.getByRole('textbox', { name: /^Message / }).fill('Then I walk')

@@ -9,6 +9,11 @@ export const urgencies: Readonly<Record<Alert['severity'], { tone: StatusTone; w
   ticket: { tone: 'warn', words: 'Can wait for working hours' },
 }
 
+/** What cannot wait first; the order within stays. */
+export function urgentFirst(alerts: readonly Alert[]): readonly Alert[] {
+  return alerts.toSorted((a, b) => Number(b.severity === 'page') - Number(a.severity === 'page'))
+}
+
 /** "under a minute", "4 min", "3 h", "2 days": as long as it fired. */
 export function lastedText({ since, resolvedAt }: Pick<Alert, 'since' | 'resolvedAt'>, now: Date): string {
   const minutes = Math.floor(

@@ -7,7 +7,7 @@ import { Status } from '../ui/status.tsx'
 import { RelativeTime, useNow } from '../ui/time.tsx'
 import { AlertNotice } from './alert-notice.tsx'
 import { AlertTargetsSection } from './alert-targets.tsx'
-import { lastedText, urgencies } from './alert-words.ts'
+import { lastedText, urgencies, urgentFirst } from './alert-words.ts'
 import { OperationsPage } from './operations-page.tsx'
 import { PolledProblem } from './polled-problem.tsx'
 import { usePolled } from './use-polled.ts'
@@ -47,7 +47,7 @@ export function AlertsPage() {
           {value.items.length === 0 && (
             <p className="text-quiet">Nothing is wrong that somebody has to know.</p>
           )}
-          {sorted(value.items).map((alert) => (
+          {urgentFirst(value.items).map((alert) => (
             <AlertNotice key={alert.id} alert={alert} />
           ))}
           {value.next !== null && <p className="text-sm text-quiet">These are the latest {most}.</p>}
@@ -77,11 +77,6 @@ export function AlertsPage() {
       {firing.error === undefined && <PolledProblem polled={over} />}
     </OperationsPage>
   )
-}
-
-/** What cannot wait first; the order within stays. */
-function sorted(alerts: readonly Alert[]): readonly Alert[] {
-  return alerts.toSorted((a, b) => Number(b.severity === 'page') - Number(a.severity === 'page'))
 }
 
 function OverTable({ alerts }: { alerts: readonly Alert[] }) {

@@ -196,11 +196,11 @@ function ErrorTable({
               <Link
                 to="/operations/errors/$errorId"
                 params={{ errorId: group.id }}
-                className="block truncate font-medium hover:underline pointer-coarse:py-2"
+                className="block font-medium hover:underline max-sm:[overflow-wrap:anywhere] sm:truncate pointer-coarse:py-2"
               >
                 {group.title}
               </Link>
-              <p className="truncate text-sm text-quiet" title={group.place}>
+              <p className="text-sm text-quiet max-sm:break-all sm:truncate" title={group.place}>
                 <span className="font-mono text-xs">{group.code}</span> at{' '}
                 <span className="font-mono text-xs">{group.place}</span>
               </p>

@@ -15,7 +15,8 @@ import { usePolled } from './use-polled.ts'
 
 const everyMs = 5_000
 const askLimits = () => atom.call(limitRoutes.limits)
-const askCallers = () => atom.call(limitRoutes.limitedCallers, { query: { limit: 20 } })
+const shown = 20
+const askCallers = () => atom.call(limitRoutes.limitedCallers, { query: { limit: shown } })
 
 /** How much anybody may ask, who asks too much, and who is let through or kept out. */
 export function LimitsPage() {
@@ -101,9 +102,9 @@ function Policies({
         <thead className="border-b border-line text-sm text-quiet">
           <tr>
             <th className="py-2 pr-3 font-medium">Policy</th>
-            <th className="px-3 py-2 text-right font-medium whitespace-nowrap">At once</th>
-            <th className="px-3 py-2 text-right font-medium whitespace-nowrap">Per second</th>
-            <th className="px-3 py-2 text-right font-medium max-md:hidden">Refused</th>
+            <th className="px-3 py-2 text-right max-sm:px-1.5 font-medium whitespace-nowrap">At once</th>
+            <th className="px-3 py-2 text-right max-sm:px-1.5 font-medium whitespace-nowrap">Per second</th>
+            <th className="px-3 py-2 text-right max-sm:px-1.5 font-medium max-md:hidden">Refused</th>
             <th className="py-2 pl-3">
               <span className="sr-only">What to do</span>
             </th>
@@ -124,10 +125,14 @@ function Policies({
                   )}
                 </p>
               </th>
-              <td className="px-3 py-2 text-right">{amountText(limit.burst)}</td>
-              <td className="px-3 py-2 text-right whitespace-nowrap">{rateText(limit.perSecond)}</td>
-              <td className="px-3 py-2 text-right max-md:hidden">{amountText(limit.refused)}</td>
-              <td className="py-1 pl-3 text-right">
+              <td className="px-3 py-2 text-right max-sm:px-1.5">{amountText(limit.burst)}</td>
+              <td className="px-3 py-2 text-right max-sm:px-1.5 whitespace-nowrap">
+                {rateText(limit.perSecond)}
+              </td>
+              <td className="px-3 py-2 text-right max-sm:px-1.5 max-md:hidden">
+                {amountText(limit.refused)}
+              </td>
+              <td className="py-1 pl-3 text-right max-sm:pl-0">
                 <Button look="quiet" aria-label={`Change ${limit.policy}`} onClick={() => onChange(limit)}>
                   Change…
                 </Button>
@@ -178,6 +183,9 @@ function Callers({ callers }: { callers: LimitedCallers | undefined }) {
             </li>
           ))}
         </ul>
+      )}
+      {Math.max(near.length, callers.refusals.length) === shown && (
+        <p className="text-sm text-quiet">These are {shown} of them. The API gives up to 100.</p>
       )}
     </section>
   )

@@ -8,6 +8,7 @@ import { Bar, Loading } from '../ui/skeleton.tsx'
 import { Status } from '../ui/status.tsx'
 import { RelativeTime } from '../ui/time.tsx'
 import { AlertNotice } from './alert-notice.tsx'
+import { urgentFirst } from './alert-words.ts'
 import { amountText, shareText, waitText } from './amount-text.ts'
 import { askHealth } from './ask-health.ts'
 import { BudgetBar } from './budget-bar.tsx'
@@ -98,7 +99,7 @@ function Alerts({ alerts }: { alerts: readonly Alert[] }) {
         <PageLink to="/operations/alerts">All alerts, and who is told</PageLink>
       </div>
       {alerts.length === 0 && <p className="text-quiet">None is firing.</p>}
-      {alerts.map((alert) => (
+      {urgentFirst(alerts).map((alert) => (
         <AlertNotice key={alert.id} alert={alert} />
       ))}
     </section>

@@ -243,7 +243,7 @@ function RouteTable({
               <button
                 type="button"
                 onClick={() => onSort(column.by)}
-                className={`rounded-control px-2 py-1 hover:bg-hover hover:text-text pointer-coarse:min-h-11 ${column.by === by ? 'text-text' : ''}`}
+                className={`rounded-control px-2 py-1 max-sm:px-0.5 hover:bg-hover hover:text-text pointer-coarse:min-h-11 ${column.by === by ? 'text-text' : ''}`}
               >
                 {column.words}
                 <span aria-hidden>{column.by === by ? ' ↓' : ''}</span>
@@ -266,20 +266,22 @@ function RouteTable({
                   aria-pressed={label === chosen}
                   title={label}
                   onClick={() => onChoose(label)}
-                  className="block w-full truncate text-left font-mono text-xs hover:underline pointer-coarse:min-h-11"
+                  className="block w-full text-left font-mono text-xs hover:underline max-sm:break-all sm:truncate pointer-coarse:min-h-11"
                 >
                   {label}
                 </button>
               </th>
-              <td className="px-3 py-1.5 text-right">{rateNumber(each)}</td>
-              <td className={`px-3 py-1.5 text-right whitespace-nowrap ${each.failed > 0 ? 'text-bad' : ''}`}>
+              <td className="px-3 py-1.5 max-sm:px-1 text-right">{rateNumber(each)}</td>
+              <td
+                className={`px-3 py-1.5 max-sm:px-1 text-right whitespace-nowrap ${each.failed > 0 ? 'text-bad' : ''}`}
+              >
                 {shareText(each.failedShare)}
               </td>
-              <td className="px-3 py-1.5 text-right whitespace-nowrap">{timeText(each.p99Ms)}</td>
-              <td className="px-3 py-1.5 text-right whitespace-nowrap max-md:hidden">
+              <td className="px-3 py-1.5 max-sm:px-1 text-right whitespace-nowrap">{timeText(each.p99Ms)}</td>
+              <td className="px-3 py-1.5 max-sm:px-1 text-right whitespace-nowrap max-md:hidden">
                 {timeText(each.p50Ms)}
               </td>
-              <td className="px-3 py-1.5 text-right whitespace-nowrap max-md:hidden">
+              <td className="px-3 py-1.5 max-sm:px-1 text-right whitespace-nowrap max-md:hidden">
                 {timeText(each.p95Ms)}
               </td>
               <td className="py-1.5 pl-3 text-right max-md:hidden">{amountText(each.refused)}</td>

@@ -40,26 +40,32 @@ export function CallCard({ call, state }: { call: Call; state: CallState }) {
             <ProviderMark provider={call.provider} size={16} />
           </span>
         )}
-        <p className="min-w-0 flex-1">
-          <span className="font-medium">{call.title}</span>
-          {call.account !== undefined && <span className="text-quiet"> as {call.account}</span>}
-          <DecisionWords call={call} />
-          {outcome?.link !== undefined && (
-            <>
-              {' · '}
-              <OutsideLink href={outcome.link.url} className="text-accent-text underline underline-offset-2">
-                {outcome.link.title}
-              </OutsideLink>
-            </>
-          )}
-        </p>
-        <span className={classNames('mt-0.5 flex shrink-0 items-center gap-1.5 text-xs', colour)}>
-          <Icon size={14} aria-hidden className={state === 'running' ? 'animate-spin' : ''} />
-          {words}
-          {outcome !== undefined && outcome.durationMs > 0 && state === 'done' && (
-            <span className="text-quiet tabular-nums">{durationText(outcome.durationMs)}</span>
-          )}
-        </span>
+        {/* Beside the first line alone, so that a long sentence has the whole width of a narrow card. */}
+        <div className="min-w-0 flex-1">
+          <span className={classNames('float-right mt-0.5 ml-2.5 flex items-center gap-1.5 text-xs', colour)}>
+            <Icon size={14} aria-hidden className={state === 'running' ? 'animate-spin' : ''} />
+            {words}
+            {outcome !== undefined && outcome.durationMs > 0 && state === 'done' && (
+              <span className="text-quiet tabular-nums">{durationText(outcome.durationMs)}</span>
+            )}
+          </span>
+          <p>
+            <span className="font-medium">{call.title}</span>
+            {call.account !== undefined && <span className="text-quiet"> as {call.account}</span>}
+            <DecisionWords call={call} />
+            {outcome?.link !== undefined && (
+              <>
+                {' · '}
+                <OutsideLink
+                  href={outcome.link.url}
+                  className="text-accent-text underline underline-offset-2"
+                >
+                  {outcome.link.title}
+                </OutsideLink>
+              </>
+            )}
+          </p>
+        </div>
       </div>
       {outcome !== undefined && rows.length === 0 && outcome.link === undefined && outcome.summary !== '' && (
         <p className="border-t border-line px-3 py-2 text-sm text-quiet">{outcome.summary}</p>

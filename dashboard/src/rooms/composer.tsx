@@ -203,30 +203,43 @@ export function Composer(props: ComposerProps) {
         ) : (
           answering !== undefined && (
             <Purpose icon={<Reply size={14} aria-hidden />} stop="Do not reply" onStop={props.onSettle}>
-              <span className="font-medium">{answering.actor.name}</span>{' '}
-              <span>{answering.text.slice(0, 200)}</span>
+              <span className="inline-block max-w-1/2 truncate align-bottom font-medium">
+                {answering.actor.name}
+              </span>{' '}
+              {answering.text.slice(0, 200)}
             </Purpose>
           )
         )}
         <div className="flex items-end gap-2">
-          <textarea
-            ref={field}
-            rows={1}
-            // An empty field has the direction of the page, so that what stands in it does.
-            dir={text === '' ? undefined : 'auto'}
-            value={text}
-            aria-label={`Message ${name}`}
-            aria-describedby="message-budget"
-            aria-invalid={budget.over || undefined}
-            aria-autocomplete="list"
-            aria-controls={suggesting ? listId : undefined}
-            aria-activedescendant={suggesting ? `${listId}-${active}` : undefined}
-            placeholder={placeholder}
-            onChange={(event) => write(event.target.value, event.target.selectionStart)}
-            onKeyDown={onKeyDown}
-            onBlur={() => setAsked(undefined)}
-            className="max-h-[220px] min-w-0 flex-1 resize-none bg-transparent px-2 py-[5px] outline-none placeholder:truncate pointer-coarse:py-[11px] pointer-coarse:text-lg"
-          />
+          <div className="relative min-w-0 flex-1">
+            {/* A field of several lines cuts its own placeholder off without a sign that there is more. */}
+            {text === '' && (
+              <span
+                aria-hidden
+                className="pointer-events-none absolute inset-x-2 top-[5px] truncate text-quiet pointer-coarse:top-[11px] pointer-coarse:text-lg"
+              >
+                {placeholder}
+              </span>
+            )}
+            <textarea
+              ref={field}
+              rows={1}
+              // An empty field has the direction of the page, so that what stands in it does.
+              dir={text === '' ? undefined : 'auto'}
+              value={text}
+              aria-label={`Message ${name}`}
+              aria-placeholder={placeholder}
+              aria-describedby="message-budget"
+              aria-invalid={budget.over || undefined}
+              aria-autocomplete="list"
+              aria-controls={suggesting ? listId : undefined}
+              aria-activedescendant={suggesting ? `${listId}-${active}` : undefined}
+              onChange={(event) => write(event.target.value, event.target.selectionStart)}
+              onKeyDown={onKeyDown}
+              onBlur={() => setAsked(undefined)}
+              className="block max-h-[220px] w-full resize-none bg-transparent px-2 py-[5px] outline-none pointer-coarse:py-[11px] pointer-coarse:text-lg"
+            />
+          </div>
           <span
             id="message-budget"
             role="status"

@@ -22,8 +22,11 @@ const keptBelow = 400
 interface ListContext {
   readonly hasOlder: boolean
   readonly hasNewer: boolean
+  /** Why the page before, and the one after, did not come. */
   readonly older: unknown
+  readonly newer: unknown
   readonly loadOlder: () => void
+  readonly loadNewer: () => void
 }
 
 const parts = { Header: ListHead, Footer: ListFoot }
@@ -75,6 +78,7 @@ export function MessageList({
   })
   const [leftAt, setLeftAt] = useState(() => (held.current ? undefined : (events.at(-1)?.seq ?? 0)))
   const [older, setOlder] = useState<unknown>()
+  const [newer, setNewer] = useState<unknown>()
   const firstIndex = useFirstIndex(rows)
   const newest = events.at(-1)?.seq ?? 0
   const endsEarly = hasNewer || rows.length < all.length
@@ -184,9 +188,17 @@ export function MessageList({
   }, [room])
 
   const loadNewer = useCallback(() => {
-    setOlder(undefined)
-    room.loadNewer().catch((error: unknown) => setOlder(error))
+    setNewer(undefined)
+    room.loadNewer().catch((error: unknown) => setNewer(error))
   }, [room])
+
+  // Nor does the end come twice, where a page has brought nothing to stand there.
+  const lastHeld = snapshot.stretch?.events.at(-1)?.seq
+  const lastRow = rows.at(-1)?.key
+  const endedAt = useRef<string>(undefined)
+  useEffect(() => {
+    if (lastHeld !== undefined && hasNewer && lastRow === endedAt.current) loadNewer()
+  }, [lastHeld, hasNewer, lastRow, loadNewer])
 
   const news = leftAt === undefined ? 0 : countNews(snapshot, leftAt, me)
   return (
@@ -199,7 +211,7 @@ export function MessageList({
         aria-label={`Messages in ${name}`}
         className="h-full [overflow-anchor:none]"
         data={rows}
-        context={{ hasOlder, hasNewer: endsEarly, older, loadOlder }}
+        context={{ hasOlder, hasNewer: endsEarly, older, newer, loadOlder, loadNewer }}
         components={parts}
         computeItemKey={(_, row) => row.key}
         itemContent={(_, row) => <RowView row={row} />}
@@ -213,7 +225,10 @@ export function MessageList({
         }}
         endReached={() => {
           if (rows.length < all.length) setCut(all[rows.length + keptBelow]?.seq)
-          else if (hasNewer && older === undefined) loadNewer()
+          else if (hasNewer && newer === undefined) {
+            endedAt.current = lastRow
+            loadNewer()
+          }
         }}
         rangeChanged={({ endIndex }) => {
           lastDrawn.current = endIndex
@@ -307,6 +322,14 @@ function ListHead({ context }: { context?: ListContext }) {
 
 function ListFoot({ context }: { context?: ListContext }) {
   if (context?.hasNewer !== true) return <div className="h-6" />
+  if (context.newer !== undefined) {
+    return (
+      // Above the button that stands over the end.
+      <div className="mx-auto max-w-[45rem] p-4 pb-14">
+        <ProblemNotice error={context.newer} onRetry={context.loadNewer} />
+      </div>
+    )
+  }
   return (
     <div aria-hidden className="mx-auto grid max-w-[45rem] gap-3 p-4 pl-[3.75rem]">
       <Bar className="h-4 w-1/4" />

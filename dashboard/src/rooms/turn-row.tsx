@@ -16,6 +16,7 @@ import { callState } from './timeline.ts'
 /** What an agent said and did, as one message. */
 export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
   const { turn } = row
+  const said = row.parts.findLast((part) => part.kind === 'answer')?.text ?? ''
   return (
     <article aria-label={`${turn.agent.name} answered`} className="flex gap-3 pt-4">
       <span
@@ -38,7 +39,7 @@ export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
         </div>
         {row.parts.map((part, at) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: parts are only ever added at the end.
-          <Part key={at} part={part} turn={turn} />
+          <Part key={at} part={part} turn={turn} said={said} />
         ))}
         {row.thinking && <Thinking />}
       </div>
@@ -46,7 +47,7 @@ export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
   )
 }
 
-function Part({ part, turn }: { part: Call | Answer | Ending; turn: TurnFacts }) {
+function Part({ part, turn, said }: { part: Call | Answer | Ending; turn: TurnFacts; said: string }) {
   switch (part.kind) {
     case 'call': {
       const state = callState(part, turn)
@@ -59,7 +60,7 @@ function Part({ part, turn }: { part: Call | Answer | Ending; turn: TurnFacts })
     case 'answer':
       return <AnswerPart answer={part} turn={turn} />
     case 'ending':
-      return <TurnEnding ending={part} />
+      return <TurnEnding ending={part} said={said} />
   }
 }
 
@@ -75,7 +76,7 @@ function AnswerPart({ answer, turn }: { answer: Answer; turn: TurnFacts }) {
       )}
     >
       <div className="min-w-0 flex-1">
-        <Markdown text={answer.text} />
+        <Markdown text={answer.text} growing={seq === undefined} />
         <Choices choices={answer.choices} turn={turn} />
         {seq !== undefined && <Reactions seq={seq} reactions={answer.reactions ?? []} />}
       </div>
@@ -112,14 +113,19 @@ const endings = {
   needs_attention: { icon: TriangleAlert, colour: 'text-warn', words: 'Needs you' },
 } as const
 
-function TurnEnding({ ending }: { ending: Ending }) {
+/** @param said what the agent said, which may have told the reason already */
+function TurnEnding({ ending, said }: { ending: Ending; said: string }) {
   const { icon: Icon, colour, words } = endings[ending.status]
+  const { reason } = ending
+  const isTold = reason === undefined || reason === `${words}.` || said.endsWith(reason)
+  // Who was stopped before the first word says nothing else.
+  if (said === `${words}.`) return null
   return (
     <p className="flex items-start gap-2 text-sm">
       <Icon size={16} aria-hidden className={classNames('mt-0.5 shrink-0', colour)} />
       <span>
         <span className="font-medium">{words}</span>
-        {ending.reason !== undefined && <span className="text-quiet">: {ending.reason}</span>}
+        {!isTold && <span className="text-quiet">: {reason}</span>}
       </span>
     </p>
   )

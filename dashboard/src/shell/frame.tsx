@@ -1,6 +1,8 @@
+import { monitoringRoutes } from '@atom/contract/monitoring.ts'
 import { Link, useNavigate } from '@tanstack/react-router'
 import { Activity, Cable, MessagesSquare, Search, Settings } from 'lucide-react'
 import { type ReactNode, useEffect, useState } from 'react'
+import { usePolled } from '../operations/use-polled.ts'
 import { DirectDialog } from '../rooms/direct-dialog.tsx'
 import { NewRoomDialog } from '../rooms/new-room-dialog.tsx'
 import { classNames } from '../ui/class-names.ts'
@@ -14,6 +16,11 @@ import { isWriting } from './keys.ts'
 import { LiveLine } from './live-line.tsx'
 import { PersonMenu } from './person-menu.tsx'
 import { SignOut } from './sign-out.tsx'
+import { useJustWritten } from './use-just-written.ts'
+
+const alertsEveryMs = 15_000
+/** Of so many it is looked whether one cannot wait. */
+const mostAlerts = 50
 
 /** Rail (a bar below on narrow screens), the live line, the page. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -37,7 +44,7 @@ export function Frame({ children }: { children: ReactNode }) {
 
   return (
     <FrameDialogs value={setDialog}>
-      <div className="group/frame flex h-dvh flex-col-reverse md:flex-row">
+      <div className="group/frame relative flex h-dvh flex-col-reverse overflow-clip md:flex-row">
         <a
           href="#content"
           className="sr-only z-10 rounded-control bg-accent px-3 py-2 font-medium text-on-accent focus:not-sr-only focus:absolute focus:top-2 focus:left-2"
@@ -79,6 +86,7 @@ export function Frame({ children }: { children: ReactNode }) {
 
 function Rail({ onSearch }: { onSearch: () => void }) {
   const me = useMe()
+  const justWritten = useJustWritten()
   const rooms = useObserved(atom.rooms)
   const connections = useObserved(atom.connections)
   const unread = rooms.items.some((room) => (room.muted ? room.unreadMentions : room.unread) > 0)
@@ -90,6 +98,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
         'md:w-24 md:flex-col md:border-r md:px-1.5 md:py-3 xl:w-52 xl:px-3',
         // Room for the words while the touch keyboard is open.
         'max-md:pointer-coarse:group-has-[textarea:focus]/frame:hidden',
+        justWritten && 'max-md:pointer-coarse:hidden',
       )}
     >
       <div className="hidden items-center gap-2 px-2 pb-4 font-semibold text-accent-text max-xl:justify-center md:flex">
@@ -120,9 +129,7 @@ function Rail({ onSearch }: { onSearch: () => void }) {
           word="Connections"
           dot={broken ? 'needs you' : undefined}
         />
-        {isOperator(me) && (
-          <RailLink to="/operations" icon={<Activity size={16} aria-hidden />} word="Operations" />
-        )}
+        {isOperator(me) && <OperationsLink />}
         <RailLink to="/settings" icon={<Settings size={16} aria-hidden />} word="Settings" />
       </nav>
       <div className="hidden md:block">
@@ -132,16 +139,43 @@ function Rail({ onSearch }: { onSearch: () => void }) {
   )
 }
 
+const askFiring = () => atom.call(monitoringRoutes.alerts, { query: { state: 'firing', limit: mostAlerts } })
+
+/** On every page an operator sees that something is wrong, and that it cannot wait. */
+function OperationsLink() {
+  const { value } = usePolled(askFiring, alertsEveryMs)
+  const alerts = value?.items ?? []
+  const isUrgent = alerts.some(({ severity }) => severity === 'page')
+  return (
+    <RailLink
+      to="/operations"
+      icon={<Activity size={16} aria-hidden />}
+      word="Operations"
+      dot={
+        alerts.length === 0
+          ? undefined
+          : isUrgent
+            ? 'something is wrong that cannot wait'
+            : 'something is wrong'
+      }
+      tone={isUrgent ? 'bg-bad-dot' : 'bg-warn-dot'}
+    />
+  )
+}
+
 function RailLink({
   to,
   icon,
   word,
   dot,
+  tone = 'bg-accent',
 }: {
   to: '/rooms' | '/connections' | '/operations' | '/settings'
   icon: ReactNode
   word: string
+  /** What it says, in words. */
   dot?: string | undefined
+  tone?: 'bg-accent' | 'bg-warn-dot' | 'bg-bad-dot'
 }) {
   return (
     <Link
@@ -156,7 +190,12 @@ function RailLink({
       {icon}
       {word}
       {dot !== undefined && (
-        <span className="size-2 rounded-full bg-accent max-xl:absolute max-xl:top-1.5 max-xl:left-[calc(50%+8px)] xl:ml-auto">
+        <span
+          className={classNames(
+            'size-2 rounded-full max-xl:absolute max-xl:top-1.5 max-xl:left-[calc(50%+8px)] xl:ml-auto',
+            tone,
+          )}
+        >
           <span className="sr-only">({dot})</span>
         </span>
       )}

@@ -38,8 +38,14 @@ function rowOf(code: string): (typeof errorTable)[keyof typeof errorTable] | und
   return Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined
 }
 
-/** Where the list speaks of an answer's fields, which only a program sees. */
+/** Where the list speaks of the fields of a request or an answer, which only a program sees. */
 const forPeople: Readonly<Record<string, string>> = {
+  unauthenticated: 'Sign in and try again.',
+  payload_too_large: 'Send less at once.',
+  message_too_large: 'Shorten it, or send it in parts.',
+  rate_limited: 'Wait a moment, then try again.',
+  busy: 'Try again in a moment: nothing is stored twice.',
+  unavailable: 'Try again in a moment: what was stored is not stored twice.',
   validation_failed: 'Look at what was entered, and send it again.',
   provider_refused:
     'Start again. Where it refuses again, the operator finds what it said in the log of the server.',

@@ -1,6 +1,7 @@
 import { type ComponentProps, isValidElement, type ReactNode } from 'react'
 import ReactMarkdown, { type Components } from 'react-markdown'
 import remarkGfm from 'remark-gfm'
+import remend from 'remend'
 import { CopyButton } from './copy-button.tsx'
 import { OutsideLink } from './outside-link.tsx'
 
@@ -37,11 +38,20 @@ const components: Components = {
   ),
 }
 
-export function MarkdownText({ text }: { text: string }) {
+/** Only what is open at the end is closed: nothing that stays may look otherwise when the text is complete. */
+const closing = {
+  linkMode: 'text-only',
+  katex: false,
+  htmlTags: false,
+  singleTilde: false,
+  comparisonOperators: false,
+} as const
+
+export function MarkdownText({ text, growing }: { text: string; growing: boolean }) {
   return (
     <div className="prose min-w-0">
       <ReactMarkdown remarkPlugins={plugins} components={components}>
-        {text}
+        {growing ? remend(text, closing) : text}
       </ReactMarkdown>
     </div>
   )

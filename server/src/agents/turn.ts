@@ -834,7 +834,8 @@ export class TurnFailed extends Error {
   override readonly name = 'TurnFailed'
 }
 
-const cancelledEnding: Ending = { status: 'cancelled', text: stopped, reason: stopped }
+/** What was said stays as it was read: a word put after it would stand in the middle of whatever was cut off. */
+const cancelledEnding: Ending = { status: 'cancelled', reason: stopped }
 
 const tooMuch: Ending = {
   status: 'failed',

@@ -33,9 +33,9 @@ export interface ChatScene extends AsyncDisposable {
 let told = 0
 
 /** One Atom with its first owner, Ada, and browsers for whoever is in it. */
-export async function chatScene(): Promise<ChatScene> {
+export async function chatScene(environment: Readonly<Record<string, string>> = {}): Promise<ChatScene> {
   await using born = new AsyncDisposableStack()
-  const atom = born.use(await AtomProcess.started())
+  const atom = born.use(await AtomProcess.started(environment))
   const browser = born.use(await openBrowser())
 
   async function ask<T>(token: string | undefined, method: string, path: string, body?: object): Promise<T> {

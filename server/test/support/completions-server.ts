@@ -39,6 +39,8 @@ export type Reply =
   | { readonly fault: 'cut_in_arguments'; readonly call: SpokenCall }
   /** Ends the stream politely, without having finished. */
   | { readonly fault: 'no_finish'; readonly text: string }
+  /** Begins to speak, and says no more. */
+  | { readonly fault: 'stalls'; readonly text: string }
   /** Takes the request and says nothing. */
   | { readonly fault: 'silent' }
   | { readonly fault: 'not_json' }
@@ -134,6 +136,8 @@ export class CompletionsServer implements AsyncDisposable {
       const { arguments: written, name } = reply.call
       stream.call(0, { name, arguments: written.slice(0, written.length / 2) })
       setImmediate(() => response.destroy())
+    } else if (reply.fault === 'stalls') {
+      stream.text(reply.text)
     } else if (reply.fault === 'no_finish') {
       stream.text(reply.text)
       response.end()
