@@ -245,6 +245,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     new LoadShedding({
       log,
       knock: async () => (http.bound === undefined ? undefined : await knockAt(http.bound)),
+      queue: () => database.queue,
       ...overrides.shedding,
     }),
   )

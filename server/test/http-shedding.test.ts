@@ -4,7 +4,9 @@ import { test } from 'node:test'
 import { accountRoutes } from '@atom/contract/accounts.ts'
 import { errorTable } from '@atom/contract/errors.ts'
 import { type Route, route } from '@atom/contract/route.ts'
+import sql from 'sql-template-tag'
 import { Type } from 'typebox'
+import { openDatabase } from '#foundation/database/pool.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import { Callers } from '#http/callers.ts'
 import { Edge } from '#http/edge.ts'
@@ -201,7 +203,6 @@ function disposable(socket: Socket) {
   return { socket, [Symbol.dispose]: () => void socket.destroy() }
 }
 
-/** The head of what a request for a WebSocket is answered with. */
 test('[RL29] handshakes of sockets count against their address, so that one does not get all the turns of a process', async () => {
   await using db = await testDatabase()
   using shedding = new LoadShedding({ log: testLog })
@@ -222,6 +223,61 @@ test('[RL29] handshakes of sockets count against their address, so that one does
   )
 })
 
+const rows = route({
+  method: 'GET',
+  path: '/v1/rows',
+  summary: 'Something of the database',
+  audience: 'anyone',
+  answers: { 200: Type.Object({ rows: Type.Integer() }) },
+  errors: [],
+} as const satisfies Route)
+
+test('[RL44] while those who were let in wait for the database, who comes is told so at once; sign-in goes on, who was let in is served, and then everybody', async () => {
+  await using db = await testDatabase()
+  const { connection } = db
+  await using scarce = await openDatabase({ connection, poolSize: 2, log: testLog, acquireTimeoutMs: 60_000 })
+  using shedding = new LoadShedding({ log: testLog, utilisation: () => 0.5, queue: () => scarce.queue })
+  const limits = new PolicyLimits(new MemoryRateLimits())
+  limits.of('address').change({ burst: 1_000_000, everyUs: 1 })
+  await using doors = await openDoors(db.database, {
+    edge: { limits, shedding },
+    register: ({ guards: { guard } }) => {
+      guard(rows, async () => {
+        const found = await scarce.query<{ one: number }>(sql`select 1 as one`)
+        return { status: 200, body: { rows: found.length } }
+      })
+    },
+  })
+  const ask = async () => (await call(doors.url, rows.method, rows.path)).status
+  const released = Promise.withResolvers<void>()
+  const holders = [1, 2].map(() => scarce.transaction(() => released.promise))
+  await until(() => scarce.load.inUse === 2)
+  const asked: Promise<number>[] = []
+  const flood = setInterval(() => {
+    for (let each = 0; each < 10; each++) asked.push(ask())
+  }, 20)
+  try {
+    await until(() => shedding.shed.people > 0)
+    assert.ok(scarce.queue.waiting >= 80, `${scarce.queue.waiting}`)
+    const { method, path } = accountRoutes.login
+    for (let times = 0; times < 3; times++)
+      assert.notEqual((await call(doors.url, method, path, { body: {} })).status, 503)
+  } finally {
+    clearInterval(flood)
+    released.resolve()
+  }
+  await Promise.all(holders)
+  const statuses = await Promise.all(asked)
+  const served = statuses.filter((status) => status === 200).length
+  const refused = statuses.filter((status) => status === 503).length
+  assert.ok(served >= 80, `${served}`)
+  assert.equal(refused, shedding.shed.people)
+  assert.equal(served + refused, statuses.length)
+  await until(() => !shedding.shedding)
+  assert.equal(await ask(), 200)
+})
+
+/** The head of what a request for a WebSocket is answered with. */
 async function upgrade(url: string): Promise<string> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)

@@ -18,7 +18,7 @@ const settleMs = 1_000
 
 export const benchmark: Benchmark = {
   name: 'overload',
-  question: `Requests come at ${times} times the rate that can be served, once over connections that come with what they ask for (newcomers), once over a thousand that are there already (residents), whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
+  question: `Requests come at ${times} times the rate that can be served, once each over a connection of its own (newcomers), once over a thousand that are there already (residents), whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s from when they were to ask: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
   async run({ quick, say }) {
     const forMs = quick ? 6_000 : 15_000
     await using unprotected = await Server.start({ UNPROTECTED: '1' })
@@ -169,7 +169,8 @@ class Server implements AsyncDisposable {
     over.abort()
     const entries = await entering
     const recoveryMs = await this.#recovered(perSecond / times / 3)
-    const settled = arrivals.good.filter((at) => at >= settleMs && at < forMs).length
+    // By when they were due: what waited since the first second is nobody's merit.
+    const settled = arrivals.good.filter((at, each) => at - (arrivals.took[each] ?? 0) >= settleMs).length
     return { goodput: (settled * 1_000) / (forMs - settleMs), arrivals, entries, recoveryMs }
   }
 
@@ -187,14 +188,14 @@ class Server implements AsyncDisposable {
     })
     const token = founded.accessToken
     await liftLimits(this.#url, token)
-    const rooms = await fetch(`${this.#url}/v1/rooms`, { headers: { authorization: `Bearer ${token}` } })
-    const [room] = ((await rooms.json()) as { items: { id: string }[] }).items
+    // Without the agent: its turns are jobs, and would take a part of the machine that changes while all this is measured.
+    const room = await this.#post<{ id: string }>('/v1/rooms', { name: 'Overload', members: [] }, token)
     for (let sent = 0; sent < messages; sent++) {
       const text = `${sent}: ${'the lock expired before the work was done. '.repeat(10)}`
-      await this.#post(`/v1/rooms/${room?.id}/messages`, { clientId: crypto.randomUUID(), text }, token)
+      await this.#post(`/v1/rooms/${room.id}/messages`, { clientId: crypto.randomUUID(), text }, token)
     }
     const { refreshToken } = await this.#post<{ refreshToken: string }>('/v1/auth/login', person)
-    return { token, refreshToken, path: `/v1/rooms/${room?.id}/events?after=0&limit=${messages}` }
+    return { token, refreshToken, path: `/v1/rooms/${room.id}/events?after=0&limit=${messages}` }
   }
 
   /** Somebody renews their session, and somebody signs in, again and again, each with the patience of any client. */

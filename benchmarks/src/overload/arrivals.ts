@@ -5,10 +5,10 @@ export interface Arrivals {
   readonly sent: number
   /** Whole answers with status 200, and when each came, ms since the first request. */
   readonly good: readonly number[]
-  /** From sending to the last byte of a good answer, ms. */
+  /** From the moment a request was due, sent or not, to the last byte of its good answer, ms. */
   readonly took: readonly number[]
   readonly turnedAway: number
-  /** Given up after `patienceMs`, or cut off: when each was sent, ms since the first request. */
+  /** Given up after `patienceMs`, or cut off: when each was due, ms since the first request. */
   readonly lost: readonly number[]
 }
 
@@ -21,7 +21,7 @@ export interface Target {
 
 type Outcome = 'good' | 'busy' | 'lost'
 
-/** How long the clients of the benchmark wait for an answer, ms. */
+/** How long the clients of the benchmark wait for an answer from when their request was due, ms. */
 export const patienceMs = 1_000
 
 /** A kept connection: one request at a time, each answered with a `content-length`. */
@@ -43,9 +43,9 @@ class Line {
     })
   }
 
-  ask(request: string): Promise<Outcome> {
+  ask(request: string, withinMs = patienceMs): Promise<Outcome> {
     return new Promise((resolve) => {
-      const patience = setTimeout(() => this.end(), patienceMs)
+      const patience = setTimeout(() => this.end(), withinMs)
       this.#done = (outcome) => {
         clearTimeout(patience)
         this.#done = undefined
@@ -75,7 +75,7 @@ class Line {
   }
 }
 
-/** Connections that are kept; each asks in its turn, and where all are busy one more is opened, as by a proxy in front of a server. */
+/** Connections to one server. */
 class Lines implements Disposable {
   readonly #target: Target
   readonly #request: string
@@ -100,12 +100,23 @@ class Lines implements Disposable {
     this.#free.push(...lines.filter((line) => line.open))
   }
 
-  async ask(): Promise<Outcome> {
+  /** Over a connection of its own, which is closed once the answer is here. */
+  async askAnew(withinMs?: number): Promise<Outcome> {
+    const line = new Line(this.#target)
+    this.#all.add(line)
+    const outcome = await line.ask(this.#request, withinMs)
+    line.end()
+    this.#all.delete(line)
+    return outcome
+  }
+
+  /** Over one that is kept and free; where all are busy one more is opened, as by a proxy in front of a server. */
+  async ask(withinMs?: number): Promise<Outcome> {
     let line = this.#free.shift()
     while (line !== undefined && !line.open) line = this.#free.shift()
     line ??= new Line(this.#target)
     this.#all.add(line)
-    const outcome = await line.ask(this.#request)
+    const outcome = await line.ask(this.#request, withinMs)
     if (line.open) this.#free.push(line)
     else this.#all.delete(line)
     return outcome
@@ -116,7 +127,7 @@ class Lines implements Disposable {
   }
 }
 
-/** Over connections that come with what they ask for, as far as none is free, or over so many that are there already. */
+/** Each with a connection of its own for what it asks, or over connections that are there already. */
 export type Crowd = 'newcomers' | 'residents'
 
 /** Sends at this rate for a while, and waits for what is left. */
@@ -136,9 +147,12 @@ export async function arrive(
   if (crowd === 'residents') await lines.open(Math.ceil((perSecond * patienceMs) / 1_000))
   const began = performance.now()
   const send = () => {
+    const at = began + (sent * 1_000) / perSecond
     sent++
-    const at = performance.now()
-    const one: Promise<void> = lines.ask().then((outcome) => {
+    // Where the sender itself comes too late, the client has waited all the same.
+    const left = Math.max(1, patienceMs - (performance.now() - at))
+    const asked = crowd === 'newcomers' ? lines.askAnew(left) : lines.ask(left)
+    const one: Promise<void> = asked.then((outcome) => {
       underWay.delete(one)
       const now = performance.now()
       if (outcome === 'good') {

@@ -1,6 +1,8 @@
 import { AtomError } from '#foundation/errors.ts'
 
 interface Waiter {
+  /** `performance.now()` */
+  readonly since: number
   readonly admit: () => void
   readonly refuse: (error: AtomError) => void
 }
@@ -27,6 +29,12 @@ export class Places {
     return this.#waiting.size
   }
 
+  /** How long whoever waits longest has been waiting, ms; 0 where nobody waits. */
+  get longestWaitMs(): number {
+    const [next] = this.#waiting
+    return next === undefined ? 0 : performance.now() - next.since
+  }
+
   async take(): Promise<void> {
     if (this.#closed) throw closed()
     if (this.#free > 0) {
@@ -40,6 +48,7 @@ export class Places {
         this.#waiting.delete(waiter)
       }
       const waiter: Waiter = {
+        since: performance.now(),
         admit: () => {
           leave()
           resolve()

@@ -121,3 +121,86 @@ test('[LS6] those who are turned away are not all told the same time to come bac
   assert.ok(times.size > 100)
   for (const ms of times) assert.ok(ms !== undefined && ms >= 1_000 && ms <= 4_000)
 })
+
+/** A process whose loop has time, and whose database does so many requests a tick, first come, first served. */
+function database(perTick: number) {
+  const waiting: { readonly party: string; readonly since: number }[] = []
+  const state = { now: 0, longestMs: 0 }
+  const lines: string[] = []
+  const shedding = new LoadShedding({
+    log: createLog({ level: 'info', write: (line) => void lines.push(line) }),
+    everyMs: 100,
+    utilisation: () => 0.6,
+    queue: () => ({
+      waiting: waiting.length,
+      longestMs: waiting[0] === undefined ? 0 : state.now - waiting[0].since,
+    }),
+  })
+  shedding[Symbol.dispose]()
+  const shed = () => Object.values(shedding.shed).reduce((sum, count) => sum + count, 0)
+  /** One tick with so many of each; who was served, and how long they had waited. */
+  const tick = (load: Load) => {
+    const served: { readonly party: string; readonly waitedMs: number }[] = []
+    const counts = Object.entries(load).flatMap(([priority, parties]) =>
+      Object.entries(parties).map(([party, count]) => ({ priority: priority as Priority, party, count })),
+    )
+    for (const { priority, party, count } of counts)
+      for (let one = 0; one < count; one++)
+        if (shedding.admits(priority, () => party)) waiting.push({ party, since: state.now })
+    state.now += 100
+    for (const { party, since } of waiting.splice(0, perTick))
+      served.push({ party, waitedMs: state.now - since })
+    shedding.tick()
+    return served
+  }
+  return { shedding, waiting, lines, tick, shed }
+}
+
+test('[RL40] a queue behind a loop that has time: as much is served as can be, nobody waits for long, who signs in gets in, and all again afterwards', () => {
+  const { shedding, lines, tick, waiting } = database(30)
+  const flood = { entry: { b: 1 }, people: { a: 90 } }
+  const beginning = Array.from({ length: 20 }, () => tick(flood)).flat()
+  assert.ok(beginning.every(({ waitedMs }) => waitedMs <= 900))
+  const settled = Array.from({ length: 100 }, () => tick(flood))
+  assert.ok(settled.flat().length >= 30 * 100 * 0.97, `${settled.flat().length} of 3000`)
+  assert.ok(settled.flat().every(({ waitedMs }) => waitedMs <= 400))
+  assert.equal(settled.flat().filter(({ party }) => party === 'b').length, 100)
+  assert.equal(shedding.shed.entry, 0)
+  for (let after = 0; after < 10; after++) tick({ people: { a: 20 } })
+  const before = shedding.shed.people
+  const afterwards = Array.from({ length: 20 }, () => tick({ people: { a: 20 } })).flat()
+  assert.equal(shedding.shed.people, before)
+  assert.ok(afterwards.every(({ waitedMs }) => waitedMs <= 100))
+  assert.equal(waiting.length, 0)
+  assert.equal(lines.length, 2)
+})
+
+test('[RL41] clients that wait for their answers before they ask again are no overload, however slow the machine: not by the loop, not by the queue', async () => {
+  // Sixty-four of them, whom a loop that is always full lets wait for half a second.
+  const full = process({ background: 1, waitMs: 500 })
+  await full.run(100, { people: { a: 12 } })
+  assert.equal(full.shedding.shed.people, 0)
+  // Many more, all of them begun at once, who wait for two thirds of a second.
+  const { tick, shed } = database(30)
+  tick({ people: { a: 200 } })
+  for (let at = 0; at < 100; at++) tick({ people: { a: 30 } })
+  assert.equal(shed(), 0)
+})
+
+test('[RL42] who waits for longer than a second is behind too many, whether or not those become more', () => {
+  const { tick, shed, waiting } = database(20)
+  tick({ people: { a: 240 } })
+  for (let at = 0; at < 100; at++) tick({ people: { a: 20 } })
+  assert.ok(shed() > 0)
+  assert.ok(waiting.length < 60, `${waiting.length}`)
+})
+
+test('[RL43] a loop that is full and behind whose door nobody waits for long is given more and not less', async () => {
+  const { shedding, run, state } = process({ background: 1 })
+  await run(30, { people: { a: 120 } })
+  const least = shedding.admitting
+  assert.ok(least < 0.1, `${least}`)
+  state.waitMs = 20
+  await run(100, { people: { a: 120 } })
+  assert.ok(shedding.admitting > 4 * least, `${least} to ${shedding.admitting}`)
+})

@@ -15,6 +15,15 @@ export interface LoadSheddingOptions {
   readonly utilisation?: () => number
   /** How long a newcomer waits now, ms; undefined where nobody can say. */
   readonly knock?: () => Promise<number | undefined>
+  /** Who has been let in and waits for something that this process shares out. */
+  readonly queue?: () => Queue
+}
+
+/** Where requests stand that have been let in. */
+export interface Queue {
+  readonly waiting: number
+  /** How long the first of them has been waiting. */
+  readonly longestMs: number
 }
 
 /** What is turned away last stands first. */
@@ -28,6 +37,20 @@ const alwaysAdmitted = 4
 const patience = 2
 /** Requests a second below which it is not they that keep the process busy. */
 const fewestPerSecond = 100
+/**
+ * So many at least stand and wait where there is overload. Clients that each wait for their answer before they ask again are
+ * never more than they are, however slow the machine is that day.
+ */
+const fewestWaiting = 80
+/** A queue that does not grow is that of clients who wait for their answers, until they wait for so long. */
+const longWaitMs = 1_000
+const growsBy = 1.05
+/** Of a queue that grows it is waited for no longer: who comes last in it waits for several times as long as the first. */
+const growingWaitMs = 100
+/** As long as this a queue may be while others are turned away: short of it what is shared out would stand idle. */
+const queueMs = 100
+/** Ticks in a row in which everybody is let in, after which it is over. */
+const calmTicks = 5
 /** Of what comes when it begins: what waits already is to be done as well. */
 const firstShare = 0.3
 const mostParties = 1_000
@@ -46,6 +69,8 @@ interface Party {
   credit: number
   quietTicks: number
 }
+
+const nobodyWaits: Queue = { waiting: 0, longestMs: 0 }
 
 /** What came of one class. */
 class ClassOfRequests {
@@ -73,6 +98,7 @@ export class LoadShedding implements Disposable {
   readonly #waitMs: number
   readonly #utilisation: () => number
   readonly #knock: () => Promise<number | undefined>
+  readonly #queue: () => Queue
   readonly #timer: NodeJS.Timeout
   readonly #classes: Readonly<Record<Sheddable, ClassOfRequests>> = {
     entry: new ClassOfRequests(),
@@ -83,21 +109,34 @@ export class LoadShedding implements Disposable {
   readonly shed: Record<Priority, number> = { probe: 0, entry: 0, people: 0, agents: 0, bulk: 0 }
   #busy = 0
   #busyBefore = 0
+  /** The part that is let in: as much as the event loop and the queue both have room for. */
   #share = 1
+  #byLoop = 1
+  #byQueue = 1
   #perSecond = 0
   #fullTicks = 0
+  #calmTicks = 0
+  /** Let in since the last tick. */
+  #entered = 0
+  /** How many got through the queue per tick, smoothed. */
+  #through = 0
+  #waiting = 0
+  #overloaded = false
   #waited = 0
+  /** It was longer before. */
+  #waitFalls = false
   #knockedAt: number | undefined
   #since = 0
   #shedBefore = 0
 
   constructor(options: LoadSheddingOptions) {
     this.#log = options.log
-    this.#target = options.target ?? 0.95
+    this.#target = options.target ?? 0.98
     this.#everyMs = options.everyMs ?? 100
     this.#waitMs = options.waitMs ?? 200
     this.#utilisation = options.utilisation ?? loopUtilisation()
     this.#knock = options.knock ?? (async () => undefined)
+    this.#queue = options.queue ?? (() => nobodyWaits)
     this.#timer = setInterval(() => this.tick(), this.#everyMs)
     this.#timer.unref()
   }
@@ -130,8 +169,10 @@ export class LoadShedding implements Disposable {
     if (priority === 'probe') return true
     const of = this.#classes[priority]
     of.arrived++
-    if (this.#share >= 1) return true
-    if (this.#passes(of, party)) return true
+    if (this.#share >= 1 || this.#passes(of, party)) {
+      this.#entered++
+      return true
+    }
     this.shed[priority]++
     return false
   }
@@ -163,46 +204,115 @@ export class LoadShedding implements Disposable {
       rate += of.rate
     }
     this.#perSecond = (rate * 1_000) / this.#everyMs
-    if (this.#share >= 1) this.#watch()
-    else this.#steer(rate)
+    const queue = this.#queue()
+    const left = Math.max(0, this.#entered - (queue.waiting - this.#waiting))
+    this.#through = 0.7 * this.#through + 0.3 * left
+    this.#entered = 0
+    if (this.#overloaded) this.#steer(rate, queue)
+    else this.#watch(rate, queue)
+    this.#waiting = queue.waiting
     if (this.#share < 1) this.#handOut(rate)
+    // Nobody counts them while everybody is let in.
+    else for (const name of order) this.#classes[name].parties.clear()
   }
 
   /** Looks whether it is time to begin. */
-  #watch(): void {
-    const full = this.#busy > this.#target && this.#perSecond >= fewestPerSecond
-    this.#fullTicks = full ? this.#fullTicks + 1 : 0
-    if (!full) {
+  #watch(rate: number, queue: Queue): void {
+    if (this.#perSecond < fewestPerSecond) {
+      this.#fullTicks = 0
       this.#waited = 0
       return
     }
-    if (this.#knockedAt === undefined) void this.#knockNow()
-    // Whoever still stands at the door has waited so long at least.
-    else this.#waited = Math.max(this.#waited, Math.round(performance.now() - this.#knockedAt))
-    if (this.#fullTicks < patience || this.#waited < this.#waitMs) return
-    this.#share = firstShare
+    const byLoop = this.#isLoopBehind()
+    const byQueue = this.#isQueueTooLong(queue)
+    if (!byLoop && !byQueue) return
+    this.#overloaded = true
+    this.#calmTicks = 0
+    this.#byLoop = byLoop ? firstShare : 1
+    this.#byQueue = byQueue ? this.#roomInQueue(rate, queue) : 1
+    this.#share = Math.min(this.#byLoop, this.#byQueue)
     this.#since = performance.now()
     this.#shedBefore = this.#shedInAll()
     this.#log.warn(
-      { utilisation: rounded(this.#busy), waitMs: this.#waited, perSecond: Math.round(this.#perSecond) },
+      {
+        utilisation: rounded(this.#busy),
+        waitMs: this.#waited,
+        queueMs: Math.round(queue.longestMs),
+        perSecond: Math.round(this.#perSecond),
+      },
       'overloaded: what cannot be served in time is turned away',
     )
   }
 
-  #steer(rate: number): void {
-    // Of two ticks: one alone swings with every collection of garbage.
-    const over = (this.#busy + this.#busyBefore) / 2 - this.#target
-    // Down quickly, because what is full cannot tell how much too much it is; up about as far as there is room.
-    if (over > 0) this.#share *= Math.max(0.6, 1 - 5 * over)
-    else this.#share = this.#share * (1 - 1.5 * over) + 0.005
-    this.#share = Math.min(1, Math.max(this.#share, alwaysAdmitted / Math.max(rate, alwaysAdmitted)))
-    if (this.#share < 1 && this.#perSecond >= fewestPerSecond) return
+  /** The loop is full, and who comes waits at the door, behind many. */
+  #isLoopBehind(): boolean {
+    if (this.#busy <= this.#target) {
+      this.#fullTicks = 0
+      this.#waited = 0
+      return false
+    }
+    this.#fullTicks++
+    this.#listen()
+    if (this.#fullTicks < patience || this.#waited < this.#waitMs) return false
+    return (this.#waited / 1_000) * this.#perSecond >= fewestWaiting
+  }
+
+  /** Many have come in and wait for long, and more and more do. */
+  #isQueueTooLong({ waiting, longestMs }: Queue): boolean {
+    if (waiting < fewestWaiting || longestMs < growingWaitMs) return false
+    // Many who come at once are one step, and not yet growth.
+    const grows = this.#waiting >= fewestWaiting / 2 && waiting > this.#waiting * growsBy
+    return grows || longestMs >= longWaitMs
+  }
+
+  #steer(rate: number, queue: Queue): void {
+    const least = Math.min(1, alwaysAdmitted / Math.max(rate, alwaysAdmitted))
+    this.#byLoop = Math.min(1, Math.max(this.#roomInLoop(), least))
+    this.#byQueue = this.#roomInQueue(rate, queue)
+    this.#share = Math.max(Math.min(this.#byLoop, this.#byQueue), least)
+    this.#calmTicks = this.#share < 1 ? 0 : this.#calmTicks + 1
+    if (this.#calmTicks < calmTicks && this.#perSecond >= fewestPerSecond) return
+    this.#overloaded = false
     this.#share = 1
     this.#fullTicks = 0
     this.#waited = 0
-    for (const name of order) this.#classes[name].parties.clear()
     const seconds = Math.round((performance.now() - this.#since) / 100) / 10
     this.#log.info({ seconds, turnedAway: this.#shedInAll() - this.#shedBefore }, 'everybody is served again')
+  }
+
+  #roomInLoop(): number {
+    // Of two ticks: one alone swings with every collection of garbage.
+    const over = (this.#busy + this.#busyBefore) / 2 - this.#target
+    // Up about as far as there is room.
+    if (over <= 0) return this.#byLoop * (1 - 1.5 * over) + 0.005
+    this.#listen()
+    // What is full cannot tell how much too much it is; how long one waits for it can. Also a process that others keep from
+    // running looks full: where nobody waits there is room for a little more.
+    const tooLong = (this.#waited - this.#waitMs / 2) / this.#waitMs
+    // What stands there has to be done as well; as long as it becomes less, little enough is let in.
+    if (tooLong > 0 && this.#waitFalls) return this.#byLoop
+    return this.#byLoop * Math.min(1.02, Math.max(0.7, 1 - 0.15 * tooLong))
+  }
+
+  /** As much as gets through the queue, and half of what it is too short or too long by: all of it would be too much when that comes late. */
+  #roomInQueue(rate: number, { waiting, longestMs }: Queue): number {
+    if (waiting === 0 && this.#byQueue >= 1) return 1
+    const right =
+      longestMs > queueMs ? (waiting * queueMs) / longestMs : this.#through * (queueMs / this.#everyMs)
+    const room = this.#through + (right - waiting) / 2
+    return Math.min(1, Math.max(room, 0) / Math.max(rate, 1))
+  }
+
+  /** Hears how long a newcomer waits: of one after the other. */
+  #listen(): void {
+    if (this.#knockedAt === undefined) void this.#knockNow()
+    else {
+      // Whoever still stands at the door has waited so long at least.
+      const already = Math.round(performance.now() - this.#knockedAt)
+      if (already <= this.#waited) return
+      this.#waited = already
+      this.#waitFalls = false
+    }
   }
 
   /** By priority, and within one by party. */
@@ -233,8 +343,9 @@ export class LoadShedding implements Disposable {
   async #knockNow(): Promise<void> {
     this.#knockedAt = performance.now()
     try {
-      const waited = await this.#knock()
-      this.#waited = waited === undefined ? 0 : Math.round(waited)
+      const waited = Math.round((await this.#knock()) ?? 0)
+      this.#waitFalls = waited < this.#waited
+      this.#waited = waited
     } finally {
       this.#knockedAt = undefined
     }

@@ -82,6 +82,12 @@ export interface HttpServerOptions {
 /** Largest body where a route names no other, in bytes. */
 export const defaultBodyLimit = 64 * 1024
 
+/**
+ * How many may stand before the door until they are let in; the kernel may allow fewer. Who finds no place there is dropped, and
+ * knocks again only after a second: under load it is better to stand, and to be turned away soon.
+ */
+const backlog = 2_048
+
 /** The status of a request whose caller left before there was one, as nginx calls it. */
 const callerLeft = 499
 
@@ -242,7 +248,7 @@ export class HttpServer implements AsyncDisposable {
    * @returns the origin it listens on
    */
   async listen(address: { host: string; port: number }): Promise<string> {
-    await this.fastify.listen({ host: address.host, port: address.port })
+    await this.fastify.listen({ host: address.host, port: address.port, backlog })
     const bound = this.node.address() as AddressInfo
     const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address
     this.#address = `http://${host}:${bound.port}`

@@ -120,6 +120,11 @@ export class Database implements Queryable, AsyncDisposable {
     }
   }
 
+  /** Callers that wait for a session, and how long the first of them has been waiting, ms. */
+  get queue(): { readonly waiting: number; readonly longestMs: number } {
+    return { waiting: this.#slots.waiting, longestMs: this.#slots.longestWaitMs }
+  }
+
   /** Whether what other processes tell is heard now. */
   get hears(): boolean {
     return this.#notifications.hears
