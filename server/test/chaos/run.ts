@@ -525,7 +525,7 @@ class Stage implements AsyncDisposable {
     })
   }
 
-  /** Up to what the device holds. Until `insisted` it is only said. */
+  /** Its person has read what the device holds; whether the server has said that it knows. Undefined: it holds nothing. */
   #read(device: Device, room: ChaosRoom): Promise<boolean> | undefined {
     const seq = device.cursor(room)
     if (seq === 0) return undefined
