@@ -83,6 +83,7 @@ import { errorAlerts } from '#operations/error-alerts.ts'
 import { ErrorsSeen } from '#operations/errors-seen.ts'
 import { HealthAlerts } from '#operations/health-alerts.ts'
 import { healthChecks } from '#operations/health-checks.ts'
+import { registerHealthMetrics } from '#operations/health-metrics.ts'
 import { historyReader } from '#operations/history-sources.ts'
 import { registerLimitMetrics } from '#operations/limit-metrics.ts'
 import { limitDoors } from '#operations/limit-routes.ts'
@@ -601,6 +602,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
             asked: () => readiness.asked(),
           }),
         )
+  registerHealthMetrics(metrics, health)
   registerLimitMetrics(metrics, http, edge)
   const runtime = born.use(new RuntimeReadings())
   const turnLoad = async () => ({ ...(await turnWorker.backlog()), running: turnWorker.running })

@@ -19,10 +19,12 @@ import { type Database, openDatabase } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { createLog } from '#foundation/log.ts'
 import { diskOf, SystemReadings } from '#foundation/system/system-readings.ts'
+import { Metrics } from '#foundation/telemetry/metrics.ts'
 import { type Finding, Health, type HealthCheck } from '#http/health.ts'
 import { ProbeListener } from '#http/probe-listener.ts'
 import { Readiness } from '#http/readiness.ts'
 import { diskFinding, type HealthSources, healthChecks } from '#operations/health-checks.ts'
+import { registerHealthMetrics } from '#operations/health-metrics.ts'
 import { createApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { freePort } from './support/atom-process.ts'
@@ -278,7 +280,7 @@ test('[HE5] each component says in words what is wrong with it, and none of them
   )
 })
 
-test('[HE43] a database that is away is told in an operator’s words, and of its archive what was known before', async () => {
+test('[HE43] a database that is away is told in an operator’s words, and of its archive what was known before; [MO51] a scraper reads how each part is', async () => {
   const { database } = sources()
   let away = false
   const checks = healthChecks(
@@ -318,6 +320,15 @@ test('[HE43] a database that is away is told in an operator’s words, and of it
   assert.equal(told?.detail, 'The database or the key service cannot be reached.')
   assert.deepEqual([backups?.status, backups?.detail], [archive?.status, archive?.detail])
   assert.equal(backups?.detail, 'The last was archived 1 min ago.')
+  // A scraper reads the same.
+  const metrics = new Metrics()
+  registerHealthMetrics(metrics, health)
+  const lines = (await metrics.text()).split('\n').filter((line) => !line.startsWith('#') && line !== '')
+  assert.deepEqual(lines.toSorted(), [
+    'atom_backup_age_seconds{kind="archive"} 90',
+    'atom_component_status{component="backups"} 1',
+    'atom_component_status{component="database"} 0',
+  ])
 })
 
 test('[HE6] a clock that runs away from the database’s, and one that jumps, are told; a jump is forgotten, and no probe or hysteresis runs by that clock', async () => {

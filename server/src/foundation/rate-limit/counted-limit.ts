@@ -217,7 +217,7 @@ export class CountedLimit implements Limit {
     this.#counter.move(this.#keyOf(entry), [everyUs, burst, points])
   }
 
-  /** Nobody who looks into Redis finds addresses of people there. */
+  /** Nobody who looks into Redis, or into the process that counts, finds addresses of people there. */
   #keyOf(entry: Known): string {
     return `${this.name}:${createHash('sha256').update(entry.key).digest('base64url').slice(0, 22)}`
   }
