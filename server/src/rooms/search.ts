@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FoundMessage } from '@atom/contract/rooms.ts'
 import type { Principal } from '#access/principal.ts'
 import type { Database } from '#foundation/database/pool.ts'
@@ -34,8 +35,10 @@ export class Search implements AsyncDisposable {
   readonly #log: Log
   readonly #release = new DisposableStack()
   readonly #behind = new Set<string>()
+  /** What this process has committed so far. */
+  #told = 0
   #working: Promise<void> | undefined
-  #closed = false
+  readonly #closing = new AbortController()
 
   constructor(options: SearchOptions) {
     this.#database = options.database
@@ -89,7 +92,7 @@ export class Search implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true
+    this.#closing.abort()
     this.#release.dispose()
     await this.#working
   }
@@ -97,6 +100,7 @@ export class Search implements AsyncDisposable {
   #heard({ roomId, ended, echo }: RoomNews): void {
     // Another process wrote it and indexes it; should it die before, the sweep finds the room.
     if (ended === true || echo === true) return
+    this.#told++
     this.#behind.add(roomId)
     this.#working ??= this.#work()
   }
@@ -105,7 +109,7 @@ export class Search implements AsyncDisposable {
     try {
       const rooms = await store.roomsBehind(this.#database, sweepRooms)
       for (const roomId of rooms) this.#behind.add(roomId)
-      if (rooms.length > 0 && !this.#closed) this.#working ??= this.#work()
+      if (rooms.length > 0 && !this.#closing.signal.aborted) this.#working ??= this.#work()
     } catch (error) {
       this.#failed(error)
     }
@@ -115,16 +119,20 @@ export class Search implements AsyncDisposable {
   async #work(): Promise<void> {
     // What is said at the same time is taken up together.
     await new Promise((resolve) => setImmediate(resolve))
-    while (this.#behind.size > 0 && !this.#closed) {
+    while (this.#behind.size > 0 && !this.#closing.signal.aborted) {
       const [roomId] = this.#behind
       if (roomId === undefined) break
       this.#behind.delete(roomId)
+      const told = this.#told
+      const began = performance.now()
       try {
         const { more } = await this.#database.transaction((tx) => store.indexNext(tx, roomId))
         if (more) this.#behind.add(roomId)
       } catch (error) {
         this.#failed(error)
       }
+      const restMs = restAfter(performance.now() - began, this.#told !== told)
+      if (restMs > 0) await delay(restMs, undefined, { signal: this.#closing.signal }).catch(() => undefined)
     }
     this.#working = undefined
   }
@@ -134,6 +142,21 @@ export class Search implements AsyncDisposable {
     const passing = error instanceof AtomError && error.row.retryable
     this.#log[passing ? 'debug' : 'error']({ err: error }, 'messages could not be made searchable')
   }
+}
+
+/** What is nobody's to wait for leaves three quarters of its time to those who wait for their answer. */
+const restsPerStep = 3
+/** Also after a step that took long for another reason, such as a database that stood still. */
+const longestRestMs = 1_000
+
+/**
+ * How long the index rests after a step, in milliseconds. Taking up a message is three to four times the work of storing it, and
+ * without rest a crowd that talks would share its database with that; in quiet there is nobody to give way to.
+ *
+ * @param told whether something was said during the step
+ */
+export function restAfter(workedMs: number, told: boolean): number {
+  return told ? Math.min(restsPerStep * workedMs, longestRestMs) : 0
 }
 
 /**
