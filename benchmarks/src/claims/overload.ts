@@ -8,6 +8,7 @@ import { freePort } from '../../../server/test/support/atom-process.ts'
 import { type Benchmark, type Figure, figure, quantile } from '../benchmark.ts'
 import { liftLimits } from '../lift-limits.ts'
 import { type Arrivals, arrive, type Crowd, capacity, patienceMs, type Target } from '../overload/arrivals.ts'
+import { processorsApart } from '../overload/processors.ts'
 
 const setupToken = 'the-setup-token-of-the-benchmark'
 const person = { email: 'ada@example.com', password: 'seven calm otters sing' }
@@ -18,11 +19,14 @@ const settleMs = 1_000
 
 export const benchmark: Benchmark = {
   name: 'overload',
-  question: `Requests come at ${times} times the rate that can be served, once each over a connection of its own (newcomers), once over a thousand that are there already (residents), whether or not those before have been answered, and their clients wait ${patienceMs / 1_000} s from when they were to ask: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
+  question: `Requests come at ${times} times the rate that can be served, once each over a connection of its own (newcomers), once over a thousand that are there already (residents), whether or not those before have been answered, and their clients, who have a processor of their own throughout, wait ${patienceMs / 1_000} s from when they were to ask: how much of what can be served at most is served, against the same server without shedding; does anybody wait in vain; do people who sign in or renew their session get through; and how soon is everything as before?`,
   async run({ quick, say }) {
     const forMs = quick ? 6_000 : 15_000
-    await using unprotected = await Server.start({ UNPROTECTED: '1' })
-    await using server = await Server.start({})
+    using processors = processorsApart()
+    if (processors.others.length === 0)
+      say('the clients take their time from the server: no processor is theirs')
+    await using unprotected = await Server.start(processors.others, { UNPROTECTED: '1' })
+    await using server = await Server.start(processors.others, {})
     for (const one of [unprotected, server]) await one.warm()
     say('both are warm')
     // Rounds in turn: what the machine does besides falls on both.
@@ -121,10 +125,15 @@ class Server implements AsyncDisposable {
     this.#dataDir = dataDir
   }
 
-  static async start(environment: Readonly<Record<string, string>>): Promise<Server> {
+  static async start(
+    before: readonly string[],
+    environment: Readonly<Record<string, string>>,
+  ): Promise<Server> {
     const dataDir = await mkdtemp(join(tmpdir(), 'atom-bench-overload-'))
     const { DATABASE_URL: _url, ...inherited } = process.env
-    const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'overload', 'atom.ts')], {
+    const atom = join(import.meta.dirname, '..', 'overload', 'atom.ts')
+    const [command = process.execPath, ...args] = [...before, process.execPath, atom]
+    const child = spawn(command, args, {
       env: {
         ...inherited,
         ATOM_DATA_DIR: dataDir,

@@ -82,14 +82,14 @@ class ClassOfRequests {
 }
 
 /**
- * Turns away what cannot be served in time, so that the rest is. Every tenth of a second the part that is let in follows how
- * busy the event loop was: in proportion, towards a target just below full, so that it neither swings nor stands still. That
- * part is handed out by priority, and within a priority in equal parts among workspaces: who asks for less than their part
- * gets all of it, and nobody gets more while another goes without.
+ * Turns away what cannot be served in time, so that the rest is. Every tenth of a second the part that is let in follows what
+ * there is room for: in the event loop, by how busy it was and how long a newcomer waits, and in the queue of those who were let in
+ * and wait for what this process shares out. That part is handed out by priority, and within a priority in equal parts among
+ * workspaces: who asks for less than their part gets all of it, and nobody gets more while another goes without.
  *
  * A busy loop alone is no overload: a build, a first compilation, a hundred clients that wait for their answers keep it busy as well.
- * So nobody is turned away before the loop was full for some ticks, many requests came, and a knock at the own door was
- * answered late; only that tells what waits in the kernel, where no request has been seen yet.
+ * So nobody is turned away before many stand and wait: at the own door, where a knock tells, because no request has been seen yet
+ * of what waits in the kernel; or in the queue, and become more. See docs/decisions/0161.
  */
 export class LoadShedding implements Disposable {
   readonly #log: Log
@@ -271,7 +271,9 @@ export class LoadShedding implements Disposable {
     this.#byQueue = this.#roomInQueue(rate, queue)
     this.#share = Math.max(Math.min(this.#byLoop, this.#byQueue), least)
     this.#calmTicks = this.#share < 1 ? 0 : this.#calmTicks + 1
-    if (this.#calmTicks < calmTicks && this.#perSecond >= fewestPerSecond) return
+    // While many still wait inside, few may be heard of because the door is not looked at.
+    const goesOn = this.#perSecond >= fewestPerSecond || queue.waiting >= fewestWaiting
+    if (this.#calmTicks < calmTicks && goesOn) return
     this.#overloaded = false
     this.#share = 1
     this.#fullTicks = 0
@@ -288,7 +290,7 @@ export class LoadShedding implements Disposable {
     this.#listen()
     // What is full cannot tell how much too much it is; how long one waits for it can. Also a process that others keep from
     // running looks full: where nobody waits there is room for a little more.
-    const tooLong = (this.#waited - this.#waitMs / 2) / this.#waitMs
+    const tooLong = (this.#waited - this.#waitMs) / this.#waitMs
     // What stands there has to be done as well; as long as it becomes less, little enough is let in.
     if (tooLong > 0 && this.#waitFalls) return this.#byLoop
     return this.#byLoop * Math.min(1.02, Math.max(0.7, 1 - 0.15 * tooLong))

@@ -502,6 +502,8 @@ export class HttpServer implements AsyncDisposable {
       const { id: requestId, traceId } = request
       this.#options.failures?.note({ door: 'http', place: where, error, requestId, traceId })
     }
+    // Of those who are turned away there are many, and their lines are for `debug`.
+    if (request.turnedAway && !this.#options.log.isLevelEnabled('debug')) return
     const line = {
       requestId: request.id,
       ...(request.traceId !== undefined && { traceId: request.traceId }),

@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process'
+
+export interface Processors extends Disposable {
+  /** What a command is started with that is to have the processors that are left; nothing where all share all of them. */
+  readonly others: readonly string[]
+}
+
+/**
+ * Gives this process, which plays the clients, one processor for itself, and leaves the others to those it starts: clients
+ * have machines of their own, and what it costs to send a flood is not to be taken from whoever is flooded. Where there is
+ * one processor only, or no `taskset` (Linux has it), all share what there is. Disposal gives them all back.
+ */
+export function processorsApart(): Processors {
+  const allowed = allowedProcessors()
+  const own = allowed.at(-1)
+  if (own === undefined || allowed.length < 2) return { others: [], [Symbol.dispose]: () => undefined }
+  keepTo([own])
+  return {
+    others: ['taskset', '-c', allowed.slice(0, -1).join()],
+    [Symbol.dispose]: () => keepTo(allowed),
+  }
+}
+
+/** All threads of this process. */
+function keepTo(processors: readonly number[]): void {
+  execFileSync('taskset', ['-a', '-c', '-p', processors.join(), String(process.pid)])
+}
+
+/** By number; none where nobody says. */
+function allowedProcessors(): number[] {
+  try {
+    // "pid 7's current affinity list: 0-2,5"
+    const told = execFileSync('taskset', ['-c', '-p', String(process.pid)], { encoding: 'utf8' })
+    return (told.split(': ')[1] ?? '').split(',').flatMap((range) => {
+      const [first = Number.NaN, last = first] = range.split('-').map(Number)
+      return Number.isNaN(first) ? [] : Array.from({ length: last - first + 1 }, (_, at) => first + at)
+    })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+}
