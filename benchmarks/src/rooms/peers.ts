@@ -13,7 +13,7 @@ import { migrate } from '../../../server/src/foundation/database/migrate.ts'
 import { openDatabase } from '../../../server/src/foundation/database/pool.ts'
 import { createLog } from '../../../server/src/foundation/log.ts'
 import type { AdmissionLimits } from '../../../server/src/realtime/admission.ts'
-import { migrationsFolder } from '../../../server/test/support/database-address.ts'
+import { migrationsFolder } from '../../../server/test/support/postgres.ts'
 import { engines } from './publishing.ts'
 
 export type Peer = 'atom' | 'socket.io' | 'ws'

@@ -11,7 +11,7 @@ import { Messages } from '../../../server/src/rooms/messages.ts'
 import { publish } from '../../../server/src/rooms/room-store.ts'
 import { Timeline } from '../../../server/src/rooms/timeline.ts'
 import { AtomProcess } from '../../../server/test/support/atom-process.ts'
-import { urlOf } from '../../../server/test/support/database-address.ts'
+import { urlOf } from '../../../server/test/support/postgres.ts'
 import { quantile } from '../benchmark.ts'
 import { type Connection, Visitor } from '../visitor.ts'
 

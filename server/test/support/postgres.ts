@@ -3,15 +3,15 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { startEmbedded } from '#foundation/database/embedded.ts'
 import { migrate, readMigrations } from '#foundation/database/migrate.ts'
 import { type Database, type DatabaseAddress, openDatabase } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
-import { migrationsFolder, named, urlOf } from './database-address.ts'
 import { testLog } from './log.ts'
 
-export { migrationsFolder, named, testLog, urlOf }
+export { testLog }
 
 export interface TestDatabase extends AsyncDisposable {
   readonly connection: DatabaseAddress
@@ -22,6 +22,8 @@ export interface TestDatabaseOptions {
   readonly poolSize?: number
   readonly log?: Log
 }
+
+export const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
 
 /**
  * A fresh, migrated database for one test: a copy of a template that is migrated once for each state of the migrations.
@@ -112,6 +114,25 @@ async function copyOf(
       await asOperator(server, (client) => client.query(`drop database if exists ${name} with (force)`))
     },
   }
+}
+
+/** The same server, another database. */
+export function named(server: DatabaseAddress, database: string): DatabaseAddress {
+  const { user, password, host, port } = new pg.Client(server)
+  return { host, port, database, ...(user && { user }), ...(password && { password }) }
+}
+
+/** As DATABASE_URL takes it. */
+export function urlOf(address: DatabaseAddress): string {
+  const { user, password, host, port, database } = new pg.Client(address)
+  const url = new URL(`postgres://localhost/${database}`)
+  url.username = user ?? ''
+  if (typeof password === 'string') url.password = password
+  // A Unix socket has no place in an address but here.
+  if (host.startsWith('/')) url.searchParams.set('host', host)
+  else url.hostname = host
+  url.port = String(port)
+  return url.href
 }
 
 /** Runs `work` on a superuser's session of its own. */
