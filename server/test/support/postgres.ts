@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { startEmbedded } from '#foundation/database/embedded.ts'
@@ -51,10 +50,6 @@ export function testServer(): Promise<DatabaseAddress> {
   return servers
 }
 
-let endOwnServer: (() => Promise<void>) | undefined
-// Here and not where the server starts: inside a test it would end with that test.
-after(() => endOwnServer?.())
-
 /** Test data need not survive a power cut; this halves the time of a copy. */
 const forgetful = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }
 
@@ -62,10 +57,12 @@ async function ownServer(): Promise<DatabaseAddress> {
   const folder = await mkdtemp(join(tmpdir(), 'atom-test-'))
   await chmod(folder, 0o755)
   const server = await startEmbedded({ dataDir: folder, log: testLog, settings: forgetful })
-  endOwnServer = async () => {
+  // Not by `after` of node:test: once it is asked for anything, every promise of the process takes several times as long, and the
+  // benchmarks, which come here too, would measure that.
+  process.once('beforeExit', async () => {
     await server[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
-  }
+  })
   return { ...server.connection, database: 'postgres' }
 }
 
