@@ -38,6 +38,7 @@ const promises = ['server/test', 'client/test', 'sandbox/test'].flatMap((place) 
 )
 
 const looksAtScreens = /^server\/test\/(?:dashboard|client)-/
+const bringsItsOwn = 'server/test/database-embedded.test.ts'
 
 {
   await using embedded = await startEmbeddedServer()
@@ -47,8 +48,11 @@ const looksAtScreens = /^server\/test\/(?:dashboard|client)-/
   await using debian = await startDebianPostgres()
   process.env['ATOM_TEST_EXTERNAL'] = '1'
   // What looks at screens has run: a screen does not know which database is below it, and its server is tested here again.
-  const onServer = promises.filter((file) => file.startsWith('server/test') && !looksAtScreens.test(file))
-  await runSuite('PostgreSQL 15, Debian, without what looks at screens', onServer, debian.url)
+  const onServer = promises.filter(
+    (file) => file.startsWith('server/test') && !looksAtScreens.test(file) && file !== bringsItsOwn,
+  )
+  const title = 'PostgreSQL 15, Debian, without what looks at screens or at the embedded database'
+  await runSuite(title, onServer, debian.url)
 }
 // Once more at the end, where whoever reads only the end of a long log finds it.
 if (failures.length > 0) console.log(`\nFailed:\n${failures.join('\n')}`)

@@ -202,7 +202,8 @@ export class Edge {
     const known = this.#claims.get(authorization)
     if (known !== undefined) return known
     const claim = this.#claim(authorization)
-    if (claim === undefined) return undefined
+    // Of whom nothing is known yet, something may be known the next time.
+    if (claim?.party === undefined) return claim
     if (this.#claims.size >= mostClaims) this.#claims.clear()
     this.#claims.set(authorization, claim)
     return claim
