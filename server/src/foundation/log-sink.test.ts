@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempDisposable, readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -77,6 +79,33 @@ process.stderr.write('went on')
     { timeout: 30_000 },
   )
   assert.equal(stderr, 'went on')
+})
+
+test('[LG23] in a file lines and what else is said on standard output stand one behind the other', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'atom-log-'))
+  const file = join(folder.path, 'log')
+  await promisify(execFile)(
+    'sh',
+    [
+      '-c',
+      'exec "$0" --input-type=module-typescript -e "$1" > "$2"',
+      node,
+      log(`
+const log = createLog({ level: 'info', write: LogSink.open().write })
+for (let n = 0; n < 10; n++) {
+  log.info({ n }, 'counted')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  process.stdout.write('said ' + n + '\\n')
+}
+`),
+      file,
+    ],
+    { timeout: 30_000 },
+  )
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
+  assert.equal(lines.filter((line) => line.startsWith('{') && JSON.parse(line).msg === 'counted').length, 10)
+  assert.equal(lines.filter((line) => /^said \d$/.test(line)).length, 10)
+  assert.equal(lines.length, 20)
 })
 
 test('[LG8] the line that says why a process ended is there, however it ended by itself', async () => {

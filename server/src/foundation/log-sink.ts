@@ -1,4 +1,4 @@
-import { constants, openSync, writeSync } from 'node:fs'
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import type { DestinationStream } from 'pino'
 
 /** What waits for a slow reader of the log, in bytes; what comes beyond it is lost, and counted. */
@@ -130,10 +130,12 @@ export class LogSink implements DestinationStream {
 /**
  * Standard output, opened once more so that a full pipe answers EAGAIN instead of holding the process: setting that on the
  * descriptor itself would change it for whoever else holds it, such as the shell. A socket cannot be opened again, but Node sets it
- * so itself at the first use of `process.stdout`.
+ * so itself at the first use of `process.stdout`. A file keeps nobody waiting; opened again it would have a place of its own to
+ * write at, and what else is said on standard output would overwrite the lines.
  */
 function unwaitingOutput(): number {
   try {
+    if (fstatSync(process.stdout.fd).isFile()) return process.stdout.fd
     return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK)
   } catch {
     return process.stdout.fd
