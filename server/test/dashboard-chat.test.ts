@@ -202,7 +202,7 @@ test('[UI65] [UI66] an invitation leads into the room; roles give what they allo
     .waitFor({ state: 'detached' })
 })
 
-test('[UI163] [UI164] the open end of a growing answer is shown as what it will be, also after a reload; a stopped one stays as it was read and says once that it was stopped', async () => {
+test('[UI166] [UI163] [UI164] a page whose Markdown cannot be fetched shows the text meanwhile; the open end of a growing answer is shown as what it will be, also after a reload; a stopped one stays as it was read and says once that it was stopped', async () => {
   await using model = await CompletionsServer.start()
   model.replies = [
     { fault: 'stalls', text: 'First **this**,\nthen\n\n```ts\nif (a <= 1)\n```\n\nand see [the boa' },
@@ -212,9 +212,17 @@ test('[UI163] [UI164] the open end of a growing answer is shown as what it will 
   const [room] = (await ada.call<{ items: Room[] }>('GET', '/v1/rooms')).items
   assert.ok(room)
   const page = await ada.page(`/rooms/${room.id}`)
+  const parser = '**/assets/markdown-text-*.js'
+  const unreachable = page.waitForEvent('requestfailed', (request) => /markdown-text/.test(request.url()))
+  await page.route(parser, (route) => route.abort('connectionrefused'))
   await say(page, 'What is next?')
   const answer = log(page).getByRole('article', { name: 'Atom answered' })
+  await answer.getByText('First **this**').waitFor()
+  await unreachable
+  await field(page).fill('being written')
+  await page.unroute(parser)
   await answer.getByText('and see the boa', { exact: true }).waitFor()
+  assert.equal(await field(page).inputValue(), 'being written')
   await answer.getByRole('button', { name: 'Copy code' }).click()
   await answer.getByText('Copied').waitFor()
   assert.equal(await page.evaluate('navigator.clipboard.readText()'), 'if (a <= 1)')

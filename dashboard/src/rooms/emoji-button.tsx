@@ -1,8 +1,12 @@
 import { Popover } from 'radix-ui'
-import { lazy, type ReactNode, Suspense, useState } from 'react'
+import { type ReactNode, useState } from 'react'
+import { latePart } from '../ui/late-part.tsx'
 
 /** Apart from the first load: two thousand names are needed only by who looks for one. */
-const EmojiPicker = lazy(async () => ({ default: (await import('./emoji-picker.tsx')).EmojiPicker }))
+const EmojiPicker = latePart<{ onPick: (emoji: string) => void }>(
+  async () => (await import('./emoji-picker.tsx')).EmojiPicker,
+  () => <p className="p-4 text-quiet">Emoji are on their way…</p>,
+)
 
 /** Opens the choice of an emoji and closes it with one. Until it is pressed it is a button and nothing else: there may be one in every row. */
 export function EmojiButton({
@@ -54,14 +58,12 @@ export function EmojiButton({
             collisionPadding={8}
             className="z-20 w-[min(21rem,calc(100vw-1rem))] rounded-card border border-line bg-page shadow-float"
           >
-            <Suspense fallback={<p className="p-4 text-quiet">Emoji are on their way…</p>}>
-              <EmojiPicker
-                onPick={(emoji) => {
-                  setOpen(false)
-                  onPick(emoji)
-                }}
-              />
-            </Suspense>
+            <EmojiPicker
+              onPick={(emoji) => {
+                setOpen(false)
+                onPick(emoji)
+              }}
+            />
           </Popover.Content>
         </Popover.Portal>
       )}

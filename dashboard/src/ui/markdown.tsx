@@ -1,7 +1,16 @@
-import { lazy, memo, Suspense } from 'react'
+import { memo } from 'react'
+import { latePart } from './late-part.tsx'
+
+interface MarkdownProps {
+  text: string
+  growing: boolean
+}
 
 /** Apart from the first load: the parser is a fifth of the page and is needed only once there is an answer to show. */
-const MarkdownText = lazy(async () => ({ default: (await import('./markdown-text.tsx')).MarkdownText }))
+const MarkdownText = latePart<MarkdownProps>(
+  async () => (await import('./markdown-text.tsx')).MarkdownText,
+  ({ text }) => <p className="whitespace-pre-wrap">{text}</p>,
+)
 
 /**
  * Untrusted Markdown. While the parser is on its way, the text as it is.
@@ -14,9 +23,5 @@ export const Markdown = memo(function Markdown({
   text: string
   growing?: boolean
 }) {
-  return (
-    <Suspense fallback={<p className="whitespace-pre-wrap">{text}</p>}>
-      <MarkdownText text={text} growing={growing} />
-    </Suspense>
-  )
+  return <MarkdownText text={text} growing={growing} />
 })
