@@ -10,7 +10,7 @@ import { spec } from 'node:test/reporters'
 import { inspect } from 'node:util'
 import { startEmbedded } from '../server/src/foundation/database/embedded.ts'
 import { createLog } from '../server/src/foundation/log.ts'
-import { urlOf } from '../server/test/support/postgres.ts'
+import { forgetful, urlOf } from '../server/test/support/postgres.ts'
 import { buildDashboard } from './build-dashboard.ts'
 import { installDebianPackages } from './debian-packages.ts'
 import { startDebianPostgres } from './debian-postgres.ts'
@@ -42,12 +42,18 @@ const bringsItsOwn = 'server/test/database-embedded.test.ts'
 
 {
   await using embedded = await startEmbeddedServer()
-  await runSuite('PostgreSQL 18, embedded', [...pure, ...promises], embedded.url)
+  const seen = promises.filter((file) => looksAtScreens.test(file))
+  await runSuite(
+    'PostgreSQL 18, embedded',
+    [...pure, ...promises.filter((file) => !seen.includes(file))],
+    embedded.url,
+  )
+  // A screen does not know which database is below it: its Atom needs none of its own.
+  process.env['ATOM_TEST_EXTERNAL'] = '1'
+  await runSuite('PostgreSQL 18, what looks at screens', seen, embedded.url)
 }
 {
-  await using debian = await startDebianPostgres()
-  process.env['ATOM_TEST_EXTERNAL'] = '1'
-  // What looks at screens has run: a screen does not know which database is below it, and its server is tested here again.
+  await using debian = await startDebianPostgres(forgetful)
   const onServer = promises.filter(
     (file) => file.startsWith('server/test') && !looksAtScreens.test(file) && file !== bringsItsOwn,
   )
@@ -68,7 +74,8 @@ async function runSuite(title: string, files: readonly string[], databaseUrl: st
   const events = run({
     files: chosen.map((file) => join(root, file)),
     cwd: root,
-    concurrency: 2,
+    // One more than the processors of a small machine: a fifth of the time a test waits for something else than a processor.
+    concurrency: 3,
     timeout: 240_000,
     forceExit: false,
   })
@@ -90,7 +97,7 @@ async function runSuite(title: string, files: readonly string[], databaseUrl: st
 async function startEmbeddedServer(): Promise<AsyncDisposable & { url: string }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'atom-test-18-'))
   await chmod(dataDir, 0o755)
-  const server = await startEmbedded({ dataDir, log })
+  const server = await startEmbedded({ dataDir, log, settings: forgetful })
   return {
     url: urlOf({ ...server.connection, database: 'postgres' }),
     async [Symbol.asyncDispose]() {

@@ -50,8 +50,8 @@ export function testServer(): Promise<DatabaseAddress> {
   return servers
 }
 
-/** Test data need not survive a power cut; this halves the time of a copy. */
-const forgetful = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }
+/** Settings of a server for tests: what they write need not survive a power cut. A killed process loses nothing by it. */
+export const forgetful = { fsync: 'off', full_page_writes: 'off' }
 
 async function ownServer(): Promise<DatabaseAddress> {
   const folder = await mkdtemp(join(tmpdir(), 'atom-test-'))
