@@ -246,6 +246,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     new LoadShedding({
       log,
       knock: async () => (http.bound === undefined ? undefined : await knockAt(http.bound)),
+      accepted: () => http.connections.accepted,
       queue: () => database.queue,
       ...overrides.shedding,
     }),

@@ -176,14 +176,22 @@ export async function arrive(
   return { sent, good, took, turnedAway, lost }
 }
 
-/** Good answers per second with so many clients that each wait for their answer: what can be served at most. */
-export async function capacity(target: Target, clients: number, forMs: number): Promise<number> {
+/** Good answers per second with so many clients that each wait for their answer: what can be served at most of such a crowd. */
+export async function capacity(
+  target: Target,
+  clients: number,
+  forMs: number,
+  crowd: Crowd,
+): Promise<number> {
   let good = 0
   using lines = new Lines(target)
   const began = performance.now()
   await Promise.all(
     Array.from({ length: clients }, async () => {
-      while (performance.now() - began < forMs) if ((await lines.ask()) === 'good') good++
+      while (performance.now() - began < forMs) {
+        const outcome = await (crowd === 'newcomers' ? lines.askAnew() : lines.ask())
+        if (outcome === 'good') good++
+      }
     }),
   )
   return (good * 1_000) / (performance.now() - began)

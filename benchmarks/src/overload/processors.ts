@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 
 export interface Processors extends Disposable {
   /** What a command is started with that is to have the processors that are left; nothing where all share all of them. */
@@ -39,4 +40,19 @@ function allowedProcessors(): number[] {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     throw error
   }
+}
+
+/** What the processors of this machine did since its start, in ticks of the clock; undefined where nobody says. */
+export interface ProcessorTime {
+  readonly all: number
+  /** Given by the host to others while this machine had something to do. */
+  readonly stolen: number
+}
+
+/** Linux's `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)). */
+export function processorTime(): ProcessorTime | undefined {
+  if (process.platform !== 'linux') return undefined
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1)
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number)
+  return { all: ticks.reduce((sum, each) => sum + each, 0), stolen: ticks[7] ?? 0 }
 }

@@ -24,6 +24,8 @@ export class ConnectionLimits {
   readonly #byAddress = new Map<string, number>()
   #saidAt = Number.NEGATIVE_INFINITY
   refused = 0
+  /** Who has come in since the start, those who were closed at once among them. */
+  accepted = 0
 
   /** `isProxy`: whose connections carry other people's requests; one of them is not one caller. */
   constructor(options: {
@@ -47,6 +49,7 @@ export class ConnectionLimits {
   }
 
   #enter(socket: Socket): void {
+    this.accepted++
     const address = socket.remoteAddress ?? ''
     const from = this.#isProxy(address) ? undefined : networkOf(address)
     if (from !== undefined) {

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import type { Priority } from '@atom/contract/route.ts'
 import { AtomError } from '#foundation/errors.ts'
 import type { Log } from '#foundation/log.ts'
+import { DoorWait } from './door-wait.ts'
 
 export interface LoadSheddingOptions {
   readonly log: Log
@@ -15,6 +16,10 @@ export interface LoadSheddingOptions {
   readonly utilisation?: () => number
   /** How long a newcomer waits now, ms; undefined where nobody can say. */
   readonly knock?: () => Promise<number | undefined>
+  /** How many newcomers have come in since the start; without them what is known of the door is known late. */
+  readonly accepted?: () => number
+  /** ms, of a clock that never goes back; `performance.now()` where absent. */
+  readonly now?: () => number
   /** Who has been let in and waits for something that this process shares out. */
   readonly queue?: () => Queue
 }
@@ -49,6 +54,14 @@ const growsBy = 1.05
 const growingWaitMs = 100
 /** As long as this a queue may be while others are turned away: short of it what is shared out would stand idle. */
 const queueMs = 100
+/**
+ * As long as this newcomers are to wait at the door of a full loop: were it nobody, the loop would often have nothing to do, and
+ * who knocks could not tell by how much.
+ */
+const doorMs = 100
+/** What is let in changes by these, per second that the wait has grown by, and per second that it is too long by, a second. */
+const byGrowth = 3
+const byLength = 4
 /** Ticks in a row in which everybody is let in, after which it is over. */
 const calmTicks = 5
 /** Of what comes when it begins: what waits already is to be done as well. */
@@ -89,7 +102,7 @@ class ClassOfRequests {
  *
  * A busy loop alone is no overload: a build, a first compilation, a hundred clients that wait for their answers keep it busy as well.
  * So nobody is turned away before many stand and wait: at the own door, where a knock tells, because no request has been seen yet
- * of what waits in the kernel; or in the queue, and become more. See docs/decisions/0161.
+ * of what waits in the kernel; or in the queue, and become more. See docs/decisions/0161 and 0174.
  */
 export class LoadShedding implements Disposable {
   readonly #log: Log
@@ -97,7 +110,7 @@ export class LoadShedding implements Disposable {
   readonly #everyMs: number
   readonly #waitMs: number
   readonly #utilisation: () => number
-  readonly #knock: () => Promise<number | undefined>
+  readonly #door: DoorWait
   readonly #queue: () => Queue
   readonly #timer: NodeJS.Timeout
   readonly #classes: Readonly<Record<Sheddable, ClassOfRequests>> = {
@@ -122,10 +135,8 @@ export class LoadShedding implements Disposable {
   #through = 0
   #waiting = 0
   #overloaded = false
-  #waited = 0
-  /** It was longer before. */
-  #waitFalls = false
-  #knockedAt: number | undefined
+  /** How long a newcomer would wait, as it was looked at last. */
+  #doorMs = 0
   #since = 0
   #shedBefore = 0
 
@@ -135,7 +146,11 @@ export class LoadShedding implements Disposable {
     this.#everyMs = options.everyMs ?? 100
     this.#waitMs = options.waitMs ?? 200
     this.#utilisation = options.utilisation ?? loopUtilisation()
-    this.#knock = options.knock ?? (async () => undefined)
+    this.#door = new DoorWait({
+      knock: options.knock ?? (async () => undefined),
+      accepted: options.accepted,
+      now: options.now,
+    })
     this.#queue = options.queue ?? (() => nobodyWaits)
     this.#timer = setInterval(() => this.tick(), this.#everyMs)
     this.#timer.unref()
@@ -153,7 +168,7 @@ export class LoadShedding implements Disposable {
 
   /** How long a newcomer waited when last somebody knocked. */
   get waitMs(): number {
-    return this.#waited
+    return this.#door.heardMs
   }
 
   get shedding(): boolean {
@@ -220,7 +235,7 @@ export class LoadShedding implements Disposable {
   #watch(rate: number, queue: Queue): void {
     if (this.#perSecond < fewestPerSecond) {
       this.#fullTicks = 0
-      this.#waited = 0
+      this.#door.forget()
       return
     }
     const byLoop = this.#isLoopBehind()
@@ -228,7 +243,8 @@ export class LoadShedding implements Disposable {
     if (!byLoop && !byQueue) return
     this.#overloaded = true
     this.#calmTicks = 0
-    this.#byLoop = byLoop ? firstShare : 1
+    // Whoever stands there by now has to be served or told as well: the more, the less is let in besides.
+    this.#byLoop = byLoop ? firstShare * Math.min(1, this.#waitMs / this.#door.heardMs) : 1
     this.#byQueue = byQueue ? this.#roomInQueue(rate, queue) : 1
     this.#share = Math.min(this.#byLoop, this.#byQueue)
     this.#since = performance.now()
@@ -236,7 +252,7 @@ export class LoadShedding implements Disposable {
     this.#log.warn(
       {
         utilisation: rounded(this.#busy),
-        waitMs: this.#waited,
+        waitMs: this.#door.heardMs,
         queueMs: Math.round(queue.longestMs),
         perSecond: Math.round(this.#perSecond),
       },
@@ -248,13 +264,15 @@ export class LoadShedding implements Disposable {
   #isLoopBehind(): boolean {
     if (this.#busy <= this.#target) {
       this.#fullTicks = 0
-      this.#waited = 0
+      this.#door.forget()
       return false
     }
     this.#fullTicks++
-    this.#listen()
-    if (this.#fullTicks < patience || this.#waited < this.#waitMs) return false
-    return (this.#waited / 1_000) * this.#perSecond >= fewestWaiting
+    this.#door.listen()
+    this.#doorMs = this.#door.look()
+    const { heardMs } = this.#door
+    if (this.#fullTicks < patience || heardMs < this.#waitMs) return false
+    return (heardMs / 1_000) * this.#perSecond >= fewestWaiting
   }
 
   /** Many have come in and wait for long, and more and more do. */
@@ -277,23 +295,25 @@ export class LoadShedding implements Disposable {
     this.#overloaded = false
     this.#share = 1
     this.#fullTicks = 0
-    this.#waited = 0
+    this.#door.forget()
     const seconds = Math.round((performance.now() - this.#since) / 100) / 10
     this.#log.info({ seconds, turnedAway: this.#shedInAll() - this.#shedBefore }, 'everybody is served again')
   }
 
   #roomInLoop(): number {
+    this.#door.listen()
+    const before = this.#doorMs
+    this.#doorMs = this.#door.look()
     // Of two ticks: one alone swings with every collection of garbage.
     const over = (this.#busy + this.#busyBefore) / 2 - this.#target
     // Up about as far as there is room.
     if (over <= 0) return this.#byLoop * (1 - 1.5 * over) + 0.005
-    this.#listen()
-    // What is full cannot tell how much too much it is; how long one waits for it can. Also a process that others keep from
-    // running looks full: where nobody waits there is room for a little more.
-    const tooLong = (this.#waited - this.#waitMs) / this.#waitMs
-    // What stands there has to be done as well; as long as it becomes less, little enough is let in.
-    if (tooLong > 0 && this.#waitFalls) return this.#byLoop
-    return this.#byLoop * Math.min(1.02, Math.max(0.7, 1 - 0.15 * tooLong))
+    // What is full cannot tell how much too much it is; how long one waits for it can, and how that changes. Also a process that
+    // others keep from running looks full: where nobody waits there is room for a little more.
+    const grewBy = (this.#doorMs - before) / 1_000
+    const tooLongBy = ((this.#doorMs - doorMs) / 1_000) * (this.#everyMs / 1_000)
+    const change = 1 - byGrowth * grewBy - byLength * tooLongBy
+    return this.#byLoop * Math.min(1.2, Math.max(0.7, change))
   }
 
   /** As much as gets through the queue, and half of what it is too short or too long by: all of it would be too much when that comes late. */
@@ -303,18 +323,6 @@ export class LoadShedding implements Disposable {
       longestMs > queueMs ? (waiting * queueMs) / longestMs : this.#through * (queueMs / this.#everyMs)
     const room = this.#through + (right - waiting) / 2
     return Math.min(1, Math.max(room, 0) / Math.max(rate, 1))
-  }
-
-  /** Hears how long a newcomer waits: of one after the other. */
-  #listen(): void {
-    if (this.#knockedAt === undefined) void this.#knockNow()
-    else {
-      // Whoever still stands at the door has waited so long at least.
-      const already = Math.round(performance.now() - this.#knockedAt)
-      if (already <= this.#waited) return
-      this.#waited = already
-      this.#waitFalls = false
-    }
   }
 
   /** By priority, and within one by party. */
@@ -340,17 +348,6 @@ export class LoadShedding implements Disposable {
     }
     known.arrived++
     return passes(known, known.share)
-  }
-
-  async #knockNow(): Promise<void> {
-    this.#knockedAt = performance.now()
-    try {
-      const waited = Math.round((await this.#knock()) ?? 0)
-      this.#waitFalls = waited < this.#waited
-      this.#waited = waited
-    } finally {
-      this.#knockedAt = undefined
-    }
   }
 
   #shedInAll(): number {
