@@ -6,7 +6,7 @@ const target = '<=1.3'
 export const part: Benchmark = {
   name: 't3',
   question:
-    'Memory: how much more does the server hold for each socket that is authenticated, in a room, and quiet? Beside it Socket.IO alone, each socket in one of its rooms, without compression. Both have served a few hundred sockets before, and have been quiet for as long at both readings. Most of it is V8’s young generation, which grows with the first thousands of sockets and then no more: so it is told without that, too.',
+    'Memory: how much more does the server hold for each socket that is authenticated, in a room, and quiet? Beside it Socket.IO alone, each socket in one of its rooms, without compression. Both have served a few hundred sockets before, and have been quiet for as long at both readings. Most of it is V8’s young generation, which grows with the first thousands of sockets up to a bound: so it is told without that, too.',
   async run({ quick, say }) {
     // Fewer, and what comes once for all would decide: the young generation is still growing at two thousand.
     const count = quick ? 4_000 : 8_000
