@@ -1,6 +1,7 @@
 // One server to be measured, in a process of its own. `argv[2]` says which; what it is told comes over IPC.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { getHeapSpaceStatistics } from 'node:v8'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { Server } from 'socket.io'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -38,6 +39,11 @@ async function done(order: Order): Promise<number> {
     globalThis.gc?.()
     const { heapUsed, external } = process.memoryUsage()
     return heapUsed + external
+  }
+  if (order.name === 'young') {
+    return (
+      getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.physical_space_size ?? 0
+    )
   }
   if (order.name === 'drain') {
     const began = performance.now()

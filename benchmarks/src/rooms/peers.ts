@@ -50,6 +50,7 @@ export type Order = { readonly id: number } & (
     }
   | { readonly name: 'held' }
   | { readonly name: 'used' }
+  | { readonly name: 'young' }
   | { readonly name: 'drain' }
 )
 type Asked = Order extends infer O ? (O extends Order ? Omit<O, 'id'> : never) : never
@@ -121,6 +122,11 @@ export class Server implements AsyncDisposable {
   /** What of it is in use, after a collection of garbage, in KiB. */
   async usedKiB(): Promise<number> {
     return (await this.ask({ name: 'used' })) / 1024
+  }
+
+  /** What of it V8's young generation has taken from the system, in KiB. */
+  async youngKiB(): Promise<number> {
+    return (await this.ask({ name: 'young' })) / 1024
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

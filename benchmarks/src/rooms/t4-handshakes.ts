@@ -9,7 +9,7 @@ export const part: Benchmark = {
     'Handshakes: how many sockets per second of its processor time does the server admit, each of another person with a session, a device and a room of their own (a hundred people to a room), with the token verified, the room looked up, joined and resumed? A storm after a restart: they come with tokens that this process has never seen, so each signature is checked. A storm after a lost network: the same people with the same tokens again. Beside both Socket.IO alone, which verifies nothing and joins one of its rooms; and, for who wants to know what a check costs there, Socket.IO that checks each token with jose and still asks no database.',
   async run({ quick, say }) {
     const count = quick ? 600 : 2_000
-    const rounds = quick ? 3 : 5
+    const rounds = quick ? 3 : 7
     await using postgres = await preparedDatabase()
     const limits = { handshakesPerSecond: 100_000, handshakeBurst: 100_000 }
     await using atom = await Server.start('atom', {

@@ -18,6 +18,7 @@ import type { Clock } from '#foundation/clock.ts'
 import type { Envelope } from '#foundation/crypto/envelope.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
+import { Recent } from '#foundation/recent.ts'
 import { StartError } from '#foundation/start-error.ts'
 import { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
 import { parseStrictJson } from '#http/strict-json.ts'
@@ -33,7 +34,7 @@ export const clockToleranceMs = 5_000
 
 const tokenType = 'at+jwt'
 const longestToken = 4_096
-/** Verified tokens kept, so that the signature of one is checked once and not with each request. */
+/** Verified tokens kept at most, so that the signature of one is checked once and not with each request. */
 const cacheSize = 10_000
 /** A key id that is not known is looked up in the database at most this often. */
 const reloadEveryMs = 5_000
@@ -104,7 +105,7 @@ export class AccessTokens {
   #keySet: KeySet = { keys: [] }
   #reloadedAt = 0
   /** By SHA-256 of the token: a heap dump then holds no live token as a key. */
-  readonly #verified = new Map<string, VerifiedToken>()
+  readonly #verified = new Recent<VerifiedToken>(cacheSize)
   /** Of tokens whose signature was checked once. */
   readonly cache = new CacheCounts(() => this.#verified.size)
 
@@ -187,7 +188,7 @@ export class AccessTokens {
       throw new AtomError('token_expired')
     }
     if (this.#revocations.has(verified.principal.sessionId)) throw new AtomError('session_revoked')
-    if (known === undefined) this.#remember(key, verified)
+    if (known === undefined) this.#verified.set(key, verified)
     return verified
   }
 
@@ -244,14 +245,6 @@ export class AccessTokens {
       },
       expiresAt: new Date(content.exp * 1000),
     }
-  }
-
-  #remember(key: string, verified: VerifiedToken): void {
-    if (this.#verified.size >= cacheSize) {
-      const oldest = this.#verified.keys().next()
-      if (oldest.done === false) this.#verified.delete(oldest.value)
-    }
-    this.#verified.set(key, verified)
   }
 
   /** The header of a key that another process made since: worth a look, but not for every stranger's header. */

@@ -85,8 +85,8 @@ export class Dispatcher implements AsyncDisposable {
   }
 
   /**
-   * Who wrote it has read it by now, unless it died in between: two queries for all rooms say which. So a message costs the
-   * other processes next to nothing, and none is left lying.
+   * Who wrote it has read it by now, unless it died in between: two queries at most for all rooms say which. So a message
+   * costs the other processes next to nothing, and none is left lying.
    */
   async #takeUp(): Promise<void> {
     this.#waiting = undefined
@@ -94,6 +94,8 @@ export class Dispatcher implements AsyncDisposable {
     this.#elsewhere.clear()
     try {
       const readers = await this.#with.rooms.agentsIn([...heads.keys()])
+      // As in most rooms of most seconds.
+      if (readers.length === 0) return
       const standings = await store.standings(this.#with.database, readers)
       const read = new Map(standings.map(({ agentId, roomId, seq }) => [`${agentId} ${roomId}`, seq]))
       const behind = readers.filter(
