@@ -435,3 +435,44 @@ test('[DB14] opening waits for a database that is still starting', async () => {
   await using database = await opening
   await database.check()
 })
+
+test('[RM111] statements sent one behind the other on one session are answered in order, each for itself; where the session is lost, all of them say unavailable', async () => {
+  await using own = await emptyTestDatabase({ poolSize: 2 })
+  const answered: number[] = []
+  {
+    await using line = await own.database.line()
+    const ask = async (number: number, divisor = 1) => {
+      try {
+        const [row] = await line.query<{ pid: number }>(
+          sql`select pg_backend_pid() as pid, ${number} / ${divisor}::int from pg_sleep(0.05)`,
+        )
+        return row?.pid
+      } finally {
+        answered.push(number)
+      }
+    }
+    const [first, failed, third] = await Promise.allSettled([ask(1), ask(2, 0), ask(3)])
+    assert.ok(failed.status === 'rejected' && failed.reason.code === '22012')
+    assert.ok(first.status === 'fulfilled' && third.status === 'fulfilled')
+    assert.equal(third.value, first.value)
+  }
+  assert.deepEqual(answered, [1, 2, 3])
+  await table(own.database)
+  {
+    await using line = await own.database.line()
+    const lost = Promise.allSettled([
+      line.query(sql`select pg_sleep(60)`),
+      line.query(sql`update thing set n = 7`),
+    ])
+    await until(async () => {
+      const rows = await own.database.query<{ ended: boolean }>(sql`
+        select pg_terminate_backend(pid) as ended from pg_stat_activity
+        where wait_event = 'PgSleep' and datname = current_database()`)
+      return rows.length > 0
+    })
+    for (const result of await lost)
+      assert.ok(result.status === 'rejected' && code('unavailable')(result.reason))
+    await assert.rejects(line.query(sql`select 1`), code('unavailable'))
+  }
+  assert.equal(await sum(own.database), 0)
+})

@@ -11,8 +11,10 @@ import type { Database } from '#foundation/database/pool.ts'
 import { AtomError } from '#foundation/errors.ts'
 import { newId } from '#foundation/ids.ts'
 import { EndedRooms } from '#rooms/ended-rooms.ts'
+import { PublishTraffic } from '#rooms/publish-traffic.ts'
+import { publishInTurn } from '#rooms/room-store.ts'
 import type { EventDraft } from '#rooms/timeline.ts'
-import { range, roomOf, somebody, startLive } from './support/live.ts'
+import { range, roomOf, somebody, startLive, until } from './support/live.ts'
 import { emptyTestDatabase, migrationsFolder, testDatabase, testLog } from './support/postgres.ts'
 
 function code(expected: string) {
@@ -188,4 +190,85 @@ test('[RM34] repeats, refusals and news may share a batch in any order: the news
   }
   // Three of before, and twice those of twelve numbers that were not there; 12 was new the first time alone.
   for (const roomId of rooms) assert.deepEqual(await seqsOf(own.database, roomId), range(1, 3 + 9 + 8))
+})
+
+test('[RM110] a batch that is sent before the one ahead of it is answered is stored only behind it: where that one fails, no message of a later one has overtaken it', async () => {
+  await using own = await testDatabase()
+  const traffic = new PublishTraffic()
+  await using live = await startLive(own.database, { publishing: { traffic } })
+  const ada = somebody()
+  const roomId = await roomOf(own.database, live, ada)
+  const batches = () => traffic.batches.counts.reduce((sum, count) => sum + count)
+  // The first of two waits for the room, the second behind it; then the first is cancelled.
+  const [held, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const holding = own.database.transaction(async (tx) => {
+    await tx.query(sql`select from rooms where id = ${roomId} for update`)
+    held.resolve()
+    await go.promise
+  })
+  await held.promise
+  const frame = live.messages.sendInOrder(
+    ada,
+    roomId,
+    range(1, 400).map((number) => ({ clientId: `client-${number}`, text: 'hello' })),
+  )
+  await until(() => batches() === 2, 'both are on their way')
+  for (let cancelled = 0; cancelled === 0; ) {
+    const waiting = await own.database.query(sql`
+      select pg_cancel_backend(pid) from pg_stat_activity
+      where wait_event_type = 'Lock' and datname = current_database()`)
+    cancelled = waiting.length
+  }
+  go.resolve()
+  await holding
+  assert.deepEqual(
+    (await frame).map((result) => (result.status === 'fulfilled' ? result.value.seq : result.reason)),
+    range(1, 400),
+  )
+
+  // In each of several batches something that no database stores.
+  const bad = new Set([100, 700, 1_150])
+  const many = await Promise.allSettled(
+    range(1, 1_200).map((number) =>
+      live.messages.publish({
+        roomId,
+        type: 'message.created',
+        actor: ada,
+        clientId: newId(),
+        body: { text: bad.has(number) ? 'not \0 text' : 'hello' },
+      }),
+    ),
+  )
+  let seq = 400
+  for (const [index, result] of many.entries()) {
+    if (bad.has(index + 1))
+      assert.ok(result.status === 'rejected' && code('validation_failed')(result.reason))
+    else assert.equal(result.status === 'fulfilled' ? result.value.seq : result.reason, ++seq)
+  }
+  assert.deepEqual(await seqsOf(own.database, roomId), range(1, seq))
+
+  // Without the lane, which never sends so many: everything behind the one that fails is left out, also on another session.
+  await using line = await own.database.line()
+  await using other = await own.database.line()
+  const said = (on: typeof line, text: string, name: string, behind?: string) =>
+    publishInTurn(
+      on,
+      [{ roomId, type: 'message.created', actor: ada, clientId: name, body: { text } }],
+      [],
+      false,
+      { name, behind },
+    )
+  const results = await Promise.allSettled([
+    said(line, 'hello', 'one'),
+    said(line, 'hello', 'two', 'one'),
+    said(line, 'not \0 text', 'three', 'two'),
+    said(line, 'hello', 'four', 'three'),
+    said(line, 'hello', 'five', 'four'),
+    said(other, 'hello', 'six', 'two'),
+  ])
+  assert.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? result.value?.[0]?.verdict : 'failed')),
+    ['stored', 'stored', 'failed', undefined, undefined, undefined],
+  )
+  assert.deepEqual(await seqsOf(own.database, roomId), range(1, seq + 2))
 })

@@ -1,6 +1,7 @@
 import type { Principal } from '#access/principal.ts'
-import type { Database } from '#foundation/database/pool.ts'
+import type { Database, Line } from '#foundation/database/pool.ts'
 import { AtomError, asAtomError } from '#foundation/errors.ts'
+import { newId } from '#foundation/ids.ts'
 import type { Log } from '#foundation/log.ts'
 import { currentSpan, onBehalfOf, outside, type Span, within } from '#foundation/telemetry/trace.ts'
 import { checkText } from './message-text.ts'
@@ -55,9 +56,19 @@ interface Waiting {
   readonly refuse: (error: AtomError) => void
 }
 
+/** A batch on its way. */
+interface Sent {
+  readonly rows: readonly Waiting[]
+  readonly name: string
+  /** Undefined: nothing of it was stored, because the batch before was not. */
+  readonly answered: Promise<store.Verdict[] | undefined>
+}
+
 const batch = { rows: 512, bytes: 1024 * 1024 }
 /** So many make two batches worth their commits. */
 const crowd = 300
+/** So many are worth a batch before the one on its way is answered; of fewer, more come meanwhile and save a commit. */
+const worthSending = crowd / 2
 /** Where one message comes a second time, as after a lost connection, more of them do. */
 const waryBatches = 64
 /** A batch that met a deadlock is tried again this often; then it is halved. */
@@ -76,7 +87,8 @@ export class Messages implements AsyncDisposable {
     this.#database = options.database
     const traffic = options.traffic ?? new PublishTraffic()
     this.#traffic = traffic
-    this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane({ ...options, traffic }))
+    const alone = () => this.#lanes.filter((lane) => lane.busy).length === 1
+    this.#lanes = Array.from({ length: options.lanes ?? 2 }, () => new Lane({ ...options, traffic, alone }))
   }
 
   /**
@@ -192,23 +204,32 @@ export class Messages implements AsyncDisposable {
   }
 }
 
-/** One queue and at most one batch on its way. */
+/** One queue, and of its batches one at work and at most one behind it. */
 class Lane {
   readonly #database: Database
   readonly #timeline: Timeline
   readonly #log: Log
   readonly #traffic: PublishTraffic
   readonly #limit: { readonly rows: number; readonly bytes: number }
+  /** Whether no other lane works. */
+  readonly #alone: () => boolean
   #queue: Waiting[] = []
   #bytes = 0
   #flushing: Promise<void> | undefined
+  /** Called when enough waits to be sent behind a batch. */
+  #enough: (() => void) | undefined
+  /** On which batches follow each other. Kept while there are any. */
+  #line: Promise<Line> | undefined
   /** How long the last batch took. */
   #lastMs = 20
   /** For how many more batches duplicates are to be expected. */
   #wary = 0
 
-  constructor(options: MessagesOptions & { readonly traffic: PublishTraffic }) {
+  constructor(
+    options: MessagesOptions & { readonly traffic: PublishTraffic; readonly alone: () => boolean },
+  ) {
     this.#traffic = options.traffic
+    this.#alone = options.alone
     this.#database = options.database
     this.#timeline = options.timeline
     this.#log = options.log
@@ -219,6 +240,10 @@ class Lane {
     return { rows: this.#queue.length, bytes: this.#bytes }
   }
 
+  get busy(): boolean {
+    return this.#flushing !== undefined
+  }
+
   async push(draft: store.EventDraft, options: store.PublishOptions): Promise<store.Appended> {
     const bytes = sizeOf(draft)
     // Without looking at its size: a short one must not slip in where a long one of the same frame found no room.
@@ -226,6 +251,7 @@ class Lane {
     return await new Promise((settle, refuse) => {
       this.#queue.push({ draft, options, bytes, span: currentSpan(), settle, refuse })
       this.#bytes += bytes
+      if (this.#queue.length >= worthSending) this.#enough?.()
       this.#flushing ??= outside(() => this.#flush())
     })
   }
@@ -242,29 +268,32 @@ class Lane {
     // Everything that arrives in the same turn of the event loop goes into the first batch.
     await Promise.resolve()
     let answer: (() => void) | undefined
-    while (this.#queue.length > 0) {
-      const rows = this.#take(answer === undefined)
-      const began = performance.now()
-      const stored = onBehalfOf(
-        spansOf(rows),
-        () => this.#store(rows, collisionRetries),
-        () => ({ name: 'publish', kind: 'internal', attributes: { 'atom.events': rows.length } }),
-      )
+    let next: Sent | undefined
+    let began = performance.now()
+    while (next !== undefined || this.#queue.length > 0) {
+      const sent = next ?? this.#send(this.#take(answer === undefined))
       if (answer !== undefined) {
         // By then the statement is on its way.
         await nextTurn()
         answer()
       }
-      const outcomes = await stored
+      next = await this.#sendBehind(sent)
+      const outcomes = await this.#outcomesOf(sent, collisionRetries)
       this.#lastMs = performance.now() - began
-      answer = () => this.#answer(rows, outcomes)
+      began = performance.now()
+      answer = () => this.#answer(sent.rows, outcomes)
       const lost = lostIn(outcomes)
       if (lost !== undefined) this.#refuseWaiting(lost)
-      if (this.#queue.length > 0) continue
+      if (next !== undefined && !(await wentThrough(sent))) next = await this.#again(next, lost)
+      // Its session may be what was lost.
+      if (lost !== undefined) await this.#giveLineBack()
+      if (next !== undefined || this.#queue.length > 0) continue
       answer()
       answer = undefined
+      await this.#giveLineBack()
       // Many who were answered have more to say at once.
       await nextTurn()
+      began = performance.now()
     }
     this.#flushing = undefined
   }
@@ -288,18 +317,68 @@ class Lane {
     return this.#queue.splice(0, rows)
   }
 
+  /** `behind`: the name of the batch before, which may still be on its way. Without it this one must not be stored. */
+  #send(rows: readonly Waiting[], behind?: string): Sent {
+    const name = newId()
+    const answered = onBehalfOf(
+      spansOf(rows),
+      async () => {
+        this.#line ??= this.#database.line()
+        return await store.publishInTurn(
+          await this.#line,
+          rows.map((row) => row.draft),
+          rows.map((row) => row.options),
+          this.#wary > 0,
+          { name, behind },
+        )
+      },
+      () => ({ name: 'publish', kind: 'internal', attributes: { 'atom.events': rows.length } }),
+    )
+    // It may fail before its turn to be looked at has come.
+    answered.catch(() => undefined)
+    return { rows, name, answered }
+  }
+
   /**
-   * Stores a batch, and says for each row what became of it; when PostgreSQL refuses the batch, halves it until the one bad row
-   * is alone with its error. Never rejects.
+   * Sends the next batch while one is on its way, so that the database goes from one to the other without waiting for this
+   * process. Undefined where too little was said in time, and where another lane works: its batches fill the pauses.
    */
-  async #store(rows: readonly Waiting[], retries: number): Promise<(store.Verdict | AtomError)[]> {
+  async #sendBehind(sent: Sent): Promise<Sent | undefined> {
+    if (!this.#alone()) return undefined
+    if (this.#queue.length < worthSending) {
+      const enough = Promise.withResolvers<boolean>()
+      this.#enough = () => enough.resolve(true)
+      const over = () => enough.resolve(false)
+      sent.answered.then(over, over)
+      const sends = await enough.promise
+      this.#enough = undefined
+      if (!sends) return undefined
+    }
+    // With everything that arrives in the same turn.
+    await nextTurn()
+    return this.#send(this.#take(false), sent.name)
+  }
+
+  /**
+   * What was sent behind a batch that failed was not stored. It goes again, now that everything before it has its answer; or is
+   * refused with what was `lost` there, as whatever waits behind that is.
+   */
+  async #again(next: Sent, lost: AtomError | undefined): Promise<Sent | undefined> {
+    // The one before did go through after all, where only its answer could not be read.
+    if (await wentThrough(next)) return next
+    if (lost === undefined) return this.#send(next.rows)
+    for (const { refuse } of next.rows) refuse(lost)
+    return undefined
+  }
+
+  /**
+   * Says for each row of a batch what became of it; when PostgreSQL refuses the batch, halves it until the one bad row is alone
+   * with its error. Never rejects.
+   */
+  async #outcomesOf({ rows, answered }: Sent, retries: number): Promise<(store.Verdict | AtomError)[]> {
     try {
-      return await store.publish(
-        this.#database,
-        rows.map((row) => row.draft),
-        rows.map((row) => row.options),
-        this.#wary > 0,
-      )
+      const verdicts = await answered
+      if (verdicts !== undefined) return verdicts
     } catch (error) {
       if (error instanceof AtomError) return rows.map(() => error)
       if (sqlState(error).startsWith('40') && retries > 0) return await this.#store(rows, retries - 1)
@@ -311,6 +390,19 @@ class Lane {
       if (lost !== undefined) return [...first, ...behind.map(() => lost)]
       return [...first, ...(await this.#store(behind, retries))]
     }
+    // Something between here and the database gave it to another session than the one before, which has its answer by now.
+    return await this.#store(rows, retries)
+  }
+
+  #store(rows: readonly Waiting[], retries: number): Promise<(store.Verdict | AtomError)[]> {
+    return this.#outcomesOf(this.#send(rows), retries)
+  }
+
+  async #giveLineBack(): Promise<void> {
+    const [line] = await Promise.allSettled([this.#line])
+    this.#line = undefined
+    // Where it could not be had, the batch that asked for it was told so.
+    if (line.status === 'fulfilled') await line.value?.[Symbol.asyncDispose]()
   }
 
   /**
@@ -363,6 +455,12 @@ class Lane {
 /** Why the database took none, or not all, of them for now; undefined where each has its final answer. */
 function lostIn(outcomes: readonly (store.Verdict | AtomError)[]): AtomError | undefined {
   return outcomes.find((outcome): outcome is AtomError => passes(outcome))
+}
+
+/** Whether all of it was stored, or refused for good, as it was sent. */
+async function wentThrough({ answered }: Sent): Promise<boolean> {
+  const [result] = await Promise.allSettled([answered])
+  return result.status === 'fulfilled' && result.value !== undefined
 }
 
 /** Who is named must be there to be told. */

@@ -129,6 +129,14 @@ interface Asked {
   told: boolean
 }
 
+/** Where a batch stands among those that one session stores one behind the other. */
+export interface Turn {
+  /** Of this batch alone, for ever. */
+  readonly name: string
+  /** The name of the batch before, without which this one must not be stored; where absent, it follows none. */
+  readonly behind?: string | undefined
+}
+
 /**
  * Stores drafts, in order, and answers for each what became of it. One statement, so outside a transaction it is one by
  * itself: when this resolves, everything is committed. `lookFirst`: duplicates are to be expected; without it they are found
@@ -140,6 +148,22 @@ export async function publish(
   options: readonly PublishOptions[] = [],
   lookFirst = false,
 ): Promise<Verdict[]> {
+  const verdicts = await publishInTurn(db, drafts, options, lookFirst, { name: newId() })
+  if (verdicts === undefined) throw new Error('append_room_events answered nothing')
+  return verdicts
+}
+
+/**
+ * As `publish`, but on a session to which the batch before may only just have been sent. Undefined: nothing was stored, because
+ * the last that this session has stored is not that batch.
+ */
+export async function publishInTurn(
+  db: Queryable,
+  drafts: readonly EventDraft[],
+  options: readonly PublishOptions[],
+  lookFirst: boolean,
+  turn: Turn,
+): Promise<Verdict[] | undefined> {
   if (drafts.length === 0) return []
   const voices = new Voices()
   const asked: Asked[] = []
@@ -152,6 +176,8 @@ export async function publish(
     const place = ++voice.room.events
     return asked.push({ draft, voice, place, id: draft.id ?? newId(), told: false }) - 1
   })
+  // `offset 0` keeps `turn` a step of its own, from which the function takes an argument: without its row it is not called. The
+  // setting is the session's, and goes back to what it was where this is rolled back.
   const [row] = await db.query<{
     moment: Date
     standings: ('not_found' | 'not_a_member' | null)[]
@@ -168,8 +194,13 @@ export async function publish(
         }[]
       | null
   }>(sql`
-    select moment, standings, names, seqs, repeats
-    from append_room_events(
+    select stored.*, set_config('atom.batch', ${turn.name}, false)
+    from (
+      select ${lookFirst}::boolean as look_first
+      where ${turn.behind ?? null}::text is null or current_setting('atom.batch', true) = ${turn.behind ?? null}
+      offset 0
+    ) as turn,
+    lateral append_room_events(
       ${textArray(voices.all.map(({ draft }) => draft.roomId))}::uuid[],
       ${textArray(voices.all.map(({ draft }) => draft.workspaceId ?? null))}::uuid[],
       ${plainArray(voices.all.map(({ membersOnly }) => membersOnly))}::boolean[],
@@ -181,9 +212,9 @@ export async function publish(
       ${textArray(asked.map(({ draft }) => draft.type))}::text[],
       ${textArray(asked.map(({ draft }) => draft.clientId))}::text[],
       ${jsonArray(asked.map(({ draft }) => draft.body))}::jsonb[],
-      ${lookFirst}
-    )`)
-  if (row === undefined) throw new Error('append_room_events answered nothing')
+      turn.look_first
+    ) as stored`)
+  if (row === undefined) return undefined
   const at = row.moment.toISOString()
   const repeats = new Map(row.repeats?.map((repeat) => [repeat.place - 1, repeat]))
   return indexes.map((index): Verdict => {

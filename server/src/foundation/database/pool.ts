@@ -27,6 +27,12 @@ export interface TransactionOptions {
   readonly statementTimeoutMs?: number
 }
 
+/**
+ * A session lent for a while. What it is asked is sent at once, whatever is still on its way, and answered in order. Each statement
+ * is a transaction of its own, and one that fails ends none of those behind it. Disposing waits for all answers.
+ */
+export interface Line extends Queryable, AsyncDisposable {}
+
 /** Disposed when nobody listens any more. */
 export interface Listening extends AsyncDisposable {
   /** A listener that rests reads on at once, and is asked anew how long it may rest. */
@@ -104,6 +110,8 @@ export class Database implements Queryable, AsyncDisposable {
       maxLifetimeSeconds: 1_800,
       statement_timeout: statementTimeoutMs,
       idle_in_transaction_session_timeout: idleInTransactionMs,
+      // Nothing is held back until what was sent before is answered: it is for whoever asks to wait, or not to (`line`).
+      pipeline: true,
     })
     // Without a listener an idle session that the server ends would end this process.
     this.#pool.on('error', (error) => this.#log.warn({ err: error }, 'an idle database session was lost'))
@@ -141,6 +149,40 @@ export class Database implements Queryable, AsyncDisposable {
       throw translated(error)
     } finally {
       this.#release(session, broken)
+    }
+  }
+
+  /** For statements that follow on each other without a pause. Throws as `query` does, and so do its statements. */
+  async line(): Promise<Line> {
+    const session = await this.#acquire()
+    /** Resolves when everything sent so far is answered. */
+    let answered: Promise<unknown> = Promise.resolve()
+    let onTheirWay = 0
+    let failed = false
+    let lost = false
+    return {
+      query: async <Row extends object>(statement: Sql) => {
+        const ahead = answered
+        onTheirWay++
+        // Each of those ahead may take as long.
+        const answer = send(session, statement, this.#queryTimeoutMs * onTheirWay)
+        answered = answer.catch(() => undefined)
+        await ahead
+        try {
+          const result = await this.traffic.watch(statement.text, () => answer)
+          return result.rows as Row[]
+        } catch (error) {
+          failed = true
+          lost ||= isLostDatabase(error)
+          throw translated(error)
+        } finally {
+          onTheirWay--
+        }
+      },
+      [Symbol.asyncDispose]: async () => {
+        await answered
+        this.#release(session, lost || (failed && !(await this.#settled(session))))
+      },
     }
   }
 
@@ -215,7 +257,8 @@ export class Database implements Queryable, AsyncDisposable {
     patience.abort()
     for (const session of this.#working) {
       this.#log.warn('a database session was still working at the end and was cut')
-      session.end().catch((error) => this.#log.debug({ err: error }, 'a cut database session complained'))
+      // Its polite end would wait for what it works on.
+      session.connection.stream.destroy()
     }
     await ended
   }
@@ -311,9 +354,7 @@ export class Database implements Queryable, AsyncDisposable {
     statement: { readonly text: string; readonly values?: unknown[] },
     queryTimeoutMs = this.#queryTimeoutMs,
   ): Promise<pg.QueryResult> {
-    // A plain object: pg takes anything else that carries a `text` for a prepared statement of its own kind.
-    const config = { text: statement.text, values: statement.values ?? [], query_timeout: queryTimeoutMs }
-    return await this.traffic.watch(statement.text, () => session.query(config))
+    return await this.traffic.watch(statement.text, () => send(session, statement, queryTimeoutMs))
   }
 
   async #acquire(): Promise<pg.PoolClient> {
@@ -347,6 +388,16 @@ export class Database implements Queryable, AsyncDisposable {
     this.#working.delete(session)
     session.release(true)
   }
+}
+
+function send(
+  session: pg.PoolClient,
+  statement: { readonly text: string; readonly values?: unknown[] },
+  queryTimeoutMs: number,
+): Promise<pg.QueryResult> {
+  // A plain object: pg takes anything else that carries a `text` for a prepared statement of its own kind.
+  const config = { text: statement.text, values: statement.values ?? [], query_timeout: queryTimeoutMs }
+  return session.query(config)
 }
 
 /** Opens the database and makes sure that it answers and is new enough; a `StartError` says what to do when not. */
