@@ -5,7 +5,7 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace'
 import type { Log } from '#foundation/log.ts'
-import type { SpanDescription } from './trace.ts'
+import { outside, type SpanDescription } from './trace.ts'
 
 /** Links of one span, spans that wait for the collector (those on their way among them), characters of one attribute. */
 export const spanBounds = { links: 128, waiting: 2_048, attributeLength: 4_096 }
@@ -111,7 +111,8 @@ export class BoundedSpans implements SpanProcessor {
   #exported(spans: number, result: ExportResult, done: (result: ExportResult) => void): void {
     this.#waiting -= spans
     if (result.code === success) this.#losses.exported += spans
-    else this.#losses.count('collector', spans, reasonOf(result.error))
+    // The batch left within whichever trace began it; what is lost is of many.
+    else outside(() => this.#losses.count('collector', spans, reasonOf(result.error)))
     done(result)
   }
 }
