@@ -1,6 +1,5 @@
 import cluster from 'node:cluster'
 import { existsSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { StatusWord } from '@atom/contract/health.ts'
 import { bearerToken, isOperatorsToken } from '#access/authenticate.ts'
@@ -53,6 +52,7 @@ import { randomToken } from '#foundation/ids.ts'
 import { createLog, type Log } from '#foundation/log.ts'
 import { LogModules } from '#foundation/log-modules.ts'
 import { LogTail } from '#foundation/log-tail.ts'
+import { nodeName } from '#foundation/node-name.ts'
 import { createOutbound } from '#foundation/outbound.ts'
 import { MemoryRateLimits } from '#foundation/rate-limit/memory-rate-limit.ts'
 import type { RateLimits } from '#foundation/rate-limit/rate-limit.ts'
@@ -186,7 +186,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   await using born = new AsyncDisposableStack()
   const log = overrides.log ?? createLog({ level: config.logLevel })
   const modules = new LogModules(log)
-  const node = `${hostname()}-${process.pid}`
+  const node = nodeName
   const clock = overrides.clock ?? systemClock
   const startedAt = clock.now()
   const goOn = () => overrides.starting?.throwIfAborted()

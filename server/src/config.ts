@@ -89,7 +89,7 @@ export function readConfig(environment: Environment = process.env): Config {
     logLevel: oneOf('ATOM_LOG_LEVEL', read('ATOM_LOG_LEVEL') ?? 'info', logLevels),
     sandbox: sandboxOf(read('ATOM_SANDBOX')),
     metricsToken: longSecretOf('ATOM_METRICS_TOKEN', read('ATOM_METRICS_TOKEN')),
-    probePort: probePort === undefined ? undefined : portOf('ATOM_PROBE_PORT', probePort),
+    probePort: probePort === undefined ? undefined : probePortOf(probePort, port),
     stop: stopOf(read('ATOM_STOP_GRACE') ?? '5', read('ATOM_STOP_DEADLINE') ?? '25'),
     model: modelOf(read('ATOM_MODEL_BASE_URL'), secret('ATOM_MODEL_KEY'), read('ATOM_MODEL_NAME')),
     telemetry: telemetryOf(read),
@@ -102,6 +102,13 @@ function portOf(name: string, text: string): number {
     throw new StartError(`${name} is "${text}". Give a port from 1 to 65535.`)
   }
   return port
+}
+
+function probePortOf(text: string, port: number): number {
+  const probePort = portOf('ATOM_PROBE_PORT', text)
+  if (probePort === port)
+    throw new StartError(`ATOM_PROBE_PORT is ${probePort}, as ATOM_PORT is. Give another one.`)
+  return probePort
 }
 
 /** A drain needs a moment of its own beside the grace. */

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import cluster from 'node:cluster'
 import { Command, CommanderError } from 'commander'
 import { migrateCommand } from './commands/migrate-command.ts'
 import { providerCommand } from './commands/provider-lint-command.ts'
@@ -38,4 +39,6 @@ try {
     )
     process.exitCode = 1
   }
+  // The line to the process that started it would keep a worker that could not start, and everybody would wait for it.
+  if (cluster.isWorker) process.exit()
 }

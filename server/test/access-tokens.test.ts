@@ -38,7 +38,7 @@ test('[AC21] another service can verify an access token with the published keys 
   assert.partialDeepStrictEqual(verified.payload, { sub: account.id, workspace: workspace.id })
 })
 
-test('[AC22] nothing but a token exactly as Atom writes it is accepted', async (t) => {
+test('[AC22] [ER162] nothing but a token exactly as Atom writes it is accepted, and one for another address of the installation says so', async (t) => {
   await using db = await testDatabase()
   await using doors = await openDoors(db.database)
   const { accessToken } = (await call<SignedIn>(doors.url, 'POST', '/v1/setup', { body: founder })).body
@@ -141,7 +141,11 @@ test('[AC22] nothing but a token exactly as Atom writes it is accepted', async (
     })
   for (const [name, attack] of Object.entries(attacks)) {
     if (attack.length > 8_000 || name === 'tab inside') continue
-    assertProblem(await call(doors.url, 'GET', '/v1/me', { token: attack }), 'unauthenticated')
+    const { detail } = assertProblem(
+      await call(doors.url, 'GET', '/v1/me', { token: attack }),
+      'unauthenticated',
+    )
+    assert.equal(detail.includes('ATOM_PUBLIC_URL'), /issuer|another audience/.test(name), name)
   }
   const spelled = [
     `Basic ${accessToken}`,

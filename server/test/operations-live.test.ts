@@ -508,7 +508,7 @@ test('[OP13] an operator reads the sockets, rooms and history of another process
   assert.equal(here.first('closing'), undefined)
 })
 
-test('[OP14] a process that died a moment ago is named as silent, one that never was is not found, and a long answer comes whole', async () => {
+test('[OP14] [MO61] a process that died a moment ago is named as silent, one that drained before is not, one that never was is not found, and a long answer comes whole', async () => {
   await using house = await startOperatorHouse({ node: 'one' })
   const ada = somebody(house.operator.workspaceId)
   {
@@ -520,6 +520,11 @@ test('[OP14] a process that died a moment ago is named as silent, one that never
     const { items } = await listed(house, '?node=two&limit=200')
     assert.equal(items.length, 20)
     for (const client of clients) client.socket.disconnect()
+    await other.drain()
+    await eventually(
+      async () => (await nodesOf(house)).items.some(({ draining }) => draining),
+      'it says that it drains',
+    )
   }
   // As it would be for its lease, had it been killed.
   await house.database.query(sql`insert into nodes (id, beat_at) values (${newId()}, now())`)
@@ -527,6 +532,7 @@ test('[OP14] a process that died a moment ago is named as silent, one that never
     const { items, silent } = await nodesOf(house)
     return items.every(({ summary }) => summary.node === 'one') && silent.some(({ node }) => node === null)
   }, 'the one that is left answers, and the dead one is named')
+  assert.ok(!(await nodesOf(house)).silent.some(({ node }) => node === 'two'))
   assertProblem(await house.ask('GET', '/v1/operations/sockets?node=three'), 'not_found')
 })
 

@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import sql from 'sql-template-tag'
+import { type WriteClaim, WriteStore } from '#connections/proxy/write-store.ts'
+import { fingerprint, newId } from '#foundation/ids.ts'
 import { AtomProcess } from './support/atom-process.ts'
-import type { CallOptions, Reply } from './support/connection-house.ts'
-import { founder } from './support/doors.ts'
+import type { CallOptions, Person, Reply } from './support/connection-house.ts'
+import { founder, TestClock } from './support/doors.ts'
 import { emptyTestDatabase, urlOf } from './support/postgres.ts'
 import { type ProxyScene, proxyScene } from './support/proxy-scene.ts'
 import { visitSandbox } from './support/sandbox-visitor.ts'
@@ -54,6 +56,39 @@ test('[CN223] the same key with the same request gives the first answer again, i
   }
   assert.equal(made.count(), 1)
   assert.deepEqual((await written(it, 'k-2')).body, { number: 2 })
+})
+
+test('[HE50] a clock that is set forward while the server runs makes it forget no write that must not happen twice and no capability', async () => {
+  const clock = new TestClock()
+  await using it = await proxyScene('github', { clock })
+  const made = making(it)
+  const lend = async (who: Person) => {
+    const json = { methods: ['GET'], paths: ['/user'], expiresIn: 600 }
+    const reply = await who.call('POST', `/v1/connections/${it.connection.id}/capabilities`, { json })
+    assert.equal(reply.status, 201, reply.text)
+    return reply.body.token as string
+  }
+  const days = 3 * 24 * 3_600_000
+  const token = await lend(it.ada)
+  clock.pass(days)
+  await lend(await it.elsewhere())
+  clock.pass(-days)
+  assert.equal((await it.house.call('GET', `${it.proxy}/user`, { token })).status, 200)
+  await written(it, 'k-1')
+  // By the database's clock its time is over, and by the one that nobody sets it is not, until it is.
+  await it.database.database.query(sql`update proxied_writes set expires_at = now() - interval '1 hour'`)
+  const writesAfter = async (key: string, unsetMs: number) => {
+    const unsetTime = () => new Date(Date.now() - unsetMs)
+    const store = new WriteStore({ database: it.database.database, unsetTime })
+    const [{ ...row } = assert.fail()] = await it.database.database.query<Omit<WriteClaim, 'keyHash'>>(sql`
+      select workspace_id as "workspaceId", connection_id as "connectionId", caller_id as "callerId",
+        request_hash as "requestHash", 60 as "senderSeconds", 60 as "keepSeconds" from proxied_writes`)
+    await store.claim({ ...row, id: newId(), keyHash: fingerprint(key) })
+    return (await it.database.database.query(sql`select from proxied_writes`)).length
+  }
+  assert.equal(await writesAfter('k-2', 2 * 3_600_000), 2)
+  assert.equal(await writesAfter('k-3', 0), 2)
+  assert.equal(made.count(), 1)
 })
 
 test('[CN223] the answer is kept sealed', async () => {

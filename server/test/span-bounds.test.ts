@@ -11,13 +11,13 @@ import { attribute, startCollector } from './support/collector.ts'
 import { until } from './support/until.ts'
 
 /** What exports to there, and what it counts and says of it. */
-function exporterTo(endpoint: string) {
+function exporterTo(endpoint: string, metricIntervalMs = 3_600_000) {
   const metrics = new Metrics()
   const lines: string[] = []
   const exporter = new OtlpExport(
-    { endpoint, headers: {}, resource: {}, metricIntervalMs: 3_600_000, spanDelayMs: 5 },
+    { endpoint, headers: {}, resource: {}, metricIntervalMs, spanDelayMs: 5 },
     metrics,
-    createLog({ level: 'warn', write: (line) => void lines.push(line) }),
+    createLog({ level: 'info', write: (line) => void lines.push(line) }),
   )
   const counted = async (name: string) => {
     const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${name} `))
@@ -58,7 +58,7 @@ test('[MO50] links and attributes beyond their bounds are cut, counted, and said
 test('[MO50] spans beyond what may wait, and those that the collector does not take, are counted', async () => {
   const held: ServerResponse[] = []
   let refuses = false
-  const server = createServer((request, response) => {
+  await using server = createServer((request, response) => {
     request.resume()
     response.statusCode = 400
     if (refuses) response.end()
@@ -82,7 +82,30 @@ test('[MO50] spans beyond what may wait, and those that the collector does not t
     assert.equal(await it.counted('atom_trace_spans_lost_total{reason="queue"}'), 10)
   }
   assert.equal(await it.counted('atom_trace_spans_exported_total'), 0)
-  assert.equal(it.lines.length, 1)
-  server.closeAllConnections()
-  server.close()
+  assert.equal(it.lines.filter((line) => line.includes('traces are incomplete')).length, 1)
+})
+
+test('[MO60] metrics that the collector does not take are counted, and it is said once with the reason, and once when it is over', async () => {
+  let refuses = true
+  await using server = createServer((request, response) => {
+    request.resume()
+    response.writeHead(refuses ? 400 : 200, { 'content-type': 'application/json' }).end('{}')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const it = exporterTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 20)
+  {
+    await using _ended = it.exporter
+    const exports = (outcome: string) => it.counted(`atom_metric_exports_total{outcome="${outcome}"}`)
+    await until(async () => Number(await exports('failed')) >= 3)
+    assert.equal(await exports('taken'), 0)
+    refuses = false
+    await until(async () => Number(await exports('taken')) >= 3)
+    assert.deepEqual(
+      it.lines.map((line) => JSON.parse(line)).map(({ msg, why, failed }) => [msg, why ?? failed]),
+      [
+        ['the collector does not take the metrics; each interval is another try', 'Bad Request'],
+        ['the collector takes the metrics again', await exports('failed')],
+      ],
+    )
+  }
 })

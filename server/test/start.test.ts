@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AtomProcess, freePort } from './support/atom-process.ts'
+import { until } from './support/until.ts'
 
 /** Said by the runner where it applies: with a database of one's own the data folder has none, and its server is not ours to kill. */
 const onlyEmbedded = {
@@ -62,9 +63,24 @@ test('[ST2] a port in use is said before anything else is started', async () => 
   try {
     await using atom = await AtomProcess.prepare({ ATOM_PORT: String(port) })
     assert.match(await refusal(atom), new RegExp(`${port}.*ATOM_PORT`))
+    await using twice = await AtomProcess.prepare({ ATOM_PORT: String(port), ATOM_PROBE_PORT: String(port) })
+    assert.match(await refusal(twice), /^ATOM_PROBE_PORT is /)
   } finally {
     other.close()
   }
+})
+
+test('[SD50] a server whose workers cannot start ends, and says why', async () => {
+  await using atom = await AtomProcess.prepare({}, ['--workers', '2'])
+  const ended = atom.runToEnd()
+  // The port was free when it was looked for, and is not when the workers come.
+  await until(() => atom.output.includes('a master key was made'))
+  await using other = createServer().listen(Number(new URL(atom.url).port), '127.0.0.1')
+  await once(other, 'listening')
+  const { code, said } = await ended
+  assert.equal(code, 1, said)
+  assert.match(said, /Port \d+ .* in use/)
+  assert.match(said, /^Worker \d ended before it served\.$/m)
 })
 
 test(

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import sql from 'sql-template-tag'
@@ -37,6 +37,26 @@ function killed(output: string): (number | undefined)[] {
     .map(({ pid }) => pid)
 }
 
+/** Two workers that serve nothing, and the process that started them; `args` as `workers-child` takes them. */
+function twoWorkers(...args: string[]) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'support/workers-child.ts'), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(child, 'exit')
+  const running = {
+    child,
+    output: '',
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+  child.stdout.on('data', (chunk: Buffer) => {
+    running.output += chunk
+  })
+  return running
+}
+
 /** What operators see of processes that ended. */
 async function crashes({
   database,
@@ -45,69 +65,42 @@ async function crashes({
 }
 
 test('[RT173] a worker that is killed while the server starts is started again, and the server does not end over it', async () => {
-  const folder = join(await mkdtemp(join(tmpdir(), 'atom-worker-')), 'killed')
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'support/workers-child.ts'), '0', folder],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+  await using place = await mkdtempDisposable(join(tmpdir(), 'atom-worker-'))
+  await using workers = twoWorkers('0', join(place.path, 'killed'))
+  const { child } = workers
+  await until(() => new Set(serving(workers.output)).size === 2 || child.exitCode !== null)
+  assert.equal(child.exitCode, null, workers.output)
+  assert.equal(
+    linesOf(workers.output).filter(
+      ({ msg }) => msg === 'a worker was killed while it started; it is started again',
+    ).length,
+    1,
   )
-  let output = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk
-  })
-  const ended = once(child, 'exit')
-  try {
-    await until(() => new Set(serving(output)).size === 2 || child.exitCode !== null)
-    assert.equal(child.exitCode, null, output)
-    assert.equal(
-      linesOf(output).filter(({ msg }) => msg === 'a worker was killed while it started; it is started again')
-        .length,
-      1,
-    )
-  } finally {
-    child.kill('SIGTERM')
-    await ended
-    await rm(dirname(folder), { recursive: true })
-  }
 })
 
 test('[SD21] a worker whose main loop is blocked is killed and replaced once it has stood still for the stated time, the new one is told, and the others stay; a machine that sleeps costs no worker', async () => {
   const stuckMs = 3_000
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'support/workers-child.ts'), String(stuckMs)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+  await using workers = twoWorkers(String(stuckMs))
+  await until(() => serving(workers.output).length === 2)
+  const parent = workers.child.pid
+  const [first, second] = serving(workers.output)
+  assert.ok(parent !== undefined && first !== undefined && second !== undefined)
+  // The lid is closed for longer than the time after which a worker counts as stuck. The parent wakes up first.
+  for (const pid of [parent, first, second]) process.kill(pid, 'SIGSTOP')
+  await delay(stuckMs + 1_000)
+  for (const pid of [parent, first, second]) process.kill(pid, 'SIGCONT')
+  // The silence of this one begins now: whoever were killed for the sleep would be killed before it.
+  process.kill(first, 'SIGUSR2')
+  await until(() => serving(workers.output).length === 3)
+  assert.deepEqual(killed(workers.output), [first])
+  const died = linesOf(workers.output).filter(({ msg }) => msg === 'a worker died and is replaced')
+  assert.deepEqual(
+    died.map(({ signal }) => signal),
+    ['SIGKILL'],
   )
-  let output = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk
-  })
-  const ended = once(child, 'exit')
-  try {
-    await until(() => serving(output).length === 2)
-    const parent = child.pid
-    const [first, second] = serving(output)
-    assert.ok(parent !== undefined && first !== undefined && second !== undefined)
-    // The lid is closed for longer than the time after which a worker counts as stuck. The parent wakes up first.
-    for (const pid of [parent, first, second]) process.kill(pid, 'SIGSTOP')
-    await delay(stuckMs + 1_000)
-    for (const pid of [parent, first, second]) process.kill(pid, 'SIGCONT')
-    // The silence of this one begins now: whoever were killed for the sleep would be killed before it.
-    process.kill(first, 'SIGUSR2')
-    await until(() => serving(output).length === 3)
-    assert.deepEqual(killed(output), [first])
-    const died = linesOf(output).filter(({ msg }) => msg === 'a worker died and is replaced')
-    assert.deepEqual(
-      died.map(({ signal }) => signal),
-      ['SIGKILL'],
-    )
-    await until(() => linesOf(output).some(({ msg }) => msg === 'told'))
-    const told = linesOf(output).find(({ msg }) => msg === 'told')
-    assert.equal(told?.lost, 'The main loop of a worker stood still for 3 s. It was killed and replaced.')
-  } finally {
-    child.kill('SIGTERM')
-    await ended
-  }
+  await until(() => linesOf(workers.output).some(({ msg }) => msg === 'told'))
+  const told = linesOf(workers.output).find(({ msg }) => msg === 'told')
+  assert.equal(told?.lost, 'The main loop of a worker stood still for 3 s. It was killed and replaced.')
 })
 
 test('[SD20] a worker of a running server that stands still is replaced, its fellow is not, and operators see it among the errors', async () => {

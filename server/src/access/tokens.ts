@@ -225,10 +225,14 @@ export class AccessTokens {
   #read(payload: Buffer): VerifiedToken {
     const content = readClaims(payload)
     const now = this.#clock.now().getTime()
+    if (content === undefined) throw new AtomError('unauthenticated')
+    // Whoever reads this holds what this installation signed: nothing is told to strangers.
+    if (content.iss !== this.#issuer() || content.aud !== this.#issuer())
+      throw new AtomError(
+        'unauthenticated',
+        'This token is for another address of the same installation. Sign in here; where a balancer stands before several nodes, give each the same ATOM_PUBLIC_URL.',
+      )
     if (
-      content === undefined ||
-      content.iss !== this.#issuer() ||
-      content.aud !== this.#issuer() ||
       content.iat * 1000 > now + clockToleranceMs ||
       content.exp <= content.iat ||
       content.exp - content.iat > accessTokenLifetimeMs / 1000

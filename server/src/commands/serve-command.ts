@@ -10,6 +10,7 @@ import { randomToken } from '../foundation/ids.ts'
 import { createLog, type Log } from '../foundation/log.ts'
 import { LogSink } from '../foundation/log-sink.ts'
 import { LogTail } from '../foundation/log-tail.ts'
+import { nodeName } from '../foundation/node-name.ts'
 import { StartError } from '../foundation/start-error.ts'
 import { requireFreePort } from '../http/free-port.ts'
 import { ProbeListener } from '../http/probe-listener.ts'
@@ -54,6 +55,7 @@ export function serveCommand(): Command {
         write: LogSink.open().write,
         readable: process.stdout.isTTY === true,
         tail: logTail,
+        ...(cluster.isWorker && { node: nodeName }),
       })
       if (cluster.isWorker) await serveAsWorker(config, { log, logTail })
       else if (workers === 1) await serveAlone(config, { log, logTail }, began)

@@ -10,20 +10,25 @@ const asText = JSON.stringify(fields).slice(1, -1)
 /** But for its time. */
 const bare = (line = '') => line.replace(/"time":"[^"]*"/, '')
 
-test('[AP7] a line on the short way is the line that it would be on the long one, in the log and in its tail', () => {
+test('[AP7] [LG30] a line on the short way is the line that it would be on the long one, in the log and in its tail, and says its process where there are several', () => {
   const lines: string[] = []
   const tail = new LogTail()
-  const log = createLog({ level: 'info', write: (line) => void lines.push(line), tail })
+  const log = createLog({ level: 'info', write: (line) => void lines.push(line), tail, node: 'host-7' })
   for (const one of [log, log.child({ module: 'http' }), log.child({ module: 'http' }).child({ n: 1 })]) {
     one.info(fields, 'request')
     plainLines(one, 'info', 'request')(() => asText)
     const [long, short] = lines.splice(0)
     assert.equal(bare(short), bare(long))
+    assert.equal(JSON.parse(short ?? '').node, 'host-7')
     assert.match(JSON.parse(short ?? '').time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   }
   assert.deepEqual(
-    [...tail.entries({ module: 'http' })].map(({ message, requestId }) => `${message} ${requestId}`),
-    Array.from({ length: 4 }, () => 'request r-1'),
+    [...tail.entries({ module: 'http' })].map(({ message, requestId, fields: { node } }) => [
+      message,
+      requestId,
+      node,
+    ]),
+    Array.from({ length: 4 }, () => ['request', 'r-1', undefined]),
   )
 })
 

@@ -102,6 +102,8 @@ function filter({ level, module, requestId, text }: LogQuery): (entry: LogEntry,
 
 function read(line: string, number: number): LogEntry {
   const { level, time, module, requestId, msg, ...fields } = JSON.parse(line) as Record<string, unknown>
+  // A tail is of one process, which says so once.
+  delete fields['node']
   return {
     number,
     level: String(level),

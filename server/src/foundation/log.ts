@@ -30,6 +30,8 @@ export interface LogOptions {
   /** Keeps the last lines, to be looked at while the process runs. */
   readonly tail?: LogTail
   readonly noise?: NoiseLimit
+  /** Stands in every line, where several processes write into one log: which of them it is. */
+  readonly node?: string
 }
 
 /** RFC 3339 in UTC, written anew once a second and but for its milliseconds kept: a line per request asks for it often. */
@@ -89,7 +91,7 @@ export function createLog(options: LogOptions): Log {
   const log = pino(
     {
       level: options.level,
-      base: null,
+      base: options.node === undefined ? null : { node: options.node },
       timestamp: time,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (thrown: unknown) => describedError(thrown) },

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { Settings } from 'typebox/system'
 import { AtomError, type FieldProblem } from '#foundation/errors.ts'
 import { isStorable } from './strict-json.ts'
 
@@ -8,6 +9,9 @@ export type RequestPart = 'params' | 'query' | 'body'
 
 /** Problems named in one answer; the first ones are what a person can use. */
 const mostProblems = 20
+/** Found by TypeBox for one value, over all alternatives of its schema. Its own bound would leave out whole alternatives. */
+const mostErrors = 100
+Settings.Set({ maxErrors: mostErrors })
 
 /**
  * A check of one part of a request, compiled once when the route is registered. Nothing is coerced in a body. In `params`
@@ -29,6 +33,7 @@ export function compileCheck<T>(schema: TSchema, part: RequestPart): (value: unk
 
 interface SchemaError {
   readonly keyword: string
+  readonly schemaPath: string
   readonly instancePath: string
   readonly message: string
   readonly params: object
@@ -36,8 +41,9 @@ interface SchemaError {
 
 function problemsOf(errors: readonly SchemaError[], prefix: string): FieldProblem[] {
   const problems = new Map<string, FieldProblem>()
-  for (const error of errors) {
-    for (const { pointer, detail } of spread(error)) {
+  const told = nearest(errors)
+  for (const error of told) {
+    for (const { pointer, detail } of spread(error, told)) {
       const whole = `${prefix}${pointer}`
       if (!problems.has(whole)) problems.set(whole, { pointer: whole, detail })
     }
@@ -46,8 +52,35 @@ function problemsOf(errors: readonly SchemaError[], prefix: string): FieldProble
   return [...problems.values()]
 }
 
+const alternative = /^(.*?)\/anyOf\/(\d+)/
+
+/**
+ * Of alternatives only what is wrong with the one that comes nearest is told: what the others miss would contradict it. Where several
+ * are as near, all of theirs, and that one of them is enough.
+ */
+function nearest(errors: readonly SchemaError[]): SchemaError[] {
+  const counts = new Map<string, number[]>()
+  for (const error of errors) {
+    const [, choice, one] = alternative.exec(error.schemaPath) ?? []
+    if (choice === undefined) continue
+    const of = counts.get(choice) ?? []
+    // The word that tells alternatives apart weighs more than whatever is wrong within one.
+    of[Number(one)] =
+      (of[Number(one)] ?? 0) + (error.keyword === 'const' ? mostErrors : spread(error, []).length)
+    counts.set(choice, of)
+  }
+  return errors.filter(({ keyword, schemaPath }) => {
+    const [, choice = schemaPath, one] = alternative.exec(schemaPath) ?? []
+    const of = counts.get(choice)
+    if (of === undefined) return true
+    const least = Math.min(...of.filter((count) => count !== undefined))
+    if (one !== undefined) return of[Number(one)] === least
+    return keyword !== 'anyOf' || of.filter((count) => count === least).length > 1
+  })
+}
+
 /** A missing or unknown property is told at the property, not at the object around it. */
-function spread(error: SchemaError): FieldProblem[] {
+function spread(error: SchemaError, among: readonly SchemaError[]): FieldProblem[] {
   const { params } = error
   const at = (name: string) => `${error.instancePath}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
   if ('requiredProperties' in params && Array.isArray(params.requiredProperties))
@@ -57,12 +90,29 @@ function spread(error: SchemaError): FieldProblem[] {
       pointer: at(String(name)),
       detail: 'Is not known here.',
     }))
-  return [{ pointer: error.instancePath, detail: sentence(error) }]
+  return [{ pointer: error.instancePath, detail: sentence(error, among) }]
 }
 
-function sentence(error: SchemaError): string {
+function sentence(error: SchemaError, among: readonly SchemaError[]): string {
   if (error.keyword === 'pattern') return 'Does not have the form that is asked for.'
+  // No schema of ours is `false` but that of properties that it does not name.
+  if (error.keyword === 'boolean') return 'Is not known here.'
+  if (error.keyword === 'anyOf') return 'One of these forms is enough.'
+  const words = wordsAt(error, among)
+  if (words.size > 0) return `Must be ${[...words].join(' or ')}.`
   return `${error.message.charAt(0).toUpperCase()}${error.message.slice(1)}.`
+}
+
+/** Those that may stand there: each of several alternatives names its own. */
+function wordsAt({ keyword, instancePath }: SchemaError, among: readonly SchemaError[]): Set<string> {
+  if (keyword !== 'const' && keyword !== 'enum') return new Set()
+  const words = among
+    .filter((one) => one.keyword === keyword && one.instancePath === instancePath)
+    .flatMap(({ params }) => {
+      if ('allowedValues' in params && Array.isArray(params.allowedValues)) return params.allowedValues
+      return 'allowedValue' in params ? [params.allowedValue] : []
+    })
+  return new Set(words.map((word) => JSON.stringify(word)))
 }
 
 const noNames: ReadonlySet<string> = new Set()

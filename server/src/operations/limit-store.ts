@@ -1,5 +1,6 @@
 import type { LimitPolicy } from '@atom/contract/limits.ts'
 import sql from 'sql-template-tag'
+import { unsetTime } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
 
 export interface LimitChangeRow {
@@ -59,7 +60,9 @@ export class LimitStore {
   async addRule(rule: CallerRuleRow): Promise<void> {
     const { id, verdict, network, accountId, reason, createdBy, createdAt, expiresAt } = rule
     await this.#database.query(sql`
-      with spent as (delete from caller_rules where expires_at <= ${createdAt})
+      with spent as (
+        delete from caller_rules where expires_at <= least(${createdAt}::timestamptz, ${unsetTime()}::timestamptz)
+      )
       insert into caller_rules (id, verdict, network, account_id, reason, created_by, created_at, expires_at)
       values (${id}, ${verdict}, ${network}, ${accountId}, ${reason}, ${createdBy}, ${createdAt}, ${expiresAt})`)
   }

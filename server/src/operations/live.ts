@@ -176,10 +176,7 @@ export class Live implements Disposable {
       throw new AtomError('validation_failed', `This process is ${this.node}. Nothing was moved.`)
     }
     const { sockets, withinMs } = this.#sources.sockets.moveAll()
-    this.#log.warn(
-      { operatorId: principal.id, node: this.node, sockets, withinMs },
-      'an operator moves all sockets',
-    )
+    this.#log.warn({ operatorId: principal.id, sockets, withinMs }, 'an operator moves all sockets')
     return { moving: sockets, withinMs }
   }
 

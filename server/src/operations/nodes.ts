@@ -58,7 +58,10 @@ export class Nodes implements Disposable {
   readonly #calls: NodeCalls
   readonly #answerMs: number
   /** What others were called when they answered last, by id. */
-  readonly #heard = new Map<string, { readonly node: string; readonly at: Date }>()
+  readonly #heard = new Map<
+    string,
+    { readonly node: string; readonly at: Date; readonly draining: boolean }
+  >()
   #round: { readonly at: number; readonly told: Promise<Answer<typeof routes.nodes>> } | undefined
 
   constructor(options: NodesOptions) {
@@ -147,12 +150,17 @@ export class Nodes implements Disposable {
         .map(async (id): Promise<readonly LiveNode[]> => {
           try {
             const told = checked(await this.#calls.ask(id, { call: 'node' }, this.#answerMs), NodeItself)
-            this.#heard.set(id, { node: told.summary.node, at: this.#options.clock.now() })
+            this.#heard.set(id, {
+              node: told.summary.node,
+              at: this.#options.clock.now(),
+              draining: told.draining,
+            })
             return [{ ...told, answers: false }]
           } catch (error) {
             this.#options.log.debug({ err: error, nodeId: id }, 'a process did not say how it is')
-            const { node, at } = this.#heard.get(id) ?? {}
-            silent.push({ id, node: node ?? null, heardAt: at?.toISOString() ?? null })
+            const { node, at, draining } = this.#heard.get(id) ?? {}
+            // What was draining has ended: it counts as alive a little longer, for the sake of its people.
+            if (draining !== true) silent.push({ id, node: node ?? null, heardAt: at?.toISOString() ?? null })
             return []
           }
         }),

@@ -34,6 +34,8 @@ export interface OperatorHouse extends AsyncDisposable {
   readonly lines: string[]
   /** As this person; the operator where nobody is named. */
   ask<T>(method: string, path: string, body?: object, as?: AccountPrincipal): Promise<Called<T>>
+  /** Says that it ends, and serves on. */
+  drain(): Promise<void>
   /** What a scraper reads: one number by name and labels, as `atom_sockets_closed_total{reason="moved"}`. */
   metrics(): Promise<ReadonlyMap<string, number>>
 }
@@ -116,6 +118,7 @@ export async function startOperatorHouse(
     lines,
     ask: async (method, path, body, as = operator) =>
       await call(url, method, path, { token: await live.token(as), ...(body !== undefined && { body }) }),
+    drain: () => http.drain(),
     metrics: async () => {
       const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${scraperToken}` } })
       return flat(await answer.text())

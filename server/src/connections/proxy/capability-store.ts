@@ -1,4 +1,5 @@
 import sql, { empty } from 'sql-template-tag'
+import { unsetTime } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
 
 export interface CapabilityRow {
@@ -33,7 +34,8 @@ export class CapabilityStore {
   async add(row: Omit<CapabilityRow, 'lastUsedAt'> & { tokenHash: string }): Promise<boolean> {
     const added = await this.#database.query(sql`
       with forgotten as (
-        delete from connection_capabilities where expires_at < ${row.createdAt}::timestamptz - ${keepEnded}::interval
+        delete from connection_capabilities
+        where expires_at < least(${row.createdAt}::timestamptz, ${unsetTime()}::timestamptz) - ${keepEnded}::interval
       )
       insert into connection_capabilities (id, workspace_id, connection_id, created_by, token_hash, methods, paths,
         rate_per_minute, created_at, expires_at)

@@ -1,4 +1,5 @@
 import sql from 'sql-template-tag'
+import { unsetTime } from '#foundation/clock.ts'
 import type { Database } from '#foundation/database/pool.ts'
 import type { SealedAnswer } from './answer-seal.ts'
 
@@ -28,14 +29,20 @@ export interface EarlierWrite {
 /** All SQL about writes that must not happen twice. */
 export class WriteStore {
   readonly #database: Database
+  readonly #unsetTime: () => Date
 
-  constructor(dependencies: { database: Database }) {
+  constructor(dependencies: { database: Database; unsetTime?: () => Date }) {
     this.#database = dependencies.database
+    this.#unsetTime = dependencies.unsetTime ?? unsetTime
   }
 
-  /** Takes the key, or says what became of it before. Of two at once, one gets it. Forgets what is past its time. */
+  /**
+   * Takes the key, or says what became of it before. Of two at once, one gets it. Forgets what is past its time, also by a clock that
+   * nobody sets: what is forgotten too early would be written twice.
+   */
   async claim(claim: WriteClaim): Promise<EarlierWrite | undefined> {
-    await this.#database.query(sql`delete from proxied_writes where expires_at < now()`)
+    await this.#database.query(sql`
+      delete from proxied_writes where expires_at < least(now(), ${this.#unsetTime()}::timestamptz)`)
     const taken = await this.#database.query(sql`
       insert into proxied_writes (id, workspace_id, connection_id, caller_id, key_hash, request_hash, state, sender_until,
         expires_at)

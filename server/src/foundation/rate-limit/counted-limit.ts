@@ -1,16 +1,8 @@
 import { createHash } from 'node:crypto'
+import { KeptLimit } from './kept-limit.ts'
 import { type Kept, KeyTable } from './key-table.ts'
 import { defaultCapacity } from './memory-rate-limit.ts'
-import {
-  type Allowance,
-  type Limit,
-  type LimitOptions,
-  type Standing,
-  settled,
-  taken,
-  type Verdict,
-  verdictOf,
-} from './rate-limit.ts'
+import { type Allowance, type LimitOptions, settled, type Verdict, verdictOf } from './rate-limit.ts'
 
 /** Requests judged in one round trip. */
 const mostTogether = 256
@@ -62,14 +54,8 @@ interface Known extends Kept {
  * processes together. What melts unused is lost to the subject, never more than half of its burst; nearer to its limit each request
  * asks, and nothing is lost. Who is refused is refused here until the time that was named.
  */
-export class CountedLimit implements Limit {
-  readonly name: string
-  #allowance: Allowance
-  admitted = 0
-  refused = 0
+export class CountedLimit extends KeptLimit<Known> {
   readonly #counter: Counter
-  readonly #nowUs: () => number
-  readonly #table: KeyTable<Known>
 
   constructor(
     name: string,
@@ -77,11 +63,7 @@ export class CountedLimit implements Limit {
     options: LimitOptions,
     { counter, nowUs }: { counter: Counter; nowUs: () => number },
   ) {
-    this.name = name
-    this.#allowance = allowance
-    this.#counter = counter
-    this.#nowUs = nowUs
-    this.#table = new KeyTable<Known>({
+    const table = new KeyTable<Known>({
       capacity: options.capacity ?? defaultCapacity,
       make: (key) => ({
         key,
@@ -97,30 +79,24 @@ export class CountedLimit implements Limit {
       wider: options.wider,
       inUse: (entry, now) => entry.flying || entry.handEndsAt > now,
     })
+    super(name, allowance, nowUs, table)
+    this.#counter = counter
   }
 
-  get allowance(): Allowance {
-    return this.#allowance
-  }
-
-  change(allowance: Allowance): void {
-    this.#allowance = allowance
-  }
-
-  take(subject: string, asked = 1): Verdict | Promise<Verdict> {
-    const now = this.#nowUs()
-    const cost = Math.min(asked, this.#allowance.burst)
-    const entry = this.#table.entry(subject, now)
-    if (!this.#counter.shared) return this.#takeAlone(entry, now, cost)
+  override take(subject: string, asked = 1): Verdict | Promise<Verdict> {
+    const now = this.nowUs()
+    const cost = Math.min(asked, this.allowance.burst)
+    const entry = this.table.entry(subject, now)
+    if (!this.#counter.shared) return this.takeHere(entry, now, cost)
     if (entry.waiting.length === 0) {
-      const price = cost * this.#allowance.everyUs
+      const price = cost * this.allowance.everyUs
       if (entry.handEndsAt - now >= price) {
         entry.handEndsAt -= price
-        return this.#admit(entry, now, cost)
+        return this.admit(entry, now, cost)
       }
-      const stillHolds = entry.refusedUnder === this.#allowance
+      const stillHolds = entry.refusedUnder === this.allowance
       if (stillHolds && now < entry.refusedUntil && cost >= entry.refusedCost)
-        return this.#refuse(entry, now, cost)
+        return this.refuse(entry, now, cost)
     }
     return new Promise((answer) => {
       entry.waiting.push({ cost, answer })
@@ -128,40 +104,19 @@ export class CountedLimit implements Limit {
     })
   }
 
-  charge(subject: string, cost: number): void {
-    this.#move(subject, cost)
-  }
-
-  giveBack(subject: string, cost = 1): void {
-    this.#move(subject, -cost)
-  }
-
-  busiest(count: number): Standing[] {
-    const { burst, everyUs } = this.#allowance
-    return this.#table.busiest(count, this.#nowUs(), burst * everyUs, everyUs)
-  }
-
-  #takeAlone(entry: Known, now: number, cost: number): Verdict {
-    const next = taken(this.#allowance, entry.unusedAt, now, cost)
-    if (next === undefined) {
-      const { burst, everyUs } = this.#allowance
-      entry.unusedAt = settled(entry.unusedAt, now, burst * everyUs)
-      return this.#refuse(entry, now, cost)
-    }
-    entry.unusedAt = next
-    return this.#admit(entry, now, cost)
-  }
-
-  #admit(entry: Known, now: number, cost: number): Verdict {
+  protected override admit(entry: Known, now: number, cost: number): Verdict {
     this.admitted += cost
     // What is in hand counts as used, and is not.
     const inHand = Math.max(0, entry.handEndsAt - now)
-    return verdictOf(this.#allowance, entry.unusedAt - inHand, now, cost, true)
+    return verdictOf(this.allowance, entry.unusedAt - inHand, now, cost, true)
   }
 
-  #refuse(entry: Known, now: number, cost: number): Verdict {
-    this.refused++
-    return verdictOf(this.#allowance, entry.unusedAt, now, cost, false)
+  protected override move(subject: string, points: number): Known {
+    const entry = super.move(subject, points)
+    if (points < 0) entry.refusedUntil = 0
+    const { burst, everyUs } = this.allowance
+    this.#counter.move(this.#keyOf(entry), [everyUs, burst, points])
+    return entry
   }
 
   /** One round trip at a time for a subject; who comes meanwhile is in the next. */
@@ -169,9 +124,9 @@ export class CountedLimit implements Limit {
     entry.flying = true
     while (entry.waiting.length > 0) {
       const asked = entry.waiting.splice(0, mostTogether)
-      const allowance = this.#allowance
+      const allowance = this.allowance
       const { burst, everyUs } = allowance
-      const sentAt = this.#nowUs()
+      const sentAt = this.nowUs()
       const busy = sentAt - entry.askedAt < aheadUs
       entry.askedAt = sentAt
       const ahead = busy ? Math.min(Math.floor(burst / aheadShare), Math.floor(aheadUs / everyUs)) : 0
@@ -180,9 +135,9 @@ export class CountedLimit implements Limit {
       const answer = this.#counter.shared
         ? await this.#counter.take(this.#keyOf(entry), [everyUs, burst, knownUs, ahead, ...costs])
         : undefined
-      const now = this.#nowUs()
+      const now = this.nowUs()
       if (answer === undefined) {
-        for (const { cost, answer: tell } of asked) tell(this.#takeAlone(entry, now, cost))
+        for (const { cost, answer: tell } of asked) tell(this.takeHere(entry, now, cost))
         continue
       }
       const [inHand = 0, usedUs = 0, ...admitted] = answer
@@ -191,7 +146,7 @@ export class CountedLimit implements Limit {
       entry.refusedUntil = 0
       for (const [at, { cost, answer: tell }] of asked.entries()) {
         if (admitted[at] === 1) {
-          tell(this.#admit(entry, now, cost))
+          tell(this.admit(entry, now, cost))
           continue
         }
         // It was judged after the question was sent: until then, counted from there, the answer cannot be another.
@@ -201,20 +156,10 @@ export class CountedLimit implements Limit {
           entry.refusedCost = cost
           entry.refusedUnder = allowance
         }
-        tell(this.#refuse(entry, now, cost))
+        tell(this.refuse(entry, now, cost))
       }
     }
     entry.flying = false
-  }
-
-  #move(subject: string, points: number): void {
-    const { burst, everyUs } = this.#allowance
-    const now = this.#nowUs()
-    const full = burst * everyUs
-    const entry = this.#table.entry(subject, now)
-    entry.unusedAt = settled(settled(entry.unusedAt, now, full) + points * everyUs, now, full)
-    if (points < 0) entry.refusedUntil = 0
-    this.#counter.move(this.#keyOf(entry), [everyUs, burst, points])
   }
 
   /** Nobody who looks into Redis, or into the process that counts, finds addresses of people there. */

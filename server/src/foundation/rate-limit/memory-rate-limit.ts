@@ -1,15 +1,12 @@
+import { KeptLimit } from './kept-limit.ts'
 import { type Kept, KeyTable } from './key-table.ts'
 import {
   type Allowance,
   type Limit,
   type LimitOptions,
   type RateLimits,
-  type Standing,
-  settled,
   steadyUs,
-  taken,
   type Verdict,
-  verdictOf,
 } from './rate-limit.ts'
 
 export const defaultCapacity = 20_000
@@ -33,67 +30,19 @@ export class MemoryRateLimits implements RateLimits {
   }
 }
 
-class MemoryLimit implements Limit {
-  readonly name: string
-  #allowance: Allowance
-  admitted = 0
-  refused = 0
-  readonly #nowUs: () => number
-  readonly #table: KeyTable<Kept>
-
+class MemoryLimit extends KeptLimit<Kept> {
   constructor(name: string, allowance: Allowance, options: LimitOptions, nowUs: () => number) {
-    this.name = name
-    this.#allowance = allowance
-    this.#nowUs = nowUs
-    this.#table = new KeyTable<Kept>({
+    const table = new KeyTable<Kept>({
       capacity: options.capacity ?? defaultCapacity,
       make: (key) => ({ key, unusedAt: 0 }),
       wider: options.wider,
       inUse: () => false,
     })
+    super(name, allowance, nowUs, table)
   }
 
-  get allowance(): Allowance {
-    return this.#allowance
-  }
-
-  change(allowance: Allowance): void {
-    this.#allowance = allowance
-  }
-
-  take(subject: string, cost = 1): Verdict {
-    const now = this.#nowUs()
-    const entry = this.#table.entry(subject, now)
-    const next = taken(this.#allowance, entry.unusedAt, now, cost)
-    if (next === undefined) {
-      this.refused++
-      const { burst, everyUs } = this.#allowance
-      entry.unusedAt = settled(entry.unusedAt, now, burst * everyUs)
-      return verdictOf(this.#allowance, entry.unusedAt, now, cost, false)
-    }
-    this.admitted += cost
-    entry.unusedAt = next
-    return verdictOf(this.#allowance, next, now, cost, true)
-  }
-
-  charge(subject: string, cost: number): void {
-    this.#move(subject, cost)
-  }
-
-  giveBack(subject: string, cost = 1): void {
-    this.#move(subject, -cost)
-  }
-
-  busiest(count: number): Standing[] {
-    const { burst, everyUs } = this.#allowance
-    return this.#table.busiest(count, this.#nowUs(), burst * everyUs, everyUs)
-  }
-
-  #move(subject: string, points: number): void {
-    const { burst, everyUs } = this.#allowance
-    const now = this.#nowUs()
-    const full = burst * everyUs
-    const entry = this.#table.entry(subject, now)
-    entry.unusedAt = settled(settled(entry.unusedAt, now, full) + points * everyUs, now, full)
+  override take(subject: string, cost = 1): Verdict {
+    const now = this.nowUs()
+    return this.takeHere(this.table.entry(subject, now), now, cost)
   }
 }

@@ -5,7 +5,7 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace'
 import type { Log } from '#foundation/log.ts'
-import type { SpanDescription } from './trace.ts'
+import { outside, type SpanDescription } from './trace.ts'
 
 /** Links of one span, spans that wait for the collector (those on their way among them), characters of one attribute. */
 export const spanBounds = { links: 128, waiting: 2_048, attributeLength: 4_096 }
@@ -36,14 +36,15 @@ export class SpanLosses {
     this.#log = log
   }
 
-  count(what: 'queue' | 'collector' | 'links' | 'attributes', many = 1): void {
+  /** @param why of what the collector did not take */
+  count(what: 'queue' | 'collector' | 'links' | 'attributes', many = 1, why?: string): void {
     this[what] += many
     const now = performance.now()
     if (now - this.#saidAt < sayEveryMs) return
     this.#saidAt = now
     const { queue, collector, links, attributes } = this
     this.#log.warn(
-      { queue, collector, links, attributes },
+      { queue, collector, links, attributes, ...(why !== undefined && { why }) },
       'traces are incomplete: so much was lost or cut so far',
     )
   }
@@ -110,7 +111,13 @@ export class BoundedSpans implements SpanProcessor {
   #exported(spans: number, result: ExportResult, done: (result: ExportResult) => void): void {
     this.#waiting -= spans
     if (result.code === success) this.#losses.exported += spans
-    else this.#losses.count('collector', spans)
+    // The batch left within whichever trace began it; what is lost is of many.
+    else outside(() => this.#losses.count('collector', spans, reasonOf(result.error)))
     done(result)
   }
+}
+
+/** What the exporter says of a failure, such as `Bad Request` or `connect ECONNREFUSED 127.0.0.1:4318`. */
+export function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error && thrown.message !== '' ? thrown.message : 'it does not say'
 }

@@ -24,6 +24,7 @@ import {
 import { AlwaysOnSampler, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { Log } from '#foundation/log.ts'
 import { BoundedSpans, SpanLosses, spanBounds } from './bounded-spans.ts'
+import { CountedExports } from './counted-exports.ts'
 import type { Family, Metrics } from './metrics.ts'
 import { type Arrived, parseTraceparent, type Span, type SpanDescription } from './trace.ts'
 import type { SpanMaker } from './tracing.ts'
@@ -50,8 +51,8 @@ const scope = { name: 'atom' }
 const exportTimeoutMs = 5_000
 
 /**
- * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP with JSON. This file and `bounded-spans` are the only ones that
- * touch OpenTelemetry's packages, and they are imported only where a collector is configured: they weigh 20 MB of memory.
+ * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP with JSON. This file, `bounded-spans` and `counted-exports` are the
+ * only ones that touch OpenTelemetry's packages, and they are imported only where a collector is configured: they weigh 20 MB of memory.
  * What is to be kept is decided before, so the sampler here takes everything.
  */
 export class OtlpExport implements SpanMaker {
@@ -83,18 +84,22 @@ export class OtlpExport implements SpanMaker {
       ],
     })
     const startTime = hrTime(performance.timeOrigin)
+    const exports = new CountedExports(new OTLPMetricExporter(to('metrics')), metrics, log)
     this.#meters = new MeterProvider({
       resource,
       readers: [
         new PeriodicExportingMetricReader({
-          exporter: new OTLPMetricExporter(to('metrics')),
+          exporter: exports,
           exportIntervalMillis: metricIntervalMs,
           exportTimeoutMillis: Math.min(exportTimeoutMs, metricIntervalMs),
           metricProducers: [
             {
               collect: async (): Promise<CollectionResult> => {
                 const endTime = hrTime(Date.now())
-                const families = await metrics.families()
+                const families = await metrics.families().catch((error: unknown) => {
+                  exports.fail(error)
+                  throw error
+                })
                 return {
                   resourceMetrics: {
                     resource,
