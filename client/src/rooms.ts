@@ -294,7 +294,7 @@ export class Rooms extends ObservableList<RoomDescription> {
       } catch (thrown) {
         const error = asAtomClientError(thrown)
         // A room that is not mine leaves the list with the next time that it is fetched.
-        if (!isPassing(error)) continue
+        if (!error.retryable) continue
         this.#joined.delete(id)
         await pause(againIn(error))
       }
@@ -333,7 +333,7 @@ export class Rooms extends ObservableList<RoomDescription> {
     this.#lookTimer = setTimeout(() => {
       this.list().catch((thrown: unknown) => {
         if (!(thrown instanceof AtomClientError)) throw thrown
-        if (isPassing(thrown) && this.#followers > 0 && this.#parts.realtime.connected)
+        if (thrown.retryable && this.#followers > 0 && this.#parts.realtime.connected)
           this.#lookIn(againIn(thrown))
       })
     }, ms)
@@ -718,7 +718,7 @@ export class Room extends ObservableState<RoomSnapshot> {
     } catch (thrown) {
       const error = asAtomClientError(thrown)
       this.#feed.refused(error)
-      if (isPassing(error) && asked === this.#looksAsked) this.#lookIn(againIn(error))
+      if (error.retryable && asked === this.#looksAsked) this.#lookIn(againIn(error))
     }
   }
 
@@ -853,7 +853,7 @@ export class Room extends ObservableState<RoomSnapshot> {
       } catch (thrown) {
         if (!(thrown instanceof AtomClientError)) throw thrown
         // The marks stay as they were; the panel of pins asks for itself and says what is wrong.
-        if (!isPassing(thrown)) return
+        if (!thrown.retryable) return
         await pause(againIn(thrown))
       }
     }
@@ -974,15 +974,10 @@ export class Room extends ObservableState<RoomSnapshot> {
     } catch (thrown) {
       if (!(thrown instanceof AtomClientError)) throw thrown
       // Told again after a moment, and without a socket with the next one.
-      if (isPassing(thrown) && this.#realtime.connected && !this.#closed)
+      if (thrown.retryable && this.#realtime.connected && !this.#closed)
         this.#readTimer ??= setTimeout(() => void this.#tellRead(), againIn(thrown))
     }
   }
-}
-
-/** The same question may have an answer later. */
-function isPassing({ code, retryable }: AtomClientError): boolean {
-  return retryable || code === 'offline'
 }
 
 /** In ms: others ask as well. */

@@ -158,7 +158,8 @@ function MemberLine({
         <select
           aria-label={`Role of ${member.name}`}
           value={member.role}
-          disabled={busy}
+          // Not `disabled`, which would take the focus from who goes through the roles by key.
+          aria-disabled={busy}
           onChange={(event) => onRole(event.target.value as RoomRole)}
           className="h-8 rounded-control border border-edge bg-page px-1.5 pointer-coarse:h-11"
         >
