@@ -421,10 +421,10 @@ function Closed({
       </Empty>
     )
   }
-  if (error?.code !== 'not_found') {
+  if (error !== undefined && !nowhere.has(error.code)) {
     return (
       <div className="mx-auto w-full max-w-[45rem] p-4">
-        <ProblemNotice error={error} {...(error?.retryable === true ? { onRetry } : {})} />
+        <ProblemNotice error={error} {...(error.retryable ? { onRetry } : {})} />
       </div>
     )
   }
@@ -441,6 +441,9 @@ function Closed({
     </Empty>
   )
 }
+
+/** What is said of a room that is not there: also of an address that is none of a room. */
+const nowhere: ReadonlySet<string> = new Set(['not_found', 'frame_malformed', 'validation_failed'])
 
 const leftWords = {
   removed: 'You were taken out of this room. Somebody who is in it can add you again.',
