@@ -127,6 +127,15 @@ function Chat({ roomId }: { roomId: string }) {
     [room],
   )
 
+  // The button that was asked for a deletion goes with the message.
+  const wasDeleting = useRef(false)
+  useEffect(() => {
+    const isOver = wasDeleting.current && deleting === undefined
+    wasDeleting.current = deleting !== undefined
+    if (isOver && document.activeElement === document.body && matchMedia('(pointer: fine)').matches)
+      composer.current?.focus()
+  }, [deleting])
+
   const { forget, holdFrom } = unread
   const goToNewest = useCallback(() => {
     room.goToNewest()
@@ -378,12 +387,7 @@ function Chat({ roomId }: { roomId: string }) {
           <ConfirmDialog
             title="Delete this message?"
             action="Delete"
-            onConfirm={async () => {
-              await room.delete(deleting.seq)
-              // The button that it was asked with goes with the message.
-              if (matchMedia('(pointer: fine)').matches)
-                requestAnimationFrame(() => composer.current?.focus())
-            }}
+            onConfirm={() => room.delete(deleting.seq)}
             onClose={() => setDeleting(undefined)}
           >
             <p className="line-clamp-4 rounded-control border border-line bg-panel p-2 [overflow-wrap:anywhere]">

@@ -34,7 +34,8 @@ const mostRooms = 150
 /**
  * Answers that are being written in any process. Only the process that runs a turn has its text, and nothing of it is stored:
  * whoever needs the text so far asks the others, who answer at once and to the asker alone. What a turn that waits has said
- * stands in its steps. Rooms in which no turn is under way, which is nearly all of them, cost one query for everybody who comes in the same moment, and no note.
+ * stands in its steps. Rooms in which no turn is under way, which is nearly all of them, cost one query for everybody who comes
+ * in the same moment, and no note.
  */
 export class SharedDrafts implements Disposable {
   readonly #with: SharedDraftsOptions
