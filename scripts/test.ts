@@ -74,8 +74,7 @@ async function runSuite(title: string, files: readonly string[], databaseUrl: st
   const events = run({
     files: chosen.map((file) => join(root, file)),
     cwd: root,
-    // One more than the processors of a small machine: a fifth of the time a test waits for something else than a processor.
-    concurrency: 3,
+    concurrency: 2,
     timeout: 240_000,
     forceExit: false,
   })

@@ -2,7 +2,7 @@ import { type ErrorCode, errorTable, type FrameError, type Problem } from '@atom
 
 /** What can go wrong on this side of the wire, where no server has answered. */
 export const clientErrorTable = {
-  offline: { retryable: true, detail: 'The server cannot be reached. Check the network; Atom keeps trying.' },
+  offline: { retryable: true, detail: 'The server cannot be reached. Check the network, and try again.' },
   timeout: { retryable: true, detail: 'The server did not answer in time. Try again.' },
   aborted: { retryable: false, detail: 'The request was given up.' },
   closed: { retryable: false, detail: 'This client was closed.' },

@@ -61,8 +61,8 @@ const pageSize = 100
 const readAfterMs = 500
 /** After an absence the list is asked for again within this time. */
 const lookWithinMs = 5_000
-/** A room that could not be joined just now is asked for again within this time. */
-const joinAgainMs = 2_000
+/** What could not be had just now is asked for again within this time. */
+const againMs = 2_000
 const nobody: readonly Member[] = []
 const nonePinned: ReadonlySet<number> = new Set()
 
@@ -81,6 +81,8 @@ interface ListWire {
   readonly onLeft: () => void
   /** The list hears this room itself, so leaving its page must not end that. */
   readonly followed: () => boolean
+  /** Somebody holds the list: it looks at all its rooms after an absence. */
+  readonly held: () => boolean
 }
 
 /** My rooms, and the one place where each room's live object is. */
@@ -108,17 +110,17 @@ export class Rooms extends ObservableList<RoomDescription> {
   /** Fetches my rooms, the most recently active first. */
   async list(): Promise<readonly RoomDescription[]> {
     const rooms = await this.load(async () => {
-      const rooms: RoomDescription[] = []
+      const told: RoomDescription[] = []
       let cursor: string | null = null
       do {
         const page: { items: RoomDescription[]; next: string | null } = await this.#parts.session.call(
           roomRoutes.rooms,
           { query: cursor === null ? { limit: 200 } : { limit: 200, cursor } },
         )
-        rooms.push(...page.items)
+        told.push(...page.items)
         cursor = page.next
       } while (cursor !== null)
-      return rooms
+      return this.#latest(told)
     })
     this.#joinAll()
     return rooms
@@ -194,6 +196,7 @@ export class Rooms extends ObservableList<RoomDescription> {
         onMarks: (signal) => this.#mark(signal),
         onLeft: () => this.#drop(id),
         followed: () => this.#takesOver(id),
+        held: () => this.#followers > 0,
       })
       this.#rooms.set(id, room)
     }
@@ -243,6 +246,15 @@ export class Rooms extends ObservableList<RoomDescription> {
     this.#joinAll()
   }
 
+  /** An answer may be older than what was heard of a room, or read in it, while it was on its way. */
+  #latest(told: readonly RoomDescription[]): readonly RoomDescription[] {
+    const heads = new Map(this.getSnapshot().items.map(({ id, head }) => [id, head]))
+    return told.map((room) => {
+      const isBehind = (heads.get(room.id) ?? 0) > room.head
+      return (isBehind ? this.room(room.id) : this.#rooms.get(room.id))?.latest(room) ?? room
+    })
+  }
+
   #isOpen(id: string): boolean {
     return this.#rooms.get(id)?.isOpen ?? false
   }
@@ -280,11 +292,11 @@ export class Rooms extends ObservableList<RoomDescription> {
         const answer = await realtime.request('room.join', { roomId: id, after: head, epoch })
         if (answer.reset !== true) this.#advance(id, answer.events)
       } catch (thrown) {
-        const { code, retryable, retryAfterMs = 0 } = asAtomClientError(thrown)
+        const error = asAtomClientError(thrown)
         // A room that is not mine leaves the list with the next time that it is fetched.
-        if (code !== 'offline' && !retryable) continue
+        if (!error.retryable) continue
         this.#joined.delete(id)
-        await pause(retryAfterMs + Math.random() * joinAgainMs)
+        await pause(againIn(error))
       }
     }
   }
@@ -309,14 +321,22 @@ export class Rooms extends ObservableList<RoomDescription> {
 
   /** What was told while there was no socket is asked for, at a moment of one's own: others have come back as well. */
   #lookAfterAbsence(): void {
-    if (!this.#wasAway || this.getSnapshot().state !== 'ready') return
+    const { state } = this.getSnapshot()
+    if (state === 'loading' || (state === 'ready' && !this.#wasAway)) return
     this.#wasAway = false
+    this.#lookIn(Math.random() * lookWithinMs)
+  }
+
+  /** Until there is an answer, or no socket; the list itself says meanwhile that it could not be had. */
+  #lookIn(ms: number): void {
+    clearTimeout(this.#lookTimer)
     this.#lookTimer = setTimeout(() => {
       this.list().catch((thrown: unknown) => {
-        // The list itself says that it could not be had.
         if (!(thrown instanceof AtomClientError)) throw thrown
+        if (thrown.retryable && this.#followers > 0 && this.#parts.realtime.connected)
+          this.#lookIn(againIn(thrown))
       })
-    }, Math.random() * lookWithinMs)
+    }, ms)
   }
 
   #entered(room: RoomDescription): RoomDescription {
@@ -380,6 +400,13 @@ export class Room extends ObservableState<RoomSnapshot> {
   #pinsAsked = 0
   #pinsShown = 0
   #pinLooks = 0
+  #looksAsked = 0
+  #looksShown = 0
+  #lookTimer: ReturnType<typeof setTimeout> | undefined
+  /** A question without an answer waits for the socket. */
+  #owesLook = false
+  /** The socket was lost, and with it perhaps how far others have read. */
+  #wasAway = false
   #readSeq = 0
   #readTold = 0
   #readTimer: ReturnType<typeof setTimeout> | undefined
@@ -415,6 +442,11 @@ export class Room extends ObservableState<RoomSnapshot> {
           this.#page(seq === undefined ? { limit: pageSize } : { before: seq, limit: pageSize }),
       },
       onEvents: (events) => this.#hear(events),
+      // What lies before the page that it begins anew with may have changed who is in it, and what is pinned.
+      onReset: () => {
+        void this.look()
+        void this.#lookAtPins()
+      },
     })
     this.#unsubscribe = [
       this.#feed.subscribe(() => this.changed()),
@@ -668,20 +700,38 @@ export class Room extends ObservableState<RoomSnapshot> {
     })
   }
 
-  /** Fetches name, members and what is unread again; where that is refused the room says why. */
+  /**
+   * Fetches name, members and what is unread again; where that is refused the room says why. Where there is no answer it is
+   * asked again by itself, for as long as somebody looks at the room or holds the list.
+   */
   async look(): Promise<void> {
+    clearTimeout(this.#lookTimer)
+    this.#looksAsked += 1
+    const asked = this.#looksAsked
     try {
       const description = await this.#session.call(roomRoutes.room, { params: { id: this.id } })
-      if (this.#closed || this.#left !== undefined) return
-      const { events } = this.#feed.getSnapshot()
-      const me = this.#session.me?.account.id ?? ''
-      // What was read here a moment ago may not have reached the server.
-      this.#describe(
-        this.#readSeq > description.readSeq ? readUpTo(description, this.#readSeq, events, me) : description,
-      )
+      // An answer to a later question may have come before.
+      if (this.#closed || this.#left !== undefined || asked < this.#looksShown) return
+      this.#looksShown = asked
+      this.#owesLook = false
+      this.#describe(this.latest(description))
     } catch (thrown) {
-      this.#feed.refused(asAtomClientError(thrown))
+      const error = asAtomClientError(thrown)
+      this.#feed.refused(error)
+      if (error.retryable && asked === this.#looksAsked) this.#lookIn(againIn(error))
     }
+  }
+
+  /** What the server has told of the room, with what is known here and may be newer: what was read in it, and what came. */
+  latest(told: RoomDescription): RoomDescription {
+    const me = this.#session.me?.account.id ?? ''
+    const known = this.#known()
+    const events = this.#feed.cursor?.epoch === told.epoch ? this.#feed.getSnapshot().events : []
+    const { room, unsure } = withEvents(told, events, me)
+    const isBehind = known?.epoch === room.epoch && known.head > room.head
+    if (unsure || isBehind) this.#lookIn(againIn())
+    if (isBehind) return known
+    return this.#readSeq > room.readSeq ? readUpTo(room, this.#readSeq, events, me) : room
   }
 
   /** The person has left. */
@@ -692,6 +742,7 @@ export class Room extends ObservableState<RoomSnapshot> {
     this.#feed.close()
     this.#pending.clear()
     clearTimeout(this.#readTimer)
+    clearTimeout(this.#lookTimer)
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 
@@ -782,6 +833,15 @@ export class Room extends ObservableState<RoomSnapshot> {
     if (this.#feed.adopt(this.#stretch.epoch, events, hasOlder)) this.goToNewest()
   }
 
+  #lookIn(ms: number): void {
+    clearTimeout(this.#lookTimer)
+    this.#lookTimer = setTimeout(() => {
+      if (this.#closed || this.#left !== undefined || !(this.isOpen || this.#list.held())) return
+      if (this.#realtime.connected) void this.look()
+      else this.#owesLook = true
+    }, ms)
+  }
+
   /** Asks until there is an answer, for as long as somebody looks and nothing newer is asked: no other word of it comes. */
   async #lookAtPins(): Promise<void> {
     this.#pinLooks += 1
@@ -793,8 +853,8 @@ export class Room extends ObservableState<RoomSnapshot> {
       } catch (thrown) {
         if (!(thrown instanceof AtomClientError)) throw thrown
         // The marks stay as they were; the panel of pins asks for itself and says what is wrong.
-        if (!thrown.retryable && thrown.code !== 'offline') return
-        await pause((thrown.retryAfterMs ?? 0) + Math.random() * joinAgainMs)
+        if (!thrown.retryable) return
+        await pause(againIn(thrown))
       }
     }
   }
@@ -860,6 +920,10 @@ export class Room extends ObservableState<RoomSnapshot> {
       },
       connected: (hello) => {
         const entry = hello.rooms[this.id]
+        // The list looks at all of its rooms by itself.
+        if (this.#owesLook || (this.#wasAway && !this.#list.held()))
+          this.#lookIn(Math.random() * lookWithinMs)
+        this.#wasAway = false
         if (entry?.ok === false) {
           this.#feed.connected()
           return
@@ -877,7 +941,10 @@ export class Room extends ObservableState<RoomSnapshot> {
         if (frame.body.kind === 'typing' && frame.body.actor.id === this.#session.me?.account.id) return
         this.#feed.signal(frame.body)
       },
-      lost: () => this.#feed.lost(),
+      lost: () => {
+        this.#wasAway = true
+        this.#feed.lost()
+      },
     })
     if (this.#realtime.connected) this.#feed.connected()
     else if (this.#feed.cursor === undefined) void this.#feed.preload()
@@ -905,10 +972,17 @@ export class Room extends ObservableState<RoomSnapshot> {
       await this.#realtime.request('room.read', { roomId: this.id, seq })
       this.#readTold = Math.max(this.#readTold, seq)
     } catch (thrown) {
-      // Told again with the next socket, or with the next thing that is read.
       if (!(thrown instanceof AtomClientError)) throw thrown
+      // Told again after a moment, and without a socket with the next one.
+      if (thrown.retryable && this.#realtime.connected && !this.#closed)
+        this.#readTimer ??= setTimeout(() => void this.#tellRead(), againIn(thrown))
     }
   }
+}
+
+/** In ms: others ask as well. */
+function againIn(error?: AtomClientError): number {
+  return (error?.retryAfterMs ?? 0) + Math.random() * againMs
 }
 
 function pause(ms: number): Promise<void> {

@@ -181,6 +181,46 @@ suite('people, at the real server', { concurrency: false, timeout: 180_000 }, ()
     if (lost !== 2) throw new Error(`${lost} answers were lost`)
   })
 
+  test('[RT185] who is in a room is asked for until there is an answer, and an answer that is older than what was heard takes nothing back', async () => {
+    using mine = await signedIn(ada)
+    const { id } = await mine.rooms.create({ name: 'Members', members: [{ kind: 'account', id: bobId }] })
+    const [agent] = await mine.agents.list()
+    assert.ok(agent !== undefined)
+    let lost = 0
+    let late: Promise<void> | undefined
+    using his = await signedIn(bob, {
+      fetch: async (input: string | URL | Request, init?: RequestInit) => {
+        const answer = await fetch(input, init)
+        if (!String(input).endsWith(`/v1/rooms/${id}`)) return answer
+        if (lost < 2 && (await answer.clone().text()).includes(agent.id)) {
+          lost += 1
+          throw new TypeError('the line broke')
+        }
+        await late
+        return answer
+      },
+    })
+    const room = his.rooms.room(id)
+    using _page = room.open()
+    await until(room, ({ state, description }) => state === 'live' && description !== undefined)
+    await mine.rooms.room(id).addMember({ kind: 'agent', id: agent.id })
+    await until(room, ({ description }) => description?.members.some((one) => one.id === agent.id) ?? false)
+    assert.equal(lost, 2)
+    const { promise, resolve: arrive } = Promise.withResolvers<void>()
+    late = promise
+    const looked = room.look()
+    await mine.rooms.room(id).rename('Renamed meanwhile')
+    const { seq } = await mine.rooms.room(id).send('said meanwhile')
+    await until(room, ({ events }) => events.some((event) => event.seq === seq))
+    arrive()
+    await looked
+    const { description } = room.getSnapshot()
+    assert.deepEqual(
+      [description?.name, description?.head, description?.unread],
+      ['Renamed meanwhile', seq, 1],
+    )
+  })
+
   test('[CL121] a room that was opened before the list was there is heard by the list when its page is left', async () => {
     using mine = await signedIn(ada)
     const { id } = await mine.rooms.direct({ kind: 'account', id: bobId })

@@ -137,6 +137,9 @@ export const TurnStarted = Type.Object({
   model: Type.String(),
 })
 
+/** As many UTF-16 units of the answer (as `offset` of a delta counts) had been said before the call: it stands behind them. */
+const SaidBefore = Type.Optional(Type.Integer({ minimum: 0 }))
+
 /** The agent calls a tool on somebody's account. */
 export const ToolStarted = Type.Object({
   ...base,
@@ -149,6 +152,7 @@ export const ToolStarted = Type.Object({
   connectionId: Type.Optional(Id),
   provider: Type.Optional(Type.String()),
   account: Type.Optional(Type.String({ description: 'Name of the person at the provider.' })),
+  said: SaidBefore,
 })
 
 export const ToolEnded = Type.Object({
@@ -164,6 +168,7 @@ export const ApprovalRequested = Type.Object({
   type: Type.Literal('approval.requested'),
   turnId: Id,
   approval: ApprovalView,
+  said: SaidBefore,
 })
 
 export const ApprovalDecided = Type.Object({

@@ -366,7 +366,9 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   )
   const ownDrafts = new Drafts({ tell: (signal) => signals.tell(signal) })
   const working = (roomIds: readonly string[]) => turns.working(roomIds)
-  const drafts = born.use(new SharedDrafts({ drafts: ownDrafts, notes, running: working, log }))
+  const drafts = born.use(
+    new SharedDrafts({ drafts: ownDrafts, notes, underWay: (roomIds) => turns.underWay(roomIds), log }),
+  )
   const turnWorker = born.use(
     await TurnWorker.start({
       database,

@@ -543,11 +543,12 @@ test('[ER141] a model that does not answer is counted as that and nothing else, 
   }
 })
 
-test('[AG30] two calls in one step are done one after the other, each with its own approval', async () => {
+test('[AG30] [RT186] two calls in one step are done one after the other, each with its own approval, and what was said before them is there while they wait', async () => {
   const eager = new ScriptedModel((transcript) => {
     const done = outcomes(transcript)
     if (done.length > 0) return [say(done.map((outcome) => outcome.status).join(' '))]
     return [
+      say('I make two.'),
       use('github_create_issue', { title: 'One', repository: 'atom-labs/app' }, 'same'),
       use('github_create_issue', { title: 'Two', repository: 'atom-labs/app' }, 'same'),
     ]
@@ -555,11 +556,15 @@ test('[AG30] two calls in one step are done one after the other, each with its o
   await using at = await open({ models: [eager] })
   await at.house.say(at.cast, 'create One and Two')
   const first = await at.house.nth(at.cast.roomId, 'approval.requested', 1)
+  const [waiting] = await at.house.turns.underWay([at.cast.roomId])
+  assert.deepEqual([waiting?.said?.text, first.said], ['I make two.', 11])
   await at.house.approvals.decide(at.cast.person, first.approval.id, { decision: 'approve' })
   const second = await at.house.nth(at.cast.roomId, 'approval.requested', 2)
   await at.house.approvals.decide(at.cast.person, second.approval.id, { decision: 'deny' })
   const final = await at.house.nth(at.cast.roomId, 'message.final')
-  assert.equal(final.text, 'done denied')
+  assert.equal(final.text, 'I make two.\n\ndone denied')
+  const made = await at.house.nth(at.cast.roomId, 'tool.started')
+  assert.deepEqual([second.said, made.said], [11, 11])
   assert.deepEqual(at.tracker.effects, ['create One'])
 })
 

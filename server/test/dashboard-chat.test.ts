@@ -66,7 +66,7 @@ test('[UI60] [UI61] two people write directly: unread until it is read, read as 
   await reaction.waitFor()
 })
 
-test('[UI62] a message of mine is changed from the empty field and deleted after one question, and others see both at once', async () => {
+test('[UI62] [UI172] a message of mine is changed from the empty field and deleted after one question, and others see both at once', async () => {
   await using scene = await chatScene()
   const { ada } = scene
   const room = await ada.room({ name: 'Engine team', members: [] })
@@ -91,6 +91,10 @@ test('[UI62] a message of mine is changed from the empty field and deleted after
   assert.equal(await graces.getByRole('menuitem', { name: /Edit|Delete/ }).count(), 0)
   await graces.keyboard.press('Escape')
 
+  await choose(said(adas, 'Monday'), 'Delete…')
+  await adas.getByRole('dialog').waitFor()
+  await adas.keyboard.press('Escape')
+  await adas.locator('button:focus[aria-label^="More about the message"]').waitFor()
   await choose(said(adas, 'Monday'), 'Delete…')
   await adas.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click()
   await said(adas, 'This message was deleted.').waitFor()
@@ -179,6 +183,7 @@ test('[UI65] [UI66] an invitation leads into the room; roles give what they allo
   await graces.getByRole('menuitem', { name: 'Rename' }).click()
   await graces.getByRole('textbox', { name: 'Name of the room' }).fill('Engine room')
   await graces.getByRole('button', { name: 'Rename' }).click()
+  await menu.and(graces.locator(':focus')).waitFor()
   await adas.getByRole('heading', { name: 'Engine room', level: 1, includeHidden: true }).waitFor()
 
   // A room that is not hers, and one that stays between two, are not hers to open.

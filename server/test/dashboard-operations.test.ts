@@ -234,7 +234,7 @@ suite('the operator’s pages', () => {
     await page.getByText('Plots of').waitFor({ state: 'detached' })
   })
 
-  test('[UI118] every page of the operators fits a narrow window, dark, full or without an answer of the server, and keeps what it had', async () => {
+  test('[UI118] [UI171] every page of the operators fits a narrow window, dark, full or without an answer of the server, and keeps what it had; one that breaks leaves the others', async () => {
     await refused()
     await page.setViewportSize({ width: 390, height: 844 })
     await page.emulateMedia({ colorScheme: 'dark' })
@@ -275,8 +275,23 @@ suite('the operator’s pages', () => {
       await look(`${name}, failed`)
     }
     await page.unrouteAll()
+    const lines = page.getByRole('region', { name: 'Lines of the log' }).getByRole('listitem')
     await page.getByRole('button', { name: 'Try again' }).first().click()
-    await page.getByRole('region', { name: 'Lines of the log' }).getByRole('listitem').first().waitFor()
+    await lines.first().waitFor()
+    // An answer that its page breaks over.
+    await page.route(
+      (url) => url.pathname === '/v1/operations/limits',
+      (route) => route.fulfill({ json: {} }),
+    )
+    const to = (name: string) =>
+      page.getByRole('navigation', { name: 'Operations' }).getByRole('link', { name })
+    await to('Limits').click()
+    await page.getByText('Something went wrong on this page').waitFor()
+    await to('Log').click()
+    await lines.first().waitFor()
+    await page.unrouteAll()
+    await to('Limits').click()
+    await page.getByRole('row', { name: /^bulk/ }).waitFor()
   })
 })
 

@@ -66,6 +66,7 @@ const overLimit = 1_000
 export class RoomFeed extends ObservableState<FeedSnapshot> {
   readonly #wire: FeedWire
   readonly #onEvents: (events: readonly RoomEvent[]) => void
+  readonly #onReset: () => void
   readonly #patienceMs: number
   readonly #retryMs: number
   #events: RoomEvent[] = []
@@ -100,18 +101,21 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
 
   /**
    * @param onEvents hears events as they take their place, before anybody sees them
+   * @param onReset hears that what was held is let go: what follows does not join on to it
    * @param patienceMs how long announced events may take to arrive before they are fetched
    * @param retryMs the widest first pause after a failed question; it doubles with each further one
    */
   constructor(parts: {
     wire: FeedWire
     onEvents?: (events: readonly RoomEvent[]) => void
+    onReset?: () => void
     patienceMs?: number
     retryMs?: number
   }) {
     super()
     this.#wire = parts.wire
     this.#onEvents = parts.onEvents ?? (() => undefined)
+    this.#onReset = parts.onReset ?? (() => undefined)
     this.#patienceMs = parts.patienceMs ?? 3_000
     this.#retryMs = parts.retryMs ?? 300
   }
@@ -410,6 +414,7 @@ export class RoomFeed extends ObservableState<FeedSnapshot> {
     this.#drafts.clear()
     this.#shownDrafts = undefined
     this.#over.clear()
+    this.#onReset()
     this.changed()
   }
 

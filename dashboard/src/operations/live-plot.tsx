@@ -33,6 +33,7 @@ const height = 148
 const gapSeconds = 5
 const quarterSeconds = 15 * 60
 const daySeconds = 86_400
+const libraryAgainMs = 5_000
 
 /** One question as lines over time. All plots of the page share their cursor. */
 export function LivePlot({
@@ -68,20 +69,28 @@ export function LivePlot({
     // Drawn by its colours, so another theme means another drawing.
     const themes = new MutationObserver(draw)
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }))
-    void import('./plot-library.ts').then(
-      (library) => {
-        if (!wanted) return
-        Plot = library.uPlot
-        draw()
-        setDrawn(true)
-        themes.observe(document.documentElement, { attributeFilter: ['class'] })
-        sizes.observe(element)
-      },
-      // Without the lines the words still answer the question.
-      () => wanted && setDrawn(true),
-    )
+    let later: ReturnType<typeof setTimeout> | undefined
+    const begin = () =>
+      import('./plot-library.ts').then(
+        (library) => {
+          if (!wanted) return
+          Plot = library.uPlot
+          draw()
+          setDrawn(true)
+          themes.observe(document.documentElement, { attributeFilter: ['class'] })
+          sizes.observe(element)
+        },
+        () => {
+          if (!wanted) return
+          // Without the lines the words still answer the question; the server that has the library may come back.
+          setDrawn(true)
+          later = setTimeout(begin, libraryAgainMs)
+        },
+      )
+    void begin()
     return () => {
       wanted = false
+      clearTimeout(later)
       themes.disconnect()
       sizes.disconnect()
       plot.current?.destroy()

@@ -47,7 +47,7 @@ export function DirectDialog({ onClose, onOpened }: { onClose: () => void; onOpe
             {words === '' ? 'There is nobody else in this workspace yet.' : 'Nobody goes by that name.'}
           </p>
         )}
-        <ul className="grid max-h-72 auto-rows-max overflow-y-auto">
+        <ul className="grid max-h-72 auto-rows-max grid-cols-[minmax(0,1fr)] overflow-y-auto">
           {shown.map((each) => (
             <li key={each.id}>
               <button

@@ -38,6 +38,9 @@ export function EmojiPicker({ onPick }: { onPick: (emoji: string) => void }) {
     <div onKeyDown={onKeyDown} className="grid">
       <input
         type="search"
+        // It may come after what opened has looked for something to focus.
+        // biome-ignore lint/a11y/noAutofocus: the person asked for it, and types.
+        autoFocus
         aria-label="Search emoji"
         placeholder="Search emoji"
         value={query}

@@ -93,7 +93,7 @@ export function MembersDialog({
               onChange={(event) => setWords(event.target.value)}
             />
           )}
-          <ul className="grid max-h-56 auto-rows-max gap-1 overflow-y-auto">
+          <ul className="grid max-h-56 auto-rows-max grid-cols-[minmax(0,1fr)] gap-1 overflow-y-auto">
             {shown.slice(0, words === '' ? mostShown : 50).map((each) => (
               <li key={each.id} className="flex min-h-9 items-center gap-2.5">
                 <MemberMark kind={each.kind} name={each.name} />
@@ -158,7 +158,8 @@ function MemberLine({
         <select
           aria-label={`Role of ${member.name}`}
           value={member.role}
-          disabled={busy}
+          // Not `disabled`, which would take the focus from who goes through the roles by key.
+          aria-disabled={busy}
           onChange={(event) => onRole(event.target.value as RoomRole)}
           className="h-8 rounded-control border border-edge bg-page px-1.5 pointer-coarse:h-11"
         >

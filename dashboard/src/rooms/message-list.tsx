@@ -3,6 +3,7 @@ import { ArrowDown } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { Virtuoso, type VirtuosoHandle } from 'react-virtuoso'
 import { ProblemNotice } from '../shell/problem.tsx'
+import { useComeback } from '../shell/use-comeback.ts'
 import { Bar } from '../ui/skeleton.tsx'
 import { useRoomView } from './room-context.ts'
 import { RowView } from './row.tsx'
@@ -191,6 +192,11 @@ export function MessageList({
     setNewer(undefined)
     room.loadNewer().catch((error: unknown) => setNewer(error))
   }, [room])
+
+  useComeback(() => {
+    if (older !== undefined) loadOlder()
+    if (newer !== undefined) loadNewer()
+  })
 
   // Nor does the end come twice, where a page has brought nothing to stand there.
   const lastHeld = snapshot.stretch?.events.at(-1)?.seq

@@ -74,7 +74,7 @@ export function NewRoomDialog({
           {everybody.state === 'failed' && (
             <ProblemNotice error={everybody.error} onRetry={everybody.reload} />
           )}
-          <div className="grid max-h-60 auto-rows-max overflow-y-auto">
+          <div className="grid max-h-60 auto-rows-max grid-cols-[minmax(0,1fr)] overflow-y-auto">
             {named(others, words).map((each) => (
               <label
                 key={each.id}

@@ -16,7 +16,7 @@ import {
   Users,
 } from 'lucide-react'
 import { DropdownMenu } from 'radix-ui'
-import { type FormEvent, useState } from 'react'
+import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { useAction } from '../shell/use-action.ts'
 import { Button } from '../ui/button.tsx'
 import { classNames } from '../ui/class-names.ts'
@@ -44,7 +44,7 @@ interface RoomHeaderProps {
 /** The name of the room and what can be done with the room as a whole. */
 export function RoomHeader(props: RoomHeaderProps) {
   const { name, description, panel, onPanel } = props
-  const [naming, setNaming] = useState(false)
+  const [naming, setNaming] = useState<'now' | 'over'>()
   return (
     <header className="flex h-12 shrink-0 items-center gap-1 border-b border-line px-4">
       <Link
@@ -55,14 +55,14 @@ export function RoomHeader(props: RoomHeaderProps) {
         <ArrowLeft size={16} aria-hidden />
       </Link>
       {description?.kind === 'direct' && <OtherMark room={description} me={props.me} />}
-      {naming ? (
-        <NameForm room={props.room} name={name} onDone={() => setNaming(false)} />
+      {naming === 'now' ? (
+        <NameForm room={props.room} name={name} onDone={() => setNaming('over')} />
       ) : (
         <h1 dir="auto" className="min-w-0 flex-1 truncate text-left text-lg font-semibold">
           {name}
         </h1>
       )}
-      {description !== undefined && !naming && (
+      {description !== undefined && naming !== 'now' && (
         <>
           <button
             type="button"
@@ -96,7 +96,12 @@ export function RoomHeader(props: RoomHeaderProps) {
           >
             <Search size={16} aria-hidden />
           </button>
-          <RoomMenu {...props} description={description} onRename={() => setNaming(true)} />
+          <RoomMenu
+            {...props}
+            description={description}
+            onRename={() => setNaming('now')}
+            renamed={naming === 'over'}
+          />
         </>
       )}
     </header>
@@ -124,9 +129,19 @@ function RoomMenu({
   description,
   onPanel,
   onRename,
+  renamed,
   attempt,
-}: RoomHeaderProps & { description: RoomDescription; onRename: () => void }) {
+}: RoomHeaderProps & {
+  description: RoomDescription
+  onRename: () => void
+  /** It stands where a name was written a moment ago, and takes the focus back. */
+  renamed: boolean
+}) {
   const navigate = useNavigate()
+  const trigger = useRef<HTMLButtonElement>(null)
+  useEffect(() => {
+    if (renamed) trigger.current?.focus()
+  }, [renamed])
   const [asking, setAsking] = useState<'leave' | 'end'>()
   const { muted, pinned, role, kind, name } = description
   const isGroup = kind === 'group'
@@ -134,6 +149,7 @@ function RoomMenu({
     <>
       <DropdownMenu.Root modal={false}>
         <DropdownMenu.Trigger
+          ref={trigger}
           aria-label="More about this room"
           title="More"
           className={classNames(headerButton, 'data-[state=open]:bg-chosen')}

@@ -1,4 +1,4 @@
-import { type AtomClientError, type Edit, isMessage, type RoomSnapshot, type Saying } from '@atom/client'
+import { AtomClientError, type Edit, isMessage, type RoomSnapshot, type Saying } from '@atom/client'
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { ArrowUp, MessageCircleQuestionMark, MessagesSquare } from 'lucide-react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
@@ -49,7 +49,7 @@ function Chat({ roomId }: { roomId: string }) {
   const navigate = useNavigate()
   const composer = useRef<ComposerHandle>(null)
   const [endWanted, setEndWanted] = useState(0)
-  const [trouble, setTrouble] = useState<unknown>()
+  const [trouble, setTrouble] = useState<{ readonly error: unknown; readonly again?: () => void }>()
   const [membersOpen, setMembersOpen] = useState(false)
   /** Each place that is gone to is a list of its own: it begins there. */
   const [place, setPlace] = useState<{ readonly n: number; readonly target?: number }>({ n: 0 })
@@ -113,8 +113,28 @@ function Chat({ roomId }: { roomId: string }) {
 
   const attempt = useCallback((work: Promise<unknown>) => {
     setTrouble(undefined)
-    work.catch((error: unknown) => setTrouble(error))
+    work.catch((error: unknown) => setTrouble({ error }))
   }, [])
+  const change = useCallback(
+    (seq: number, edit: Edit) => {
+      setTrouble(undefined)
+      // What was written is not in the field any more, and must not be lost over a server that is away.
+      room.edit(seq, edit).catch((error: unknown) => {
+        const passes = error instanceof AtomClientError && error.retryable
+        setTrouble({ error, ...(passes && { again: () => change(seq, edit) }) })
+      })
+    },
+    [room],
+  )
+
+  // The button that was asked for a deletion goes with the message.
+  const wasDeleting = useRef(false)
+  useEffect(() => {
+    const isOver = wasDeleting.current && deleting === undefined
+    wasDeleting.current = deleting !== undefined
+    if (isOver && document.activeElement === document.body && matchMedia('(pointer: fine)').matches)
+      composer.current?.focus()
+  }, [deleting])
 
   const { forget, holdFrom } = unread
   const goToNewest = useCallback(() => {
@@ -131,7 +151,7 @@ function Chat({ roomId }: { roomId: string }) {
       if (isApart) goToNewest()
       setEndWanted((n) => n + 1)
       // What the server refuses stays in the timeline with its reason; here is only what could not even be kept.
-      room.send(text, to).catch((error: unknown) => setTrouble(error))
+      room.send(text, to).catch((error: unknown) => setTrouble({ error }))
     },
     [room, forget, isApart, goToNewest],
   )
@@ -320,7 +340,11 @@ function Chat({ roomId }: { roomId: string }) {
                 )}
                 {trouble !== undefined && outgoing.every((message) => message.state !== 'failed') && (
                   <div className="mx-auto w-full max-w-[45rem] px-4 pt-2">
-                    <ProblemNotice error={trouble} onDismiss={() => setTrouble(undefined)} />
+                    <ProblemNotice
+                      error={trouble.error}
+                      {...(trouble.again === undefined ? {} : { onRetry: trouble.again })}
+                      onDismiss={() => setTrouble(undefined)}
+                    />
                   </div>
                 )}
                 {stop.error !== undefined && (
@@ -342,7 +366,7 @@ function Chat({ roomId }: { roomId: string }) {
                   answering={purpose?.kind === 'answer' ? purpose.message : undefined}
                   editing={purpose?.kind === 'edit' ? purpose.message : undefined}
                   onSend={send}
-                  onEdit={(seq: number, edit: Edit) => attempt(room.edit(seq, edit))}
+                  onEdit={change}
                   onSettle={() => setPurpose(undefined)}
                   onEditLast={() => myLast !== undefined && begin('edit', myLast)}
                   onStop={turnId === undefined ? undefined : () => runStop(turnId)}
@@ -401,10 +425,10 @@ function Closed({
       </Empty>
     )
   }
-  if (error?.code !== 'not_found') {
+  if (error !== undefined && !nowhere.has(error.code)) {
     return (
       <div className="mx-auto w-full max-w-[45rem] p-4">
-        <ProblemNotice error={error} {...(error?.retryable === true ? { onRetry } : {})} />
+        <ProblemNotice error={error} {...(error.retryable ? { onRetry } : {})} />
       </div>
     )
   }
@@ -421,6 +445,9 @@ function Closed({
     </Empty>
   )
 }
+
+/** What is said of a room that is not there: also of an address that is none of a room. */
+const nowhere: ReadonlySet<string> = new Set(['not_found', 'frame_malformed', 'validation_failed'])
 
 const leftWords = {
   removed: 'You were taken out of this room. Somebody who is in it can add you again.',

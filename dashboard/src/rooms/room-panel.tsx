@@ -21,7 +21,11 @@ export function RoomPanel({
   useEffect(() => {
     function onKey(event: KeyboardEvent) {
       if (event.key !== 'Escape' || event.defaultPrevented) return
-      if (isWriting(event) && !(event.target instanceof HTMLInputElement)) return
+      // Its own field, and nothing that was opened over it: that closes first.
+      const { target } = event
+      const isOwn =
+        target instanceof HTMLInputElement && heading.current?.closest('section')?.contains(target)
+      if (isWriting(event) && isOwn !== true) return
       event.preventDefault()
       onClose()
     }

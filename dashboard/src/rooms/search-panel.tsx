@@ -4,6 +4,7 @@ import { Search } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { atom, useObserved } from '../shell/atom.ts'
 import { ProblemNotice } from '../shell/problem.tsx'
+import { useComeback } from '../shell/use-comeback.ts'
 import { Button } from '../ui/button.tsx'
 import { Empty } from '../ui/empty.tsx'
 import { inputClass } from '../ui/text-field.tsx'
@@ -60,6 +61,8 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
       clearTimeout(timer)
     }
   }, [wanted, roomId, round])
+
+  useComeback(() => problem !== undefined && setRound((n) => n + 1))
 
   function more(from: Result): void {
     if (from.next === null) return

@@ -349,6 +349,7 @@ function readCall(
           title: event.title,
           provider: event.provider ?? call.provider,
           account: event.account ?? call.account,
+          said: call.said ?? event.said,
         }
         break
       case 'tool.ended':
@@ -356,7 +357,8 @@ function readCall(
         break
       case 'approval.requested': {
         const { approval } = event
-        call = { ...call, approval, provider: approval.provider, account: approval.account }
+        const { provider, account } = approval
+        call = { ...call, approval, provider, account, said: call.said ?? event.said }
         const decided = decisions.get(approval.id)
         if (decided !== undefined) {
           const { decision, actor, at, reason } = decided

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Actor, RoomEvent } from '@atom/contract/rooms.ts'
-import { callState, type Row, withPresent } from './timeline.ts'
+import { asItHappened, callState, type Row, withPresent } from './timeline.ts'
 import { TimelineReader } from './timeline-reader.ts'
 
 const ada: Actor = { kind: 'account', id: 'ada', name: 'Ada' }
@@ -127,6 +127,24 @@ test('[UI5] an asked, approved and finished call is one card', () => {
   )
   assert.equal(turnRow(rows, 0).parts.length, 1)
   assert.equal(openCalls.length, 0)
+})
+
+test('[UI170] what an agent said stands where it was said: before and between its calls, while it is written and when it is whole', () => {
+  const call = (name: string, so: number) => ({ ...ran('t', name), said: so })
+  const whole = 'I look.\n\nOne more.\n\nTwo are open.'
+  const list = [said(ada, 'go'), began('t'), call('first', 7), came('t', 'first'), call('second', 18)]
+  const shown = (rows: readonly Row[]) =>
+    asItHappened(turnRow(rows, 0).parts).map((part) =>
+      part.kind === 'call' ? part.title : 'text' in part && part.text,
+    )
+  const draft = { turnId: 't', messageId: 't-answer', actor: atom, text: whole.slice(0, 18), attempt: 1 }
+  const written = withPresent(readTimeline(events(...list)), { drafts: [draft], outgoing: [], me: 'ada' })
+  assert.deepEqual(shown(written), ['I look.', 'first', 'One more.', 'second', ''])
+  const final = { ...answered('t'), text: whole }
+  const { rows } = readTimeline(events(...list, came('t', 'second'), final, ended('t')))
+  assert.deepEqual(shown(rows), ['I look.', 'first', 'One more.', 'second', 'Two are open.'])
+  const erased = readTimeline(events(...list, { ...final, text: '', deletedAt: '2026-11-23T12:00:09Z' })).rows
+  assert.deepEqual(shown(erased), ['first', 'second', ''])
 })
 
 test('an undecided request is open until it is decided or its turn is over', () => {

@@ -18,6 +18,8 @@ export interface Call {
   readonly decision?: Decision
   readonly started: boolean
   readonly outcome?: ToolOutcome
+  /** How much of the turn's answer was said before it, in UTF-16 units. */
+  readonly said?: number | undefined
 }
 
 interface Decision {
@@ -38,6 +40,14 @@ export interface Answer {
   readonly reactions?: readonly Reaction[]
   readonly deleted?: boolean
 }
+
+/** What an answer said before a call. */
+interface Said {
+  readonly kind: 'said'
+  readonly text: string
+}
+
+export type TurnPart = Call | Said | Answer | Ending
 
 /** How a turn ended, where that must be said. */
 export interface Ending {
@@ -212,11 +222,35 @@ export function callState(call: Call, turn: TurnFacts): CallState {
 
 function isThinking(row: TurnRow): boolean {
   if (row.turn.startedAt === undefined || row.turn.endedAt !== undefined) return false
-  const last = row.parts.at(-1)
+  const last = asItHappened(row.parts).findLast((part) => part.kind !== 'answer' || part.text !== '')
   if (last === undefined) return true
   if (last.kind !== 'call') return false
   const state = callState(last, row.turn)
   return state !== 'asking' && state !== 'running'
+}
+
+/**
+ * A turn's answer is one message, told when it is whole; its words stand where they were said, before and between the calls
+ * that stand in the same row. The answer itself is what was said last.
+ */
+export function asItHappened(parts: TurnRow['parts']): readonly TurnPart[] {
+  const answer = parts.find((part) => part.kind === 'answer')
+  if (answer === undefined || answer.deleted === true) return parts
+  let from = 0
+  const ordered: TurnPart[] = []
+  for (const part of parts) {
+    if (part === answer) {
+      ordered.push(from === 0 ? answer : { ...answer, text: answer.text.slice(from).trimStart() })
+      continue
+    }
+    const to =
+      part.kind === 'call' && from < (part.said ?? 0) ? Math.min(part.said ?? 0, answer.text.length) : from
+    const text = answer.text.slice(from, to).trim()
+    if (text !== '') ordered.push({ kind: 'said', text })
+    from = to
+    ordered.push(part)
+  }
+  return ordered
 }
 
 function followsInOneBreath(before: Row | undefined, authorId: string, at: string): boolean {

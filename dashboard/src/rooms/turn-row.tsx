@@ -10,8 +10,8 @@ import { Choices } from './choices.tsx'
 import { MessageTools } from './message-tools.tsx'
 import { Reactions } from './reactions.tsx'
 import { useRoomView } from './room-context.ts'
-import type { Answer, Call, Ending, Row, TurnFacts } from './timeline.ts'
-import { callState } from './timeline.ts'
+import type { Answer, Ending, Row, TurnFacts, TurnPart } from './timeline.ts'
+import { asItHappened, callState } from './timeline.ts'
 
 /** What an agent said and did, as one message. */
 export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
@@ -37,9 +37,8 @@ export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
             <TimeOfDay at={row.at} />
           </span>
         </div>
-        {row.parts.map((part, at) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: parts are only ever added at the end.
-          <Part key={at} part={part} turn={turn} said={said} />
+        {asItHappened(row.parts).map((part, at) => (
+          <Part key={keyOf(part, at)} part={part} turn={turn} said={said} />
         ))}
         {row.thinking && <Thinking />}
       </div>
@@ -47,7 +46,13 @@ export function TurnRow({ row }: { row: Extract<Row, { kind: 'turn' }> }) {
   )
 }
 
-function Part({ part, turn, said }: { part: Call | Answer | Ending; turn: TurnFacts; said: string }) {
+/** A card stays the same card, with what was corrected on it, when words appear above it. */
+function keyOf(part: TurnPart, at: number): string {
+  return part.kind === 'call' ? part.callId : part.kind === 'answer' ? part.messageId : `${part.kind}:${at}`
+}
+
+/** @param said all that the agent said */
+function Part({ part, turn, said }: { part: TurnPart; turn: TurnFacts; said: string }) {
   switch (part.kind) {
     case 'call': {
       const state = callState(part, turn)
@@ -57,14 +62,16 @@ function Part({ part, turn, said }: { part: Call | Answer | Ending; turn: TurnFa
         <CallCard call={part} state={state} />
       )
     }
+    case 'said':
+      return <Markdown text={part.text} />
     case 'answer':
-      return <AnswerPart answer={part} turn={turn} />
+      return <AnswerPart answer={part} turn={turn} said={said} />
     case 'ending':
       return <TurnEnding ending={part} said={said} />
   }
 }
 
-function AnswerPart({ answer, turn }: { answer: Answer; turn: TurnFacts }) {
+function AnswerPart({ answer, turn, said }: { answer: Answer; turn: TurnFacts; said: string }) {
   const { marked } = useRoomView()
   if (answer.deleted === true) return <p className="text-quiet italic">This message was deleted.</p>
   const { seq } = answer
@@ -81,13 +88,7 @@ function AnswerPart({ answer, turn }: { answer: Answer; turn: TurnFacts }) {
         {seq !== undefined && <Reactions seq={seq} reactions={answer.reactions ?? []} />}
       </div>
       {seq !== undefined && (
-        <MessageTools
-          seq={seq}
-          text={answer.text}
-          authorId={turn.agent.id}
-          authorName={turn.agent.name}
-          ofAgent
-        />
+        <MessageTools seq={seq} text={said} authorId={turn.agent.id} authorName={turn.agent.name} ofAgent />
       )}
     </div>
   )

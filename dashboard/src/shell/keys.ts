@@ -21,5 +21,8 @@ export function isWriting(event: KeyboardEvent): boolean {
   if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return true
   const target = event.target
   if (!(target instanceof HTMLElement)) return false
-  return target.isContentEditable || target.closest('input, textarea, select, dialog, [role="menu"]') !== null
+  return (
+    target.isContentEditable ||
+    target.closest('input, textarea, select, dialog, [role="dialog"], [role="menu"]') !== null
+  )
 }

@@ -1,7 +1,16 @@
 import { type ErrorComponentProps, Link } from '@tanstack/react-router'
 import { Button, buttonClass } from '../ui/button.tsx'
 import { AtomMark } from './atom-mark.tsx'
-import { problemWords } from './problem.tsx'
+import { ProblemNotice, problemWords } from './problem.tsx'
+
+/** A page inside another one that broke: the frame, its list and what is written there go on. */
+export function PartFailed({ error, reset }: ErrorComponentProps) {
+  return (
+    <div className="min-w-0 flex-1 p-4">
+      <ProblemNotice error={error} onRetry={reset} />
+    </div>
+  )
+}
 
 /** A page of ours that broke. The address stays, so a reload has a chance. */
 export function PageFailed({ error }: ErrorComponentProps) {

@@ -26,7 +26,7 @@ import { JoinPage } from '../sign-in/join-page.tsx'
 import { SetupPage } from '../sign-in/setup-page.tsx'
 import { SignInPage } from '../sign-in/sign-in-page.tsx'
 import { Inside } from './inside.tsx'
-import { NothingHere, PageFailed } from './page-failed.tsx'
+import { NothingHere, PageFailed, PartFailed } from './page-failed.tsx'
 
 const root = createRootRoute({
   component: Outlet,
@@ -182,7 +182,7 @@ const tree = root.addChildren([
 ])
 
 export function createDashboardRouter() {
-  return createRouter({ routeTree: tree })
+  return createRouter({ routeTree: tree, defaultErrorComponent: PartFailed })
 }
 
 declare module '@tanstack/react-router' {

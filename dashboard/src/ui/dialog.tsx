@@ -2,6 +2,16 @@ import { X } from 'lucide-react'
 import { type ReactNode, useEffect, useId, useRef } from 'react'
 import { classNames } from './class-names.ts'
 
+/** What had the focus last on the page itself: a menu that opens a dialog is gone before the dialog is there. */
+let lastOnPage: Element | undefined
+addEventListener(
+  'focusin',
+  ({ target }) => {
+    if (target instanceof Element && target.closest('dialog, [role="menu"]') === null) lastOnPage = target
+  },
+  { capture: true },
+)
+
 interface DialogProps {
   title: string
   /** Called when the person leaves by Esc, the backdrop or the close button. */
@@ -21,10 +31,12 @@ export function Dialog({ title, onClose, children, wide = false, titleHidden = f
   const id = useId()
   useEffect(() => {
     const element = dialog.current
-    const before = document.activeElement
+    const focused = document.activeElement
+    const isOnPage = focused !== document.body && focused?.closest('[role="menu"]') === null
+    const before = isOnPage ? focused : lastOnPage
     element?.showModal()
     // The platform focuses the first thing that can hold focus, which is the close button.
-    element?.querySelector<HTMLElement>('input, textarea, select')?.focus()
+    element?.querySelector<HTMLElement>('input, textarea, select, button[type="submit"]')?.focus()
     return () => {
       element?.close()
       if (before instanceof HTMLElement) before.focus({ preventScroll: true })

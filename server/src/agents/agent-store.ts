@@ -366,6 +366,13 @@ export async function working(
     where status = 'running' and room_id = any (${roomIds}::uuid[])`)
 }
 
+/** Turns in these rooms that a process runs now, or that wait for an approval. */
+export async function underWay(db: Queryable, roomIds: readonly string[]): Promise<TurnRow[]> {
+  return await db.query<TurnRow>(sql`
+    select ${turnColumns} from turns t join agents a on a.id = t.agent_id
+    where t.status in ('running', 'waiting_approval') and t.room_id = any (${roomIds}::uuid[])`)
+}
+
 export async function lockTurn(tx: Transaction, turnId: string): Promise<TurnRow | undefined> {
   const [row] = await tx.query<TurnRow>(sql`
     select ${turnColumns} from turns t join agents a on a.id = t.agent_id where t.id = ${turnId} for update of t`)

@@ -5,8 +5,10 @@ import type { DeltaSignal, Drafts } from './drafts.ts'
 export interface SharedDraftsOptions {
   readonly drafts: Drafts
   readonly notes: Notes
-  /** Which of these rooms have a turn that some process runs now. */
-  readonly running: (roomIds: readonly string[]) => Promise<readonly { readonly roomId: string }[]>
+  /** Turns in these rooms: those that some process runs now, and with what was `said` those that wait and are run by none. */
+  readonly underWay: (
+    roomIds: readonly string[],
+  ) => Promise<readonly { readonly roomId: string; readonly said?: DeltaSignal }[]>
   readonly log: Log
 }
 
@@ -31,8 +33,9 @@ const mostRooms = 150
 
 /**
  * Answers that are being written in any process. Only the process that runs a turn has its text, and nothing of it is stored:
- * whoever needs the text so far asks the others, who answer at once and to the asker alone. Rooms in which no turn runs, which
- * is nearly all of them, cost one query for everybody who comes in the same moment, and no note.
+ * whoever needs the text so far asks the others, who answer at once and to the asker alone. What a turn that waits has said
+ * stands in its steps. Rooms in which no turn is under way, which is nearly all of them, cost one query for everybody who comes
+ * in the same moment, and no note.
  */
 export class SharedDrafts implements Disposable {
   readonly #with: SharedDraftsOptions
@@ -79,8 +82,11 @@ export class SharedDrafts implements Disposable {
     this.#fresh = new Set()
     this.#gathering = undefined
     try {
-      const running = await this.#with.running(asked)
-      const roomIds = [...new Set(running.map(({ roomId }) => roomId))]
+      const turns = await this.#with.underWay(asked)
+      this.#answered({
+        deltas: turns.flatMap(({ said }) => (said === undefined || said.text === '' ? [] : [said])),
+      })
+      const roomIds = [...new Set(turns.flatMap(({ roomId, said }) => (said === undefined ? [roomId] : [])))]
       for (let at = 0; at < roomIds.length; at += mostRooms) {
         const some: Wanted = { roomIds: roomIds.slice(at, at + mostRooms) }
         this.#with.notes.tell('drafts.wanted', some)

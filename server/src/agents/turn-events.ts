@@ -42,17 +42,18 @@ export function toolStartedDraft(
     readonly provider: string
     readonly account: string
   },
+  said: number,
 ): EventDraft {
   const { id, ...body } = call
-  return draft(turn, 'tool.started', `tool-started-${id}`, { callId: id, ...body })
+  return draft(turn, 'tool.started', `tool-started-${id}`, { callId: id, ...body, said })
 }
 
 export function toolEndedDraft(turn: TurnRow, callId: string, outcome: ToolOutcome): EventDraft {
   return draft(turn, 'tool.ended', `tool-ended-${callId}`, { callId, outcome })
 }
 
-export function approvalRequestedDraft(turn: TurnRow, approval: ApprovalView): EventDraft {
-  return draft(turn, 'approval.requested', `requested-${approval.id}`, { approval })
+export function approvalRequestedDraft(turn: TurnRow, approval: ApprovalView, said: number): EventDraft {
+  return draft(turn, 'approval.requested', `requested-${approval.id}`, { approval, said })
 }
 
 /** The answer, where the turn has begun, and the end. */

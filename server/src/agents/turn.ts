@@ -490,7 +490,8 @@ export class TurnRun {
         expiresAt: new Date(view.expiresAt),
       })
       await store.parkTurn(tx, this.#turn.id, new Date(view.expiresAt))
-      await this.#with.timeline.append(tx, [approvalRequestedDraft(this.#turn, view)])
+      const said = await this.#said(tx)
+      await this.#with.timeline.append(tx, [approvalRequestedDraft(this.#turn, view, said)])
     })
     await this.#reach('parked')
     return 'parked'
@@ -554,7 +555,7 @@ export class TurnRun {
     const began = performance.now()
     const dispatched = await this.#write(async (tx) => {
       const row = await store.dispatchCall(tx, call.id)
-      await this.#with.timeline.append(tx, [this.#toolStarted(call, chosen, call.args)])
+      await this.#with.timeline.append(tx, [this.#toolStarted(call, chosen, call.args, await this.#said(tx))])
       return row
     })
     await this.#reach('dispatched')
@@ -677,7 +678,7 @@ export class TurnRun {
     await this.#write(async (tx) => {
       await store.endCall(tx, call.id, { state: 'failed', outcome })
       await this.#with.timeline.append(tx, [
-        this.#toolStarted(call, chosen, args),
+        this.#toolStarted(call, chosen, args, await this.#said(tx)),
         toolEndedDraft(this.#turn, call.id, outcome),
       ])
     })
@@ -736,15 +737,21 @@ export class TurnRun {
     return before.length >= this.#limits.sameCall
   }
 
-  #toolStarted(call: store.CallRow, { tool, connection }: Chosen, args: ToolArgs): EventDraft {
-    return toolStartedDraft(this.#turn, {
+  #toolStarted(call: store.CallRow, { tool, connection }: Chosen, args: ToolArgs, said: number): EventDraft {
+    const of = {
       id: call.id,
       tool: tool.name,
       title: tool.sentence(args),
       connectionId: connection.id,
       provider: tool.provider,
       account: connection.identity.name,
-    })
+    }
+    return toolStartedDraft(this.#turn, of, said)
+  }
+
+  /** How much of the answer stands before the call that is about to be told. */
+  async #said(tx: Transaction): Promise<number> {
+    return answerOf(await store.stepsOf(tx, this.#turn.id)).length
   }
 
   /**

@@ -6,6 +6,7 @@ import type { Rooms } from '#rooms/rooms.ts'
 import type { Timeline } from '#rooms/timeline.ts'
 import * as store from './agent-store.ts'
 import type { Approvals } from './approvals.ts'
+import type { DeltaSignal } from './drafts.ts'
 import { endingDrafts } from './turn-events.ts'
 
 const over: readonly Turn['status'][] = ['succeeded', 'failed', 'cancelled', 'interrupted', 'needs_attention']
@@ -47,6 +48,28 @@ export class Turns {
     roomIds: readonly string[],
   ): Promise<readonly { readonly roomId: string; readonly agentId: string }[]> {
     return await store.working(this.#database, roomIds)
+  }
+
+  /**
+   * Turns in these rooms that have begun and not ended. The process that runs one has its text; of one that waits for an
+   * approval no process has it, and `said` is what it has said.
+   */
+  async underWay(
+    roomIds: readonly string[],
+  ): Promise<readonly { readonly roomId: string; readonly said?: DeltaSignal }[]> {
+    const turns = await store.underWay(this.#database, roomIds)
+    return await Promise.all(
+      turns.map(async (turn) => {
+        const { id, roomId, messageId, attempt, agentId, agentName, status } = turn
+        if (status === 'running') return { roomId }
+        const text = answerOf(await store.stepsOf(this.#database, id))
+        const actor = { kind: 'agent' as const, id: agentId, name: agentName }
+        return {
+          roomId,
+          said: { roomId, kind: 'delta', actor, turnId: id, messageId, attempt, offset: 0, text },
+        }
+      }),
+    )
   }
 
   /**
