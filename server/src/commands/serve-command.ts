@@ -204,9 +204,9 @@ function announce(
 ): void {
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
   const how = workers === undefined ? '' : `, ${workers} workers`
-  process.stdout.write(`\n  Atom is ready at ${url}  (${seconds} s${how})\n`)
-  if (setupUrl !== undefined) process.stdout.write(`  Set it up here, the link works once: ${setupUrl}\n`)
-  process.stdout.write('\n')
+  const setup = setupUrl === undefined ? '' : `  Set it up here, the link works once: ${setupUrl}\n`
+  // At once: workers write their lines to the same place.
+  process.stdout.write(`\n  Atom is ready at ${url}  (${seconds} s${how})\n${setup}\n`)
 }
 
 function countOf(text: string): number {

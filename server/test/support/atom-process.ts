@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { emptyTestDatabase, urlOf } from './postgres.ts'
 
+/** Where it serves, and the setup link where there is one. */
+const said = /^ {2}Atom is ready at .*\n(?: {2}Set it up .*\n)?\n/m
+
 const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
 
 /**
@@ -88,15 +91,16 @@ export class AtomProcess implements AsyncDisposable {
     return this.#child.pid
   }
 
-  /** Resolves when it is ready for traffic. */
+  /** Resolves when it is ready for traffic and has said so. */
   async start(): Promise<void> {
+    const before = this.output.length
     const child = this.#spawn()
     const ended = new Promise<never>((_resolve, reject) => {
       child.once('exit', (code) =>
         reject(new Error(`it ended with ${code} instead of starting:\n${this.output}`)),
       )
     })
-    await Promise.race([this.#ready(), ended])
+    await Promise.race([this.#ready(before), ended])
     child.removeAllListeners('exit')
   }
 
@@ -149,10 +153,11 @@ export class AtomProcess implements AsyncDisposable {
     return child
   }
 
-  async #ready(): Promise<void> {
+  async #ready(before: number): Promise<void> {
     for (;;) {
       const answer = await fetch(`${this.url}/ready`).catch(() => undefined)
-      if (answer?.ok === true) return
+      // It is said after the first probe can be answered, and comes through a pipe besides.
+      if (answer?.ok === true && said.test(this.output.slice(before))) return
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
