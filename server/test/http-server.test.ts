@@ -11,20 +11,25 @@ import { errorCodes } from '@atom/contract/errors.ts'
 import type { Health } from '@atom/contract/health.ts'
 import { clientFrames, serverFrames } from '@atom/contract/socket.ts'
 import { AtomError } from '#foundation/errors.ts'
+import { Failures } from '#foundation/failure-groups.ts'
 import { routeGroups } from '#http/openapi.ts'
 import { assertProblem, browse, call } from './support/calls.ts'
 import { founder, openDoors } from './support/doors.ts'
 import { testDatabase } from './support/postgres.ts'
 import { until } from './support/until.ts'
 
-test('[ER13] /ready says no while the database is away or the server drains; /live says yes as long as there is a process', async () => {
+test('[ER13] [MO62] /ready says no while the database is away or the server drains, and that is no failure; /live says yes as long as there is a process', async () => {
   await using db = await testDatabase()
   let away = false
   const check = async () => {
     if (away) throw new AtomError('unavailable')
     return undefined
   }
-  await using doors = await openDoors(db.database, { checks: [{ name: 'database', required: true, check }] })
+  const failures = new Failures()
+  await using doors = await openDoors(db.database, {
+    checks: [{ name: 'database', required: true, check }],
+    http: { failures },
+  })
   const ask = async (path: string) => await call(doors.url, 'GET', path)
   assert.equal((await ask('/ready')).status, 200)
   assert.deepEqual((await ask('/status')).body, { status: 'up' })
@@ -45,6 +50,10 @@ test('[ER13] /ready says no while the database is away or the server drains; /li
   assert.equal(drained.headers.get('connection'), 'close')
   assert.equal((await ask('/live')).status, 200)
   assert.equal((await ask('/v1/setup')).status, 200)
+  const counted = [...doors.http.traffic.counts()].find(({ route }) => route === '/ready')
+  assert.ok(counted?.statuses.has(503))
+  assert.deepEqual([counted.failed, counted.upstream, counted.refused], [0, 0, 0])
+  assert.deepEqual(failures.take(), [])
 })
 
 test('[ER14] what exactly is wrong is told to operators only, and a check that hangs is down and holds nobody up', async () => {

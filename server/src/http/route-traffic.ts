@@ -68,10 +68,16 @@ export class RouteCounts {
       if (code === undefined) this.codes.set(error.code, { category: error.row.category, count: 1 })
       else code.count++
     }
-    if (status >= 500) {
+    if (this.isFailure(status, error)) {
       if (isOurs(error)) this.failed++
       else this.upstream++
-    } else if (status >= 400) this.refused++
+    } else if (status >= 400 && status < 500) this.refused++
+  }
+
+  /** A probe that is told no has its answer: what it is told of has its own place, and a restart is no failure. */
+  isFailure(status: number, error: AtomError | undefined): boolean {
+    if (status < 500) return false
+    return this.class !== 'probe' || (error !== undefined && error.row.category !== 'capacity')
   }
 }
 

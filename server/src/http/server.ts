@@ -471,7 +471,7 @@ export class HttpServer implements AsyncDisposable {
   #trace(request: FastifyRequest, counts: RouteCounts, status: number, ms: number): void {
     const { tracing } = this.#options
     if (tracing === undefined) return
-    const failed = status >= 500
+    const failed = counts.isFailure(status, request.answeredWith)
     const error = failed ? (request.answeredWith?.code ?? String(status)) : undefined
     const outcome = () => ({ 'http.response.status_code': status, 'atom.request_id': request.id })
     if (request.span !== undefined) {
@@ -498,7 +498,7 @@ export class HttpServer implements AsyncDisposable {
     }
     // Addresses of the dashboard are the browser's own, and bear one name.
     const route = place.url ?? counts.route
-    if (error !== undefined) {
+    if (error !== undefined && (status < 500 || counts.isFailure(status, error))) {
       const where = `${request.method} ${route}`
       const { id: requestId, traceId } = request
       this.#options.failures?.note({ door: 'http', place: where, error, requestId, traceId })
