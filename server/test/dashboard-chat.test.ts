@@ -207,7 +207,7 @@ test('[UI65] [UI66] an invitation leads into the room; roles give what they allo
     .waitFor({ state: 'detached' })
 })
 
-test('[UI166] [UI163] [UI164] a page whose Markdown cannot be fetched shows the text meanwhile; the open end of a growing answer is shown as what it will be, also after a reload; a stopped one stays as it was read and says once that it was stopped', async () => {
+test('[UI166] [UI163] [UI164] [UI173] a page whose Markdown cannot be fetched shows the text meanwhile; the open end of a growing answer is shown as what it will be, also after a reload; a stopped one stays as it was read and says once that it was stopped', async () => {
   await using model = await CompletionsServer.start()
   model.replies = [
     { fault: 'stalls', text: 'First **this**,\nthen\n\n```ts\nif (a <= 1)\n```\n\nand see [the boa' },
@@ -238,4 +238,5 @@ test('[UI166] [UI163] [UI164] a page whose Markdown cannot be fetched shows the 
   await answer.getByText('and see [the boa', { exact: true }).waitFor()
   await answer.getByText('Stopped').waitFor()
   assert.equal(await answer.getByText('Stopped').count(), 1)
+  await rooms(page).getByText('First this, then if (a <= 1) and see the boa', { exact: true }).waitFor()
 })

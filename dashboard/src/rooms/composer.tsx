@@ -19,6 +19,7 @@ import { byteBudget } from './byte-budget.ts'
 import { EmojiButton } from './emoji-button.tsx'
 import { MentionList } from './mention-list.tsx'
 import { type MentionQuery, matching, mentionQuery, mentionsIn } from './mentions.ts'
+import { MessageLine } from './message-line.tsx'
 import { keepDraft, readDraft } from './unsent-text.ts'
 
 const typingEveryMs = 3000
@@ -206,7 +207,7 @@ export function Composer(props: ComposerProps) {
               <span className="inline-block max-w-1/2 truncate align-bottom font-medium">
                 {answering.actor.name}
               </span>{' '}
-              {answering.text.slice(0, 200)}
+              <MessageLine message={answering} />
             </Purpose>
           )
         )}

@@ -7,6 +7,7 @@ import { Button } from '../ui/button.tsx'
 import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { FoundRow } from './found-row.tsx'
+import { MessageLine } from './message-line.tsx'
 import { useRoomView } from './room-context.ts'
 import { RoomPanel } from './room-panel.tsx'
 
@@ -52,7 +53,7 @@ function Pinned({ pinned: { message, pinnedBy } }: { pinned: PinnedMessage }) {
   return (
     <li className="grid">
       <FoundRow author={message.actor} at={message.at} onOpen={() => goTo(message.seq)}>
-        {message.text}
+        <MessageLine message={message} />
       </FoundRow>
       <span className="flex items-center justify-between pl-10 text-xs text-quiet">
         pinned by {pinnedBy.name}

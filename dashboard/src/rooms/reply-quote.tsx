@@ -2,6 +2,7 @@ import type { RoomMessage } from '@atom/client'
 import { CornerDownRight } from 'lucide-react'
 import { useCallback, useSyncExternalStore } from 'react'
 import { useAnswer } from '../shell/use-answer.ts'
+import { MessageLine } from './message-line.tsx'
 import { useRoomView } from './room-context.ts'
 
 /** The message that this one answers, in one line; leads to it. */
@@ -39,7 +40,7 @@ function Line({ message }: { message: RoomMessage }) {
         {message.actor.name}
       </span>
       <span dir="auto" className="min-w-0 truncate">
-        {message.deletedAt === undefined ? message.text.slice(0, 200) : 'This message was deleted.'}
+        {message.deletedAt === undefined ? <MessageLine message={message} /> : 'This message was deleted.'}
       </span>
     </>
   )

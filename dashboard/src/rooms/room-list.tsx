@@ -13,6 +13,7 @@ import { Empty } from '../ui/empty.tsx'
 import { Bar, Loading } from '../ui/skeleton.tsx'
 import { useNow } from '../ui/time.tsx'
 import { MemberMark } from './member-mark.tsx'
+import { MessageLine } from './message-line.tsx'
 import { usePresence } from './use-presence.ts'
 
 /** Of the rooms that one socket may watch. */
@@ -169,7 +170,7 @@ const RoomLine = memo(function RoomLine({ room }: { room: Room }) {
           <span className="flex gap-1 text-xs">
             {by !== undefined && <span className="max-w-1/2 shrink-0 truncate">{by}:</span>}{' '}
             <span dir="auto" className="min-w-0 truncate text-left">
-              {lastMessage.text.replace(/\s+/g, ' ')}
+              <MessageLine message={lastMessage} />
             </span>
           </span>
         )}

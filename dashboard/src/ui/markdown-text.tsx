@@ -47,6 +47,15 @@ const closing = {
   comparisonOperators: false,
 } as const
 
+/** The words alone, as one run of text; what is cut off in the midst of a mark is closed. */
+export function MarkdownLineText({ text }: { text: string }) {
+  return (
+    <ReactMarkdown remarkPlugins={plugins} allowedElements={[]} unwrapDisallowed>
+      {remend(text, closing)}
+    </ReactMarkdown>
+  )
+}
+
 export function MarkdownText({ text, growing }: { text: string; growing: boolean }) {
   return (
     <div className="prose min-w-0">

@@ -12,6 +12,12 @@ const MarkdownText = latePart<MarkdownProps>(
   ({ text }) => <p className="whitespace-pre-wrap">{text}</p>,
 )
 
+/** The words of Markdown without its marks, for a place that has one line. */
+export const MarkdownLine = latePart<{ text: string }>(
+  async () => (await import('./markdown-text.tsx')).MarkdownLineText,
+  ({ text }) => text,
+)
+
 /**
  * Untrusted Markdown. While the parser is on its way, the text as it is.
  * @param growing its end is still to come: half a mark there is shown as what it will be, so that nothing jumps when the rest comes
