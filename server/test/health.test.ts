@@ -197,7 +197,7 @@ function sources(changes: Partial<HealthSources> = {}): HealthSources {
   return {
     database: {
       ask: async () => ({ latencyMs: 1, clockAheadMs: 0 }),
-      load: () => ({ size: 10, inUse: 0, waiting: 0 }),
+      load: () => ({ size: 10, inUse: 0, waiting: 0, refusal: undefined }),
       hears: () => true,
     },
     archive: async () => ({ on: false, any: false, ageMs: 0, failing: false, failures: 0, timeoutMs: 0 }),
@@ -232,7 +232,7 @@ test('[HE5] each component says in words what is wrong with it, and none of them
     [
       'database',
       /101 callers wait/,
-      { database: { ...database, load: () => ({ size: 10, inUse: 10, waiting: 101 }) } },
+      { database: { ...database, load: () => ({ size: 10, inUse: 10, waiting: 101, refusal: undefined }) } },
     ],
     [
       'queue',
@@ -278,6 +278,45 @@ test('[HE5] each component says in words what is wrong with it, and none of them
     required.map(({ name }) => name),
     ['database'],
   )
+})
+
+test('[HE51] a database that answers whoever is there, and lets nobody in any more, is down with its reason, and up again by itself', async () => {
+  await using db = await testDatabase({ poolSize: 3 })
+  await using probe = new DatabaseProbe({ connection: db.connection, log: testLog })
+  const { database } = sources()
+  const from = sources({
+    database: { ...database, ask: () => probe.ask(), load: () => db.database.load },
+    queue: {
+      standing: async () => {
+        await db.database.check()
+        return { waiting: 0, oldestMs: 0, running: 0, places: 16 }
+      },
+    },
+  })
+  using health = new Health({
+    log: testLog,
+    checks: healthChecks(from).flatMap(({ everyMs: _, ...check }) =>
+      ['database', 'queue'].includes(check.name) ? [check] : [],
+    ),
+    everyMs: 10,
+  })
+  await health.start()
+  assert.equal(health.overall, 'up')
+  const [own] = await db.database.query<{ name: string }>(sql`select current_database() as name`)
+  await using admin = await openDatabase({ connection: await testServer(), poolSize: 1, log: testLog })
+  const letIn = async (whether: boolean) =>
+    await admin.query(sql`update pg_database set datallowconn = ${whether} where datname = ${own?.name}`)
+  await letIn(false)
+  // As after a minute in which nobody asked for anything: the sessions are gone, but for the one that asks how it is.
+  await admin.query(sql`
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = ${own?.name} and query not like '%clock_timestamp%'`)
+  await until(() => health.overall === 'down')
+  assert.match(
+    health.components()['database']?.detail ?? '',
+    /^It answers, but opens no new session: .*not currently accepting connections\.$/,
+  )
+  await letIn(true)
+  await until(() => health.overall === 'up')
 })
 
 test('[HE43] a database that is away is told in an operator’s words, and of its archive what was known before; [MO51] a scraper reads how each part is', async () => {

@@ -1,4 +1,5 @@
 import type { Archive } from '#foundation/database/archive.ts'
+import type { DatabaseLoad } from '#foundation/database/pool.ts'
 import type { Log } from '#foundation/log.ts'
 import { diskOf, type SystemReadings } from '#foundation/system/system-readings.ts'
 import type { CacheCounts } from '#foundation/telemetry/cache-counts.ts'
@@ -9,7 +10,7 @@ import { backupFinding } from './backup-finding.ts'
 export interface HealthSources {
   readonly database: {
     ask(): Promise<{ readonly latencyMs: number; readonly clockAheadMs: number }>
-    load(): { readonly size: number; readonly inUse: number; readonly waiting: number }
+    load(): DatabaseLoad
     /** Whether what other processes tell is heard. */
     hears(): boolean
   }
@@ -91,11 +92,15 @@ export function healthChecks(sources: HealthSources): readonly HealthCheck[] {
       check: async () => {
         const answer = await database.ask()
         clock.heard(answer.clockAheadMs)
-        const { size, inUse, waiting } = database.load()
+        const { size, inUse, waiting, refusal } = database.load()
+        const state =
+          refusal !== undefined
+            ? ({ status: 'down', detail: `It answers, but opens no new session: ${refusal}.` } as const)
+            : waiting > marks.poolWaiting
+              ? degraded(`It answers, but ${waiting} callers wait for one of ${size} sessions.`)
+              : up
         return {
-          ...(waiting > marks.poolWaiting
-            ? degraded(`It answers, but ${waiting} callers wait for one of ${size} sessions.`)
-            : up),
+          ...state,
           figures: {
             answerMs: rounded(answer.latencyMs),
             poolSessions: size,

@@ -64,6 +64,17 @@ const attempts = 5
 /** The client gives up this much after the server should have: only a frozen server or a dead link gets there. */
 const frozenServerMarginMs = 5_000
 
+export interface DatabaseLoad {
+  /** Sessions there may be. */
+  readonly size: number
+  /** Sessions at work now. */
+  readonly inUse: number
+  /** Callers that wait for a session. */
+  readonly waiting: number
+  /** Why the last caller who was due for a session got none; undefined where they got one. */
+  readonly refusal: string | undefined
+}
+
 /**
  * A bounded set of sessions on one PostgreSQL database.
  *
@@ -83,6 +94,7 @@ export class Database implements Queryable, AsyncDisposable {
   readonly #resting = new Set<Notifications>()
   readonly #queryTimeoutMs: number
   readonly #working = new Set<pg.PoolClient>()
+  #refusal: string | undefined
   #closed: Promise<void> | undefined
 
   constructor(options: DatabaseOptions) {
@@ -119,9 +131,9 @@ export class Database implements Queryable, AsyncDisposable {
     this.#notifications = new Notifications({ settings, log: options.log })
   }
 
-  /** Sessions at work now, how many may be, and callers that wait for one. */
-  get load(): { readonly size: number; readonly inUse: number; readonly waiting: number } {
+  get load(): DatabaseLoad {
     return {
+      refusal: this.#refusal,
       size: this.#poolSize,
       inUse: this.#poolSize - this.#slots.free,
       waiting: this.#slots.waiting,
@@ -362,6 +374,7 @@ export class Database implements Queryable, AsyncDisposable {
     try {
       for (;;) {
         const session = await this.#pool.connect()
+        this.#refusal = undefined
         this.#working.add(session)
         session.on('error', ignoreWhileWorking)
         // Whoever left a transaction open must not hand it to the next caller.
@@ -370,6 +383,7 @@ export class Database implements Queryable, AsyncDisposable {
       }
     } catch (error) {
       this.#slots.give()
+      this.#refusal = error instanceof Error ? error.message : String(error)
       throw unavailable(error)
     }
   }
